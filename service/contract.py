@@ -1,0 +1,210 @@
+"""What a model file promises: the one thing that passes from export/ to service/.
+
+``model.onnx`` is a single file that maps ``latent`` float32 (N, Z) to ``image`` uint8 (N, H, W, C) and carries a
+:class:`Card` in its ``metadata_props``. Beside it, ``sha256`` holds its digest in the format of ``sha256sum -c``.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+from google.protobuf.message import DecodeError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+SCHEMA = 1
+INPUT, OUTPUT = "latent", "image"
+MODEL_FILE, DIGEST_FILE = "model.onnx", "sha256"
+MAX_BYTES = 512 * 2**20
+OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest we test, 23 the newest
+STANDARD_DOMAINS = ("", "ai.onnx")
+# A seed must mean one picture: nothing in the graph may draw numbers of its own.
+RANDOM_OPS = frozenset(
+    {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+class ContractError(Exception):
+    """A model file breaks the contract; the message is one sentence for a person."""
+
+
+class Dataset(BaseModel):
+    """The images that a model was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    licence: str
+    count: int = Field(ge=0)
+    digest: str
+
+
+class Metric(BaseModel):
+    """One figure of an evaluation, such as ``lenet-fd`` over 10,000 samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    value: float
+    samples: int = Field(ge=1)
+
+
+def _from_json(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+class Card(BaseModel):
+    """All that a model file says of itself; one ``metadata_props`` entry a field."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_number: int = Field(SCHEMA, alias="schema")
+    name: str = Field(pattern=NAME_PATTERN)
+    version: int = Field(ge=1)
+    latent_dim: int = Field(ge=1, le=4096)
+    height: int = Field(ge=1, le=1024)
+    width: int = Field(ge=1, le=1024)
+    channels: int
+    recipe: str
+    objective: str
+    images_seen: int = Field(ge=0)
+    dataset: Annotated[Dataset, BeforeValidator(_from_json)]
+    metrics: Annotated[tuple[Metric, ...], BeforeValidator(_from_json)] = ()
+    run: str
+    commit: str
+    date: str
+    licence: str
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
+        fields = self.model_dump(mode="json", by_alias=True)
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A checked model file, read once: what was checked is what will run."""
+
+    card: Card
+    digest: str
+    data: bytes
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_model(folder: Path) -> ModelFile:
+    """Read and check ``folder/model.onnx`` against its digest file and the whole contract.
+
+    Raises:
+        ContractError: with one sentence that says what is wrong.
+    """
+    data = read_bytes(folder / MODEL_FILE)
+    digest = digest_of(data)
+    try:
+        stated = (folder / DIGEST_FILE).read_text(encoding="ascii").split()[0]
+    except (OSError, ValueError, IndexError) as error:
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read; export the model again") from error
+    if stated != digest:
+        raise ContractError(f"{folder / MODEL_FILE} has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…")
+    return ModelFile(check(data, str(folder / MODEL_FILE)), digest, data)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a model file that is small enough to be one; raises ContractError."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ContractError(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def check(data: bytes, where: str) -> Card:
+    """Check a serialised model against the contract and return its card.
+
+    Raises:
+        ContractError: with one sentence that starts with ``where``.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as error:
+        raise ContractError(f"{where} is not an ONNX model") from error
+    card = _read_card(model, where)
+    for problem in _problems(model, card):
+        raise ContractError(f"{where}: {problem}")
+    return card
+
+
+def _read_card(model: onnx.ModelProto, where: str) -> Card:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    schema = metadata.get("schema")
+    if schema != str(SCHEMA):
+        raise ContractError(f"{where} has metadata schema {schema or 'none'}, this version reads {SCHEMA}")
+    try:
+        return Card.model_validate(metadata)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ContractError(f"{where} has bad metadata: {field}: {first['msg']}") from error
+
+
+def _problems(model: onnx.ModelProto, card: Card) -> Iterator[str]:
+    """Yield a sentence for each breach, the gravest first."""
+    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in _nodes(model.graph.node)}
+    if foreign := domains.difference(STANDARD_DOMAINS):
+        yield f"operators of {', '.join(sorted(foreign))}; only standard ONNX operators are served"
+    if model.functions:
+        yield "the model defines functions of its own; only standard ONNX operators are served"
+    opset = max((entry.version for entry in model.opset_import), default=0)
+    if opset not in OPSETS:
+        yield f"opset {opset}; this version serves {OPSETS.start} to {OPSETS.stop - 1}"
+    if random := {node.op_type for node in _nodes(model.graph.node)} & RANDOM_OPS:
+        yield f"the graph draws random numbers ({', '.join(sorted(random))}); a seed would not fix the picture"
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
+        yield "weights lie in other files; a model is one file"
+    yield from _signature_problems(model.graph, card)
+
+
+def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
+    if card.channels not in (1, 3):
+        yield f"{card.channels} channels; pictures have 1 or 3"
+    image_shape = [card.height, card.width, card.channels]
+    wanted = (
+        ("input", graph.input, INPUT, onnx.TensorProto.FLOAT, "float32", [card.latent_dim]),
+        ("output", graph.output, OUTPUT, onnx.TensorProto.UINT8, "uint8", image_shape),
+    )
+    for kind, values, name, element, element_name, shape in wanted:
+        promise = f"the {kind} must be {name}, {element_name} [N, {', '.join(map(str, shape))}]"
+        if [value.name for value in values] != [name]:
+            yield f"{promise}, not {', '.join(value.name for value in values) or 'nothing'}"
+            continue
+        tensor = values[0].type.tensor_type
+        dims = [dim.dim_value for dim in tensor.shape.dim]  # a dynamic dimension reads as 0
+        if tensor.elem_type != element or dims != [0, *shape]:
+            yield f"{promise} with N dynamic, not {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} {dims}"
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield every node, those of branches and loop bodies too."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _nodes(graph.node)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every constant, wherever it stands."""
+    yield from graph.initializer
+    for node in _nodes(graph.node):
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from inner.initializer
