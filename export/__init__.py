@@ -1,0 +1,1 @@
+"""A run's generator -> model.onnx. Needs torch and onnx; takes from service/ only what a model file promises."""

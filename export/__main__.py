@@ -1,0 +1,81 @@
+"""The command line: ``python -m export onnx | inspect``."""
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import onnx as onnx_library
+import typer
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from export import store
+from export.errors import ExportError
+from service.contract import MODEL_FILE, NAME_PATTERN, ContractError, Metric, check, digest_of, read_bytes
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+
+
+@app.command()
+def onnx(
+    run: Annotated[Path, typer.Argument(help="A run folder, such as runs/00000-digits-dcgan.")],
+    name: Annotated[str, typer.Option(help="What requests will call the model.")],
+    version: Annotated[int | None, typer.Option(min=1, help="Default: the next free one.")] = None,
+    models: Annotated[Path, typer.Option(help="Where models stand.")] = Path("models"),
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "unspecified",
+    data_licence: Annotated[str, typer.Option(help="Of the images that they were trained on.")] = "unspecified",
+    metrics: Annotated[Path | None, typer.Option(help="JSON: [{name, value, samples}, …], for the card.")] = None,
+) -> None:
+    """Export a run's latest generator, checked pixel by pixel, to models/NAME/VERSION/model.onnx."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ExportError(f"--name {name}: a name is made of lower-case letters, digits, - and _, such as digits")
+    number = version or store.next_version(models, name)
+    folder = models / name / str(number)
+    store.refuse_taken(folder)
+    from export.onnx_file import build  # torch is slow to import, and inspect does without
+
+    figures = _read_metrics(metrics) if metrics else []
+    data = build(run, name=name, version=number, licence=licence, data_licence=data_licence, metrics=figures)
+    store.store(data, folder)
+    console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
+
+
+def _read_metrics(path: Path) -> list[Metric]:
+    try:
+        return TypeAdapter(list[Metric]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ExportError(f"--metrics {path} is not a JSON list of {{name, value, samples}}: {error}") from error
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="A model.onnx.")]) -> None:
+    """Check a model file against the contract and print its card."""
+    data = read_bytes(file)
+    card = check(data, str(file))
+    graph = onnx_library.load_model_from_string(data).graph
+    operators = Counter(node.op_type for node in graph.node)
+    table = Table.grid(padding=(0, 2))
+    for key, value in card.to_metadata().items():
+        table.add_row(key, value)
+    table.add_row("sha256", digest_of(data))
+    table.add_row("bytes", f"{len(data):,}")
+    table.add_row("operators", ", ".join(f"{name} {count}" for name, count in operators.most_common()))
+    console.print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 done, 1 refused, 2 wrong usage."""
+    try:
+        app(prog_name="python -m export")
+    except (ExportError, ContractError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A run -> the bytes of its model file: fold, trace, describe, check."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx
+
+from export.errors import ExportError
+from export.graph import Pixels, fold_batch_norm, trace
+from export.verify import verify
+from service.contract import Card, ContractError, Dataset, Metric, check
+from training.errors import TrainingError
+from training.run import Run, Snapshot
+
+
+def build(path: Path, *, name: str, version: int, licence: str, data_licence: str, metrics: list[Metric]) -> bytes:
+    """Return a checked model file of the run's latest averaged generator.
+
+    Raises:
+        ExportError: the run cannot be read, or the graph breaks the contract or draws other pixels than torch.
+    """
+    try:
+        run = Run.open(path)
+        snapshot, config, report = run.load_generator(), run.config(), run.report()
+    except TrainingError as error:
+        raise ExportError(str(error)) from error
+    images = snapshot.recipe.images
+    card = Card(
+        name=name,
+        version=version,
+        latent_dim=snapshot.recipe.generator.latent_dim,
+        height=images.size,
+        width=images.size,
+        channels=images.channels,
+        recipe=config.name,
+        objective=snapshot.recipe.objective.name,
+        images_seen=snapshot.images_seen,
+        dataset=Dataset(name=report.name, licence=data_licence, count=report.count, digest=report.digest),
+        metrics=tuple(metrics),
+        run=path.resolve().name,
+        commit=_commit(),
+        date=datetime.now(UTC).date().isoformat(),
+        licence=licence,
+    )
+    return _serialise(snapshot, card)
+
+
+def _serialise(snapshot: Snapshot, card: Card) -> bytes:
+    model = trace(Pixels(fold_batch_norm(snapshot.generator)), card.latent_dim)
+    onnx.helper.set_model_props(model, card.to_metadata())
+    data: bytes = model.SerializeToString(deterministic=True)
+    try:
+        check(data, "the exported graph")
+    except ContractError as error:
+        raise ExportError(str(error)) from error
+    # Against the generator as it was trained, BatchNorm and all: a wrong fold shows here.
+    verify(data, Pixels(snapshot.generator), card.latent_dim)
+    return data
+
+
+def _commit() -> str:
+    """Return the commit of this source tree, or ``unknown`` outside a checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

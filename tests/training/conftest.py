@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests import DIGITS
+from training import images
+from training import recipe as recipes
+from training.device import choose
+from training.loop import Trainer
+from training.recipe import Recipe
+from training.run import Config, Run
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Recipe:
+    """A recipe that trains in a second: 16 pixels, few filters, 20 steps."""
+    return tiny_recipe()
+
+
+def tiny_recipe(name: str = "digits-best", **changes: str) -> Recipe:
+    small = {"generator.width": "8", "critic.width": "8", "generator.latent_dim": "16", "batch": "16", "kimg": "0.32"}
+    often = {"tick_kimg": "0.08", "picture_kimg": "0.16", "snapshot_kimg": "0.16"}
+    settings = small | often | {key.replace("__", "."): value for key, value in changes.items()}
+    return recipes.load(name, [f"{key}={value}" for key, value in settings.items()], images__size=16)
+
+
+def make_trainer(out: Path, recipe: Recipe, seed: int = 0, minutes: float | None = None) -> Trainer:
+    config = Config(name="tiny", recipe=recipe, data=str(DIGITS), seed=seed, device="cpu", minutes=minutes)
+    dataset = images.read(DIGITS, recipe.images)
+    run = Run.create(out, config)
+    run.write_text("data.json", dataset.report.model_dump_json())
+    return Trainer(run, config, dataset, choose("cpu"), Console(quiet=True))

@@ -1,0 +1,128 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import DATA, DIGITS
+from training import images
+from training.errors import InputError
+from training.recipe import ImagesConfig
+
+GREY, RGB = ImagesConfig(size=32, channels=1), ImagesConfig(size=32, channels=3)
+
+
+def fill(folder: Path, number: int = 16) -> Path:
+    """Put ``number`` plain photos into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 256, (number, 40, 50, 3), dtype=np.uint8)
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"photo{i:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize("source", [DATA, DIGITS])
+def test_idx_is_read_from_a_file_or_the_folder_that_holds_it(source: Path) -> None:
+    dataset = images.read(source, ImagesConfig(size=28, channels=1))
+    raw = np.frombuffer(gzip.decompress(DIGITS.read_bytes()), np.uint8, offset=16).reshape(400, 1, 28, 28)
+    np.testing.assert_array_equal(dataset.images, raw)
+    assert dataset.report.count == 400
+    assert dataset.report.sizes == {"28x28": 400}
+
+
+def test_plain_idx_is_read_too_and_enlarged(tmp_path: Path) -> None:
+    plain = tmp_path / "t10k-images-idx3-ubyte"
+    plain.write_bytes(gzip.decompress(DIGITS.read_bytes()))
+    assert images.read(tmp_path, RGB).images.shape == (400, 3, 32, 32)
+
+
+def test_of_several_idx_files_the_training_images_are_taken(tmp_path: Path) -> None:
+    for name in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+        (tmp_path / name).write_bytes(DIGITS.read_bytes())
+    assert images.read(tmp_path, GREY).report.count == 400
+    (tmp_path / "train-images-idx3-ubyte.gz").rename(tmp_path / "other-idx3-ubyte.gz")
+    with pytest.raises(InputError, match="name the one to train on"):
+        images.read(tmp_path, GREY)
+
+
+@pytest.mark.parametrize("cut", [slice(0, 5000), slice(0, 20)])
+def test_a_damaged_idx_file_is_told_from_a_whole_one(tmp_path: Path, cut: slice) -> None:
+    plain, packed = tmp_path / "a-idx3-ubyte", tmp_path / "b-idx3-ubyte.gz"
+    plain.write_bytes(gzip.decompress(DIGITS.read_bytes())[cut])
+    packed.write_bytes(DIGITS.read_bytes()[:5000])
+    for path in (plain, packed):
+        with pytest.raises(InputError, match="is damaged"):
+            images.read(path, GREY)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("config", [GREY, RGB])
+def test_every_mode_becomes_the_networks_own(tmp_path: Path, mode: str, config: ImagesConfig) -> None:
+    fill(tmp_path, 15)
+    suffix = "tif" if mode == "CMYK" else "png"
+    picture = (
+        Image.new(mode, (40, 40), 65535 if mode == "I;16" else None) if mode == "I;16" else Image.new(mode, (40, 40))
+    )
+    picture.save(tmp_path / f"z.{suffix}")
+    dataset = images.read(tmp_path, config)
+    assert dataset.images.shape == (16, config.channels, 32, 32)
+    assert dataset.images.dtype == np.uint8
+    white = {"I;16", "LA", "RGBA", "CMYK"}  # full scale, wholly transparent, or no ink
+    assert set(np.unique(dataset.images[15])) == {255 if mode in white else 0}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp", "gif", "tiff"])
+def test_every_format_is_read_in_nested_folders(tmp_path: Path, suffix: str) -> None:
+    fill(tmp_path / "deep" / "deeper")
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "deep" / f"red.{suffix}")
+    assert images.read(tmp_path, RGB).report.count == 17
+
+
+def test_the_central_square_is_taken_upright(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    pixels = np.zeros((32, 96, 3), np.uint8)
+    pixels[:16, 32:64] = 255  # the upper half of the middle
+    exif = Image.Exif()
+    exif[0x0112] = 3  # the camera was upside down
+    Image.fromarray(pixels).save(tmp_path / "z.png", exif=exif)
+    last = images.read(tmp_path, GREY).images[15, 0]
+    assert (last[:16] == 0).all()
+    assert (last[16:] == 255).all()
+
+
+def test_a_bad_file_costs_only_itself_and_is_named(tmp_path: Path) -> None:
+    fill(tmp_path)
+    whole = (tmp_path / "photo00.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.gif").write_text("not a picture")
+    (tmp_path / "notes.txt").write_text("not looked at")
+    Image.new("RGB", (8, 8)).save(tmp_path / "icon.png")
+    report = images.read(tmp_path, RGB).report
+    assert report.count == 16
+    assert {skipped.file for skipped in report.skipped} == {"cut.png", "empty.jpg", "text.gif", "icon.png"}
+    assert "too small (8x8)" in {skipped.reason for skipped in report.skipped}
+
+
+def test_too_few_images_are_refused_with_the_first_reason(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    (tmp_path / "broken.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"15 usable images and training needs 16.*broken.png was skipped"):
+        images.read(tmp_path, RGB)
+
+
+def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        images.read(tmp_path / "nowhere", RGB)
+    (tmp_path / "file.txt").write_text("hello")
+    with pytest.raises(InputError, match="neither a folder of images nor an idx file"):
+        images.read(tmp_path / "file.txt", RGB)
+
+
+def test_the_digest_follows_the_pixels(tmp_path: Path) -> None:
+    fill(tmp_path)
+    first = images.read(tmp_path, RGB).report.digest
+    assert images.read(tmp_path, RGB).report.digest == first
+    Image.new("RGB", (40, 40)).save(tmp_path / "photo00.png")
+    assert images.read(tmp_path, RGB).report.digest != first

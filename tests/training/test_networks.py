@@ -1,0 +1,65 @@
+import pytest
+import torch
+from torch import nn
+
+from tests.training.conftest import tiny_recipe
+from training import networks
+from training import recipe as recipes
+from training.networks.layers import MinibatchStd
+
+
+@pytest.mark.parametrize("size", recipes.SIZES)
+@pytest.mark.parametrize("family", ["transposed", "upsample"])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_every_size_is_made_and_scored(size: int, family: str, stride: int) -> None:
+    settings = [
+        f"generator.family={family}",
+        f"generator.second_stride={stride}",
+        "critic.width=4",
+        "generator.width=4",
+    ]
+    recipe = recipes.load("digits-best", settings, images__size=size)
+    images = networks.build_generator(recipe)(torch.randn(8, recipe.generator.latent_dim))
+    assert images.shape == (8, 1, size, size)
+    assert images.abs().max() <= 1
+    assert networks.build_critic(recipe)(images).shape == (8,)
+
+
+def test_the_lotus_generator_has_five_4x4_transposed_convolutions_of_the_article() -> None:
+    layers = networks.build_generator(recipes.load("lotus")).modules()
+    grown = [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.kernel_size for layer in grown] == [(4, 4)] * 5
+    assert [layer.stride[0] for layer in grown] == [1, 4, 2, 2, 2]
+
+
+def test_the_digits_generator_is_dense_to_7x7x128_then_upsampled() -> None:
+    layers = list(networks.build_generator(recipes.load("digits")).modules())
+    dense = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    assert [layer.out_features for layer in dense] == [7 * 7 * 128]
+    assert sum(isinstance(layer, nn.Upsample) for layer in layers) == 2
+    assert {layer.kernel_size for layer in layers if isinstance(layer, nn.Conv2d)} == {(3, 3)}
+
+
+def test_the_critic_of_cats_doubles_its_filters_with_every_stride() -> None:
+    layers = networks.build_critic(recipes.load("cats")).modules()
+    assert [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)] == [64, 128, 256, 512]
+
+
+def test_the_critic_of_a_gradient_penalty_scores_each_image_by_itself() -> None:
+    critic = networks.build_critic(tiny_recipe("lotus", images__channels="1"))
+    images = torch.randn(6, 1, 16, 16)
+    torch.testing.assert_close(critic(images)[:2], critic(images[:2]))
+
+
+def test_minibatch_deviation_is_zero_for_copies_and_known_for_opposites() -> None:
+    copies = torch.ones(8, 3, 2, 2)
+    assert MinibatchStd()(copies)[:, 3].max() < 1e-3
+    opposites = torch.cat([torch.full((4, 3, 2, 2), 2.0), torch.full((4, 3, 2, 2), -2.0)])
+    torch.testing.assert_close(MinibatchStd()(opposites)[:, 3], torch.full((8, 2, 2), 2.0))
+
+
+def test_minibatch_deviation_does_not_mix_its_groups() -> None:
+    mixed = torch.cat([torch.ones(8, 1, 2, 2), torch.randn(8, 1, 2, 2)])
+    appended = MinibatchStd()(mixed)[:, 1]
+    assert appended[:8].max() < 1e-3
+    assert appended[8:].min() > 0.1

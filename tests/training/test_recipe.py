@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from training import recipe as recipes
+from training.errors import InputError
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_shipped_recipe_is_valid_and_says_what_it_is(name: str) -> None:
+    assert len(recipes.load(name).summary) > 20
+
+
+def test_the_three_articles_are_there() -> None:
+    assert {"lotus", "cats", "digits"} <= set(recipes.names())
+    cats, digits, lotus = (recipes.load(name) for name in ("cats", "digits", "lotus"))
+    assert cats.objective.real_label == 0.9
+    assert cats.optimiser.generator_lr != cats.optimiser.critic_lr
+    assert cats.critic.norm == "batch"
+    assert digits.kimg * 1000 / digits.batch == 10_000
+    assert digits.critic.dropout > 0
+    assert lotus.objective.name == "wgan-gp"
+    assert lotus.objective.penalty == 10
+
+
+def test_settings_change_fields_and_none_leaves_them() -> None:
+    recipe = recipes.load("digits", ["batch=32", "optimiser.betas=[0, 0.9]"], images__size=56, kimg=None)
+    assert (recipe.batch, recipe.optimiser.betas, recipe.images.size) == (32, (0, 0.9), 56)
+    assert recipe.kimg == 640
+
+
+def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((recipes.FOLDER / "digits.yaml").read_text().replace("batch: 64", "batch: 48"))
+    assert recipes.load(str(mine)).batch == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "words"),
+    [
+        ("roses", "batch=32", "there is no recipe 'roses'; recipes are cats, digits"),
+        ("digits", "batch", "has no '='"),
+        ("digits", "batch=many", "batch: Input should be a valid integer"),
+        ("digits", "bach=3", "there is no field bach"),
+        ("digits", "batch.size=3", "batch holds no other fields"),
+        ("digits", "images.size=30", "sizes are 16, 28, 32"),
+        ("digits", "batch=[", "is not YAML"),
+        ("cats", "objective.penalty=10", "set critic.norm=none"),
+        ("digits-best", "batch=12", "multiple of 8"),
+    ],
+)
+def test_a_wrong_choice_is_refused_in_words(name: str, setting: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        recipes.load(name, [setting])

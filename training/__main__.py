@@ -1,0 +1,154 @@
+"""The command line: ``python -m training train | sample | recipes | data``."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training import device as devices
+from training import images, mnist, networks
+from training import recipe as recipes
+from training.errors import InputError, TrainingError
+from training.files import write_atomically
+from training.loop import Trainer
+from training.pictures import grid, png, to_pixels
+from training.run import Config, Run
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data_app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+console = Console(highlight=False)
+
+
+@app.command()
+def train(
+    data: Annotated[Path | None, typer.Option(help="Folder of images, or an MNIST-type idx file.")] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's name, or your own .yaml file.")] = "digits",
+    size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
+    kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
+    out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, data order and latents.")] = 0,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+) -> None:
+    """Train a generator on a folder of images."""
+    if resume is not None:
+        given = {"--data": data, "--minutes": minutes, "--kimg": kimg, "--size": size, "--set": settings}
+        if extra := [name for name, value in given.items() if value is not None]:
+            raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
+        run = Run.open(resume)
+        _train(run, run.config(), dry_run=dry_run)
+        return
+    if data is None:
+        raise InputError("--data is missing: name a folder of images or an idx file (or --resume a run)")
+    if minutes and kimg:
+        raise InputError("--minutes and --kimg are two budgets; give one")
+    resolved = recipes.load(recipe, settings or (), images__size=size, kimg=kimg)
+    config = Config(name=recipe, recipe=resolved, data=str(data), seed=seed, device=device, minutes=minutes)
+    _train(out, config, dry_run=dry_run)
+
+
+def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
+    """Train into a new folder under a path, or go on in a run's own."""
+    device = devices.choose(config.device)
+    dataset = images.read(Path(config.data), config.recipe.images)
+    console.print_json(config.model_dump_json())
+    _print_plan(config, dataset.report, device)
+    if dry_run:
+        return
+    resuming = isinstance(where, Run)
+    run = where if isinstance(where, Run) else Run.create(where, config)
+    if resuming and run.report().digest != dataset.report.digest:
+        raise InputError(f"{config.data} no longer holds the images that {run.path} was trained on")
+    run.write_text("data.json", dataset.report.model_dump_json(indent=2))
+    trainer = Trainer(run, config, dataset, device, console)
+    if resuming:
+        trainer.resume()
+    if not trainer.train():
+        console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
+        raise typer.Exit(130)
+    console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
+
+
+def _print_plan(config: Config, report: images.Report, device: devices.Device) -> None:
+    for name, build in (("generator", networks.build_generator), ("critic", networks.build_critic)):
+        console.print(f"{name}: {networks.count_parameters(build(config.recipe)):,} parameters")
+    console.print(f"data: {report.count:,} images from {report.source}, {len(report.skipped)} skipped", soft_wrap=True)
+    for skipped in report.skipped[:10]:
+        console.print(f"  skipped {skipped.file}: {skipped.reason}", soft_wrap=True)
+    if len(report.skipped) > 10:
+        console.print(f"  … and {len(report.skipped) - 10} more, listed in data.json")
+    console.print(f"device: {device}, {torch.get_num_threads()} threads")
+
+
+@app.command("recipes")
+def list_recipes() -> None:
+    """List the recipes, one line each."""
+    table = Table.grid(padding=(0, 2))
+    for name in recipes.names():
+        table.add_row(name, recipes.load(name).summary)
+    console.print(table)
+
+
+@app.command()
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9-12.")] = "0-63",
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("grid.png"),
+) -> None:
+    """Draw a grid of a run's latest generator; a seed gives the picture that the service will give."""
+    snapshot = Run.open(run).load_generator()
+    latent_dim = snapshot.recipe.generator.latent_dim
+    latents = np.stack([np.random.RandomState(s).randn(latent_dim).astype(np.float32) for s in parse_seeds(seeds)])
+    with torch.inference_mode():
+        parts = [snapshot.generator(part) for part in torch.split(torch.from_numpy(latents), 64)]
+    write_atomically(out, png(grid(to_pixels(torch.cat(parts)))))
+    console.print(f"{len(latents)} images at {snapshot.images_seen:,} images seen: {out}", soft_wrap=True)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds that ``0-63`` or ``1,5,9-12`` names; raises InputError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < 2**32 or last - first >= 10_000:
+            raise InputError(
+                f"--seeds {text}: write numbers from 0 to 4294967295 and rising ranges, such as 0-63 or 1,5,9-12"
+            )
+        seeds += range(first, last + 1)
+    return seeds
+
+
+@data_app.command("mnist")
+def fetch_mnist(out: Annotated[Path, typer.Option(help="The folder to put it into.")]) -> None:
+    """Fetch MNIST, checksums verified."""
+    mnist.fetch(out)
+    console.print(
+        f"MNIST is in {out}. Train on it with: python -m training train --data {out} --recipe digits", soft_wrap=True
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 done, 1 failed, 2 wrong input, 130 stopped by the user."""
+    try:
+        app(prog_name="python -m training")
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

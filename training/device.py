@@ -1,0 +1,54 @@
+"""Where and in what precision a run computes."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from training.errors import InputError
+
+Thing = TypeVar("Thing", Tensor, nn.Module)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device and whether it multiplies bfloat16 matrices faster than float32 ones."""
+
+    torch: torch.device
+    bfloat16: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Run the forward pass in bfloat16 where that pays; weights and optimisers stay float32."""
+        return torch.autocast(self.torch.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    def place(self, thing: Thing) -> Thing:
+        """Move images or a network here, channels last: the layout that bfloat16 convolutions run in."""
+        layout = torch.channels_last if self.bfloat16 else torch.preserve_format
+        placed: Thing = thing.to(device=self.torch, memory_format=layout)  # type: ignore[call-overload]
+        return placed
+
+    def __str__(self) -> str:
+        return f"{self.torch} in {'bfloat16' if self.bfloat16 else 'float32'}"
+
+
+def choose(name: str) -> Device:
+    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto takes a GPU if there is one.
+
+    Raises:
+        InputError: ``cuda`` was asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "--device cuda: torch sees no CUDA GPU here; use --device cpu, or install a CUDA build of torch"
+        )
+    if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+        return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
+    return Device(torch.device("cpu"), _cpu_has_bfloat16())
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Tell whether the CPU has bfloat16 instructions; without them autocast only emulates, and is slower."""
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("amx_bf16") or has.get("avx512_bf16"))

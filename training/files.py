@@ -1,0 +1,38 @@
+"""Files appear whole or not at all: written beside their place, flushed to the disk, then renamed."""
+
+import os
+from pathlib import Path
+
+from training.errors import TrainingError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``; on failure the file that was there before is untouched.
+
+    Raises:
+        TrainingError: the disk is full, read-only or gone.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _flush_directory(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} could not be written ({error.strerror}); what was there before is intact"
+        ) from error
+
+
+def _flush_directory(path: Path) -> None:
+    """Make a rename survive a power cut; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

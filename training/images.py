@@ -1,0 +1,173 @@
+"""Any source of images -> one uint8 array and a report of what was found.
+
+A source is a folder (any depth) of pictures, an MNIST-type idx file, plain or .gz, or a folder that holds one. A file
+that cannot be used costs only itself and is named in the report.
+"""
+
+import gzip
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from pydantic import BaseModel
+
+from training.errors import InputError
+from training.recipe import ImagesConfig
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MINIMUM = 16  # images; fewer are not a set but an album
+SMALLEST = 16  # pixels on the shorter side; smaller ones are icons
+IDX_MAGIC = b"\x00\x00\x08\x03"  # unsigned bytes in three dimensions: images, rows, columns
+
+Pixels = NDArray[np.uint8]
+
+
+class Skipped(BaseModel):
+    """A file that was not used, and why."""
+
+    file: str
+    reason: str
+
+
+class Report(BaseModel):
+    """What a source held; saved as data.json in the run folder."""
+
+    name: str
+    source: str
+    count: int
+    digest: str  # SHA-256 of the array as it enters training
+    modes: dict[str, int]  # Pillow's names: L, RGB, RGBA, CMYK, …
+    sizes: dict[str, int]  # as found, "300x200"
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The images, held in memory, with their report."""
+
+    images: Pixels  # (N, C, S, S)
+    report: Report
+
+
+def read(source: Path, config: ImagesConfig) -> Dataset:
+    """Read every image of a source, cropped to its central square and resized to ``config.size``.
+
+    Raises:
+        InputError: the source is not there, is no known kind, or holds fewer than 16 usable images.
+    """
+    if not source.exists():
+        raise InputError(f"--data {source} does not exist")
+    idx = _find_idx(source)
+    pictures, names = _idx_pictures(idx) if idx else _picture_files(source)
+    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter's lock
+        results = list(pool.map(lambda picture: _prepare(picture, config), pictures))
+    good = [result for result in results if isinstance(result, _Prepared)]
+    skipped = [
+        Skipped(file=name, reason=result)
+        for name, result in zip(names, results, strict=True)
+        if isinstance(result, str)
+    ]
+    if len(good) < MINIMUM:
+        first = f"; {skipped[0].file} was skipped: {skipped[0].reason}" if skipped else ""
+        raise InputError(f"{source} holds {len(good)} usable images and training needs {MINIMUM} at least{first}")
+    images = np.ascontiguousarray(np.stack([result.pixels for result in good]))
+    report = Report(
+        name=source.resolve().name.split(".")[0],
+        source=str(source.resolve()),
+        count=len(good),
+        digest=hashlib.sha256(images.tobytes()).hexdigest(),
+        modes=_tally(result.mode for result in good),
+        sizes=_tally(result.size for result in good),
+        skipped=skipped,
+    )
+    return Dataset(images, report)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    pixels: Pixels  # (C, S, S)
+    mode: str
+    size: str
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _prepare(picture: Path | Image.Image, config: ImagesConfig) -> _Prepared | str:
+    """Return the picture as the networks want it, or why it cannot be used."""
+    try:
+        image = Image.open(picture) if isinstance(picture, Path) else picture
+        mode, size = image.mode, f"{image.width}x{image.height}"
+        if min(image.size) < SMALLEST:
+            return f"too small ({size})"
+        image = _flatten(ImageOps.exif_transpose(image)).convert("L" if config.channels == 1 else "RGB")
+    except Image.DecompressionBombError:
+        return "too large to be a photo"
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow's readers raise on broken files
+        return f"not readable ({type(error).__name__}: {error})"
+    square = ImageOps.fit(image, (config.size, config.size), Image.Resampling.LANCZOS)
+    pixels = np.asarray(square).reshape(config.size, config.size, config.channels)
+    return _Prepared(np.ascontiguousarray(pixels.transpose(2, 0, 1)), mode, size)
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Lay transparency on white, and bring 16 bits to 8, which Pillow's convert would clip."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image
+
+
+def _picture_files(source: Path) -> tuple[list[Path], list[str]]:
+    if source.is_file():
+        raise InputError(f"--data {source} is neither a folder of images nor an idx file")
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return files, [str(path.relative_to(source)) for path in files]
+
+
+def _find_idx(source: Path) -> Path | None:
+    """Return the idx file that ``source`` is or holds; of several, the training images."""
+    if source.is_file():
+        return source if _is_idx(source) else None
+    found = [path for path in sorted(source.glob("*idx3*")) if _is_idx(path)]
+    if len(found) > 1:
+        found = [path for path in found if path.name.startswith("train")]
+        if len(found) != 1:
+            raise InputError(f"--data {source} holds several idx files; name the one to train on")
+    return found[0] if found else None
+
+
+def _open(path: Path) -> gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _is_idx(path: Path) -> bool:
+    try:
+        with _open(path) as file:
+            return file.read(4) == IDX_MAGIC
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _idx_pictures(path: Path) -> tuple[list[Image.Image], list[str]]:
+    """Read an idx file: magic, then three big-endian sizes, then the pixels."""
+    try:
+        with _open(path) as file:
+            data = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    shape = np.frombuffer(data, ">u4", count=3, offset=4)  # N, H, W
+    if len(data) - 16 != int(shape.prod(dtype=np.int64)):
+        raise InputError(f"{path} is damaged: it says {shape.tolist()} and holds {len(data) - 16:,} pixels")
+    pixels = np.frombuffer(data, np.uint8, offset=16).reshape(*shape.tolist())
+    return [Image.fromarray(image) for image in pixels], [f"#{i}" for i in range(len(pixels))]

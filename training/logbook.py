@@ -1,0 +1,97 @@
+"""What a run tells while it goes: averages in log.jsonl, grids in the run folder, a progress line for the person."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from training.files import write_atomically
+from training.images import Pixels
+from training.pictures import grid, png, to_pixels
+from training.run import Run
+
+LINE_SECONDS = 10.0  # between progress lines where the output is no terminal
+
+
+class Averages:
+    """Means of scalars over the steps since the last line of the log."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, stats: dict[str, Tensor]) -> None:
+        """Take one step's scalars; each is averaged over the steps that report it."""
+        for name, value in stats.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), dtype=torch.float64)) + value.double().cpu()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means and start anew."""
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far, for the checkpoint."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint's sums."""
+        self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
+
+
+class Logbook:
+    """The run folder's log and grids."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self._run, self._console = run, console
+        self._file = run.path / "log.jsonl"
+        self._said = 0.0
+
+    def rewind(self, images_seen: int) -> None:
+        """Drop the lines that a killed run wrote after its last checkpoint: they will be written again."""
+        if self._file.exists():
+            lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images_seen]
+            write_atomically(self._file, "".join(kept).encode())
+
+    def tick(self, row: dict[str, Any]) -> None:
+        """Append a line to log.jsonl, and show it where there is no progress bar."""
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            figures = (f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))
+            self._console.print(f"{row['images']:,} images  {'  '.join(figures)}", soft_wrap=True)
+
+    def reals(self, pixels: Pixels) -> None:
+        """Write reals.png: what the generated images should come to look like."""
+        write_atomically(self._run.path / "reals.png", png(grid(pixels)))
+
+    def fakes(self, images: Tensor, images_seen: int) -> None:
+        """Write fakes-000512.png: images (N, C, S, S) in [-1, 1] at 512 kimg."""
+        name = f"fakes-{images_seen // 1000:06d}.png"
+        write_atomically(self._run.path / name, png(grid(to_pixels(images))))
+
+
+@contextmanager
+def progress_bar(console: Console) -> Iterator[Progress]:
+    """Show a bar with images/s and the time left while the block runs; nothing where the output is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[speed]:,.0f} images/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=60) as progress:
+        yield progress

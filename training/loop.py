@@ -1,0 +1,136 @@
+"""The loop: steps, ticks and snapshots until the budget of images is spent or the user stops it."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+from rich.console import Console
+
+from training.device import Device
+from training.errors import InputError
+from training.images import Dataset
+from training.logbook import Averages, Logbook, progress_bar
+from training.order import Order
+from training.pictures import to_images
+from training.run import Config, Run
+from training.step import Game
+
+GRID = 64  # images in a grid
+MEASURED_SHARE, MEASURED_SECONDS = 0.1, 30.0  # of a budget in minutes, how much is spent to learn the speed
+
+
+class Stop:
+    """Set by the first Ctrl-C or SIGTERM: the step under way is finished and saved. A second one stops at once."""
+
+    requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle both signals while the block runs."""
+        before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Trainer:
+    """One run in progress: the game, what it has seen, and what it has still to see."""
+
+    def __init__(self, run: Run, config: Config, dataset: Dataset, device: Device, console: Console) -> None:
+        torch.manual_seed(config.seed)
+        self.run, self.config, self.recipe, self.console = run, config, config.recipe, console
+        self.images = torch.from_numpy(dataset.images).to(device.torch)  # (N, C, S, S) uint8
+        self.order = Order(len(self.images), config.seed)
+        self.game = Game(self.recipe, device)
+        self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
+        self.averages, self.logbook = Averages(), Logbook(run, console)
+        self.seen = 0
+        # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
+        self.total = None if config.minutes else round(self.recipe.kimg * 1000)
+
+    def resume(self) -> None:
+        """Go back to the run's checkpoint; raises InputError where it does not fit the recipe."""
+        state = self.run.load_checkpoint()
+        try:
+            self.game.load_state_dict(state["game"])
+            self.averages.load_state_dict(state["averages"])
+            self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
+        self.logbook.rewind(self.seen)
+
+    def train(self) -> bool:
+        """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""
+        if not self.seen:
+            self.logbook.reals(self.images[self.order.take(0, min(GRID, len(self.images)))].cpu().numpy())
+        stop = Stop()
+        with stop.listening(), progress_bar(self.console) as progress:
+            task = progress.add_task(self.run.path.name, total=self.total, completed=self.seen, speed=0.0)
+            started, before, last_save = time.perf_counter(), self.seen, self.seen
+            while (self.total is None or self.seen < self.total) and not stop.requested:
+                self._advance()
+                elapsed = time.perf_counter() - started
+                speed = (self.seen - before) / elapsed
+                if self.total is None:
+                    self._fix_total(elapsed, speed)
+                progress.update(task, completed=self.seen, total=self.total, speed=speed)
+                self._record(speed)
+                if self._passed(self.recipe.snapshot_kimg):
+                    self._save()
+                    last_save = self.seen
+            if last_save != self.seen:
+                self._save()
+        return not stop.requested
+
+    def _advance(self) -> None:
+        """Play one step on the next images."""
+        self.game.set_learning_rates(self.seen / self.total if self.total else 0.0)
+        indices = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step))
+        reals = self.game.device.place(to_images(self.images[indices.to(self.images.device)]))
+        if self.recipe.images.flip:
+            mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
+            reals = torch.where(mirrored, reals.flip(3), reals)
+        self.averages.add(self.game.step(reals, self.seen))
+        self.seen += len(reals)
+
+    def _fix_total(self, elapsed: float, speed: float) -> None:
+        """Settle how many images the budget in minutes buys, once enough of it is spent to know."""
+        seconds = (self.config.minutes or 0) * 60
+        if elapsed >= min(seconds * MEASURED_SHARE, MEASURED_SECONDS):
+            self.total = max(round(speed * seconds), self.seen)
+            self.console.print(f"{speed:,.0f} images/s: {self.total:,} images in {self.config.minutes:g} minutes")
+
+    def _passed(self, kimg: float) -> bool:
+        """Tell whether the last step crossed a multiple of ``kimg``."""
+        interval = kimg * 1000
+        return self.seen // interval > (self.seen - self.game.images_per_step) // interval
+
+    def _record(self, speed: float) -> None:
+        if self._passed(self.recipe.tick_kimg):
+            self.logbook.tick({"images": self.seen, **self.averages.take(), "images_per_second": round(speed, 1)})
+        if self._passed(self.recipe.picture_kimg):
+            self.logbook.fakes(self.game.sample(self.latents), self.seen)
+
+    def _save(self) -> None:
+        self.logbook.fakes(self.game.sample(self.latents), self.seen)
+        self.run.save_generator(self.game.average, self.recipe, self.seen)
+        self.run.save_checkpoint(
+            {
+                "game": self.game.state_dict(),
+                "averages": self.averages.state_dict(),
+                "latents": self.latents,
+                "seen": self.seen,
+                "total": self.total,
+            }
+        )

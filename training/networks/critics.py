@@ -1,0 +1,29 @@
+"""Critics (WGAN) and discriminators (DCGAN): image (N, C, S, S) in [-1, 1] -> score (N,), unbounded."""
+
+from torch import nn
+
+from training.networks.layers import MinibatchStd, doublings, start_size, widths
+from training.recipe import CriticConfig, ImagesConfig
+
+
+def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
+    """Halve the image by strided 4×4 convolutions with doubling filters, then flatten it into one linear layer.
+
+    LeakyReLU 0.2 throughout; BatchNorm, where asked for, in all layers but the first (Radford et al. 2016).
+    """
+    filters = widths(config.width, doublings(images.size))
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(zip([images.channels, *filters], filters, strict=False)):
+        normed = config.norm == "batch" and i > 0
+        layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normed))
+        if normed:
+            layers.append(nn.BatchNorm2d(after))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+        if config.dropout:
+            layers.append(nn.Dropout2d(config.dropout))
+    last = filters[-1]
+    if config.minibatch_std:
+        # A convolution after the statistic, so that what it tells can be weighed against the features.
+        layers += [MinibatchStd(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
+    layers += [nn.Flatten(), nn.Linear(last * start_size(images.size) ** 2, 1), nn.Flatten(start_dim=0)]
+    return nn.Sequential(*layers)

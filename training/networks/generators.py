@@ -1,0 +1,57 @@
+"""Generators: latent (N, Z), standard normal -> image (N, C, S, S) in [-1, 1]."""
+
+from itertools import pairwise
+
+from torch import nn
+
+from training.networks.layers import Reshape, doublings, start_size, widths
+from training.recipe import GeneratorConfig, ImagesConfig
+
+
+def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Module:
+    """Grow one pixel to the image by transposed convolutions, BatchNorm and ReLU, then tanh (Radford et al. 2016).
+
+    The first layer makes 4×4 (or 7×7) of 1×1; each of the others doubles it with a 4×4 kernel, but that
+    ``second_stride: 4`` takes two doublings in one leap, as the lotus recipe does.
+    """
+    leap = config.second_stride == 4
+    strides = [4, *[2] * (doublings(images.size) - 2)] if leap else [2] * doublings(images.size)
+    channels = widths(config.width, len(strides))[::-1]
+    layers: list[nn.Module] = [
+        Reshape(config.latent_dim, 1, 1),
+        nn.ConvTranspose2d(config.latent_dim, channels[0], start_size(images.size), bias=False),
+    ]
+    for (before, after), stride in zip(pairwise(channels), strides, strict=False):
+        layers += [*_norm_relu(before), nn.ConvTranspose2d(before, after, 4, stride, (4 - stride) // 2, bias=False)]
+    stride = strides[-1]
+    layers += [
+        *_norm_relu(channels[-1]),
+        nn.ConvTranspose2d(channels[-1], images.channels, 4, stride, (4 - stride) // 2),
+    ]
+    return nn.Sequential(*layers, nn.Tanh())
+
+
+def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Module:
+    """Map the latent densely to a small feature map, then repeat pixels and convolve 3×3 until it is the image.
+
+    At 28 pixels and width 128: dense to 7×7×128, twice upsampling + convolution (128, 64 filters), convolution, tanh.
+    Repeated pixels with a plain convolution leave no checkerboard (Odena et al. 2016).
+    """
+    start, width = start_size(images.size), config.width
+    layers: list[nn.Module] = [
+        nn.Linear(config.latent_dim, width * start * start),
+        nn.ReLU(),
+        Reshape(width, start, start),
+    ]
+    filters = [width, *(max(width >> i, min(width, 16)) for i in range(doublings(images.size)))]
+    for before, after in pairwise(filters):
+        layers += [
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            *_norm_relu(after),
+        ]
+    return nn.Sequential(*layers, nn.Conv2d(filters[-1], images.channels, 3, padding=1), nn.Tanh())
+
+
+def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)

@@ -1,0 +1,52 @@
+"""The few layers that torch does not have, and what both networks share."""
+
+import torch
+from torch import Tensor, nn
+
+MAX_WIDTH = 512  # filters double towards the small maps, but no further than this
+
+
+def start_size(size: int) -> int:
+    """Return the side of the smallest feature map, 4 or 7, from which doubling reaches ``size``."""
+    return 7 if size % 7 == 0 else 4
+
+
+def doublings(size: int) -> int:
+    """Return how often the smallest feature map doubles to reach ``size``."""
+    return (size // start_size(size)).bit_length() - 1
+
+
+def widths(width: int, count: int) -> list[int]:
+    """Return ``count`` filter numbers that start at ``width`` and double, up to MAX_WIDTH."""
+    return [min(width << i, max(width, MAX_WIDTH)) for i in range(count)]
+
+
+class Reshape(nn.Module):
+    """View each example of a batch as ``shape``."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, …) to (N, *shape)."""
+        return x.reshape(x.shape[0], *self.shape)
+
+
+class MinibatchStd(nn.Module):
+    """Append a map that tells how much a group of examples differs (Karras et al. 2018, section 3).
+
+    A critic that sees it notices when all samples have become alike. Groups are neighbours in the batch, so real and
+    generated images that are scored in one pass do not mix.
+    """
+
+    group = 8
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C + 1, H, W)."""
+        n, _, height, width = x.shape
+        group = self.group if n % self.group == 0 else n
+        grouped = x.float().reshape(-1, group, *x.shape[1:])  # (N/G, G, C, H, W)
+        deviation = (grouped.var(dim=1, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (N/G,)
+        channel = deviation.repeat_interleave(group)[:, None, None, None].expand(n, 1, height, width)
+        return torch.cat([x, channel.to(x.dtype)], dim=1)

@@ -1,0 +1,82 @@
+"""What the two networks play for: losses on scores (N,) and penalties on the critic's gradient, as pure functions.
+
+A new objective is a function or two and its line in :func:`build`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from training.recipe import ObjectiveConfig
+
+Critic = Callable[[Tensor], Tensor] | nn.Module
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Two losses and a penalty, each a scalar."""
+
+    critic_loss: Callable[[Tensor, Tensor], Tensor]  # of real and generated scores
+    generator_loss: Callable[[Tensor], Tensor]  # of generated scores
+    penalty: Callable[[Critic, Tensor, Tensor], Tensor]  # of the critic, real and generated images
+
+
+def build(config: ObjectiveConfig) -> Objective:
+    """Return the objective that a recipe names."""
+    if config.name == "wgan-gp":
+        return Objective(wasserstein_critic_loss, wasserstein_generator_loss, gradient_penalty)
+    return Objective(partial(bce_critic_loss, real_label=config.real_label), non_saturating_loss, r1_penalty)
+
+
+def wasserstein_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Negated estimate of the Wasserstein-1 distance (Arjovsky et al. 2017, eq. 2)."""
+    return fake_scores.mean() - real_scores.mean()
+
+
+def wasserstein_generator_loss(fake_scores: Tensor) -> Tensor:
+    """What the generator can do about that distance: raise its own scores."""
+    return -fake_scores.mean()
+
+
+def bce_critic_loss(real_scores: Tensor, fake_scores: Tensor, real_label: float = 1.0) -> Tensor:
+    """Cross-entropy of logits, real images labelled ``real_label`` and generated ones 0.
+
+    A label of 0.9 is the one-sided smoothing of Salimans et al. 2016: the discriminator is never wholly sure.
+    """
+    labels = torch.full_like(real_scores, real_label)
+    return binary_cross_entropy_with_logits(real_scores, labels) + softplus(fake_scores).mean()
+
+
+def non_saturating_loss(fake_scores: Tensor) -> Tensor:
+    """-log D(G(z)), which keeps its gradient while the discriminator wins (Goodfellow et al. 2014, section 3)."""
+    return softplus(-fake_scores).mean()
+
+
+def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
+    """Mean of (‖∇D(x̂)‖ - 1)² at random points between real and generated images (Gulrajani et al. 2017, eq. 3).
+
+    Args:
+        critic: image (N, C, H, W) -> score (N,).
+        reals: (N, C, H, W) float32.
+        fakes: as ``reals``; no gradient flows into either.
+    """
+    mix = torch.rand(reals.shape[0], 1, 1, 1, device=reals.device)
+    between = torch.lerp(fakes.detach(), reals, mix)
+    norms: Tensor = torch.linalg.vector_norm(_gradients(critic, between), dim=1)
+    return (norms - 1).square().mean()
+
+
+def r1_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
+    """Half the mean of ‖∇D(x)‖² at real images (Mescheder et al. 2018, eq. 9); ``fakes`` are not looked at."""
+    return _gradients(critic, reals).square().sum(dim=1).mean() / 2
+
+
+def _gradients(critic: Critic, images: Tensor) -> Tensor:
+    """Return the gradient of each score by its image, flat: (N, C*H*W), itself differentiable."""
+    images = images.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return gradient.flatten(1)

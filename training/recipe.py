@@ -1,0 +1,149 @@
+"""A recipe: every choice of a training run, validated before the first image is read.
+
+Recipes are the YAML files in ``recipes/``; ``--set key=value`` changes one of their fields by its dotted name.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.errors import InputError
+
+FOLDER = Path(__file__).parent / "recipes"
+# Networks double from 4 or 7 pixels: the powers of two, and MNIST's 28 with its own doublings.
+SIZES = (16, 28, 32, 56, 64, 112, 128, 224, 256)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImagesConfig(_Frozen):
+    """How an image enters the networks."""
+
+    size: int  # height and width in pixels
+    channels: Literal[1, 3]  # grey or RGB
+    flip: bool = False  # mirror at random: where left and right mean nothing
+
+
+class GeneratorConfig(_Frozen):
+    """The generator's family and its measures."""
+
+    family: Literal["transposed", "upsample"]
+    latent_dim: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1)  # filters next to the image (transposed), of the first feature map (upsample)
+    second_stride: Literal[2, 4] = 2  # 4 leaps from 4 pixels to 16 in one layer
+
+
+class CriticConfig(_Frozen):
+    """The critic (WGAN) or discriminator (DCGAN): strided convolutions, then one linear layer."""
+
+    width: int = Field(ge=1)  # filters next to the image; they double with every halving
+    norm: Literal["none", "batch"] = "none"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    minibatch_std: bool = False
+
+
+class ObjectiveConfig(_Frozen):
+    """What the two networks play for."""
+
+    name: Literal["wgan-gp", "dcgan"]
+    penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan)
+    penalty_every: int = Field(1, ge=1)  # critic steps; a lazy penalty is weighted up by as much
+    critic_steps: int = Field(1, ge=1)  # for one of the generator
+    real_label: float = Field(1.0, gt=0.5, le=1)  # one-sided label smoothing (dcgan)
+
+
+class OptimiserConfig(_Frozen):
+    """Adam for both, at two learning rates (Heusel et al. 2017)."""
+
+    generator_lr: float = Field(gt=0)
+    critic_lr: float = Field(gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    decay: bool = False  # both rates fall linearly to zero over the run
+
+
+class Recipe(_Frozen):
+    """One training run but for its data, seed and device. Time is counted in thousands of real images seen (kimg)."""
+
+    summary: str
+    images: ImagesConfig
+    generator: GeneratorConfig
+    critic: CriticConfig
+    objective: ObjectiveConfig
+    optimiser: OptimiserConfig
+    batch: int = Field(ge=2)
+    kimg: float = Field(gt=0)  # the whole run
+    ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average
+    tick_kimg: float = Field(1.0, gt=0)  # between lines of log.jsonl
+    picture_kimg: float = Field(10.0, gt=0)  # between fakes-*.png
+    snapshot_kimg: float = Field(50.0, gt=0)  # between checkpoints
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        if self.images.size not in SIZES:
+            raise ValueError(f"images.size {self.images.size} cannot be made; sizes are {', '.join(map(str, SIZES))}")
+        if self.critic.norm == "batch" and self.objective.penalty:
+            # The penalty is about one image; BatchNorm makes its score depend on the others (Gulrajani et al. 2017).
+            raise ValueError("critic.norm 'batch' does not go with a gradient penalty; set critic.norm=none")
+        if self.critic.minibatch_std and self.batch % 8:
+            raise ValueError("critic.minibatch_std compares groups of 8 images; make batch a multiple of 8")
+        return self
+
+
+def names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
+    """Read a recipe by name, or from a YAML file of one's own.
+
+    Args:
+        name: one of :func:`names`, or the path of a ``.yaml`` file.
+        settings: ``key=value`` with dotted keys, the value in YAML.
+        **fields: dotted keys (with ``__`` for the dot) that are set where the value is not None.
+
+    Raises:
+        InputError: no such recipe, or one whose choices do not fit together.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"there is no recipe {name!r}; recipes are {', '.join(names())}, or the path of a .yaml file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, value in [*map(_parse, settings), *((k.replace("__", "."), v) for k, v in fields.items())]:
+            if value is not None:
+                _set(values, key, value)
+        return Recipe.model_validate(values)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        raise InputError(f"recipe {name}: {_sentence(error)}") from error
+
+
+def _parse(setting: str) -> tuple[str, Any]:
+    key, equals, value = setting.partition("=")
+    if not equals:
+        raise InputError(f"--set {setting} has no '='; write --set key=value, such as --set batch=32")
+    return key.strip(), yaml.safe_load(value)
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *groups, last = key.split(".")
+    for group in groups:
+        values = values.setdefault(group, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{key}: {group} holds no other fields")
+    values[last] = value
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return f"there is no field {where}"
+    return f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")

@@ -1,0 +1,139 @@
+"""One step of the game: the critic learns to tell real images from generated ones, then the generator to fool it."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from training import ema, networks, objectives
+from training.device import Device
+from training.recipe import Recipe
+
+Stats = dict[str, Tensor]
+
+
+class Game:
+    """Both networks, their optimisers and the generator's average: all that a step reads and changes."""
+
+    def __init__(self, recipe: Recipe, device: Device) -> None:
+        self.recipe, self.device = recipe, device
+        self.objective = objectives.build(recipe.objective)
+        self.generator = device.place(networks.build_generator(recipe))
+        self.critic = device.place(networks.build_critic(recipe))
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        rates = recipe.optimiser
+        self.generator_optimiser = Adam(self.generator.parameters(), rates.generator_lr, rates.betas, fused=True)
+        self.critic_optimiser = Adam(self.critic.parameters(), rates.critic_lr, rates.betas, fused=True)
+        self.steps = 0
+
+    @property
+    def images_per_step(self) -> int:
+        """How many real images one step shows to the critic."""
+        return self.recipe.batch * self.recipe.objective.critic_steps
+
+    def step(self, reals: Tensor, images_seen: int) -> Stats:
+        """Play one step.
+
+        Args:
+            reals: (images_per_step, C, S, S) float32 in [-1, 1].
+            images_seen: before this step; the average's half-life ramps up with it.
+
+        Returns:
+            Scalars for the log, still on the device.
+        """
+        stats: Stats = {}
+        batches = torch.split(reals, self.recipe.batch)
+        for batch in batches:
+            # The last fakes keep their graph and serve the generator's step too: one forward pass less.
+            fakes = self._generate(len(batch), with_graph=batch is batches[-1])
+            stats |= self._train_critic(batch, fakes)
+        stats |= self._train_generator(fakes)
+        seen = images_seen + len(reals)
+        ema.update(self.average, self.generator, len(reals), ema.half_life(self.recipe.ema_kimg, seen))
+        self.steps += 1
+        return stats
+
+    def set_learning_rates(self, progress: float) -> None:
+        """Lower both rates linearly to zero as ``progress`` goes from 0 to 1, if the recipe decays them."""
+        left = 1 - min(progress, 1.0) if self.recipe.optimiser.decay else 1.0
+        self.generator_optimiser.param_groups[0]["lr"] = self.recipe.optimiser.generator_lr * left
+        self.critic_optimiser.param_groups[0]["lr"] = self.recipe.optimiser.critic_lr * left
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor) -> Tensor:
+        """Return the averaged generator's images (N, C, S, S) in [-1, 1], float32, of latents (N, Z)."""
+        return torch.cat([self.average(part).float() for part in torch.split(latents.to(self.device.torch), 64)])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, the random states too."""
+        state = {name: part.state_dict() for name, part in self._parts().items()}
+        cuda = torch.cuda.get_rng_state_all() if self.device.torch.type == "cuda" else []
+        return state | {"steps": self.steps, "rng": torch.get_rng_state(), "cuda_rng": cuda}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state that :meth:`state_dict` returned; raises what torch raises where it does not fit."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.steps = state["steps"]
+        torch.set_rng_state(state["rng"])
+        if self.device.torch.type == "cuda" and state["cuda_rng"]:
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator,
+            "critic": self.critic,
+            "average": self.average,
+            "generator_optimiser": self.generator_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+        }
+
+    def _generate(self, number: int, *, with_graph: bool) -> Tensor:
+        latents = torch.randn(number, self.recipe.generator.latent_dim, device=self.device.torch)
+        with torch.set_grad_enabled(with_graph), self.device.autocast():
+            images: Tensor = self.generator(latents)
+        return images
+
+    def _train_critic(self, reals: Tensor, fakes: Tensor) -> Stats:
+        fakes = fakes.detach()
+        with self.device.autocast():
+            real_scores, fake_scores = self._score(reals, fakes)
+        loss = self.objective.critic_loss(real_scores, fake_scores)
+        stats = {
+            "critic_loss": loss.detach(),
+            "real_score": real_scores.detach().mean(),
+            "fake_score": fake_scores.detach().mean(),
+        }
+        config = self.recipe.objective
+        if config.penalty and self.steps % config.penalty_every == 0:
+            # In float32, outside autocast: the penalty's double backward loses its meaning in bfloat16.
+            penalty = self.objective.penalty(self.critic, reals, fakes.float())
+            loss = loss + penalty * config.penalty * config.penalty_every
+            stats["penalty"] = penalty.detach()
+        self._descend(loss, self.critic_optimiser)
+        return stats
+
+    def _score(self, reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
+        """Score both batches, in one pass unless BatchNorm would mix their statistics; scores are float32 (N,)."""
+        if self.recipe.critic.norm == "batch":
+            return self.critic(reals).float(), self.critic(fakes).float()
+        real_scores, fake_scores = self.critic(torch.cat([reals, fakes.to(reals.dtype)])).float().chunk(2)
+        return real_scores, fake_scores
+
+    def _train_generator(self, fakes: Tensor) -> Stats:
+        self.critic.requires_grad_(False)
+        with self.device.autocast():
+            scores = self.critic(fakes).float()
+        loss = self.objective.generator_loss(scores)
+        self._descend(loss, self.generator_optimiser)
+        self.critic.requires_grad_(True)
+        return {"generator_loss": loss.detach()}
+
+    @staticmethod
+    def _descend(loss: Tensor, optimiser: Adam) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
