@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from training import device as devices
 from training import images, mnist, networks
@@ -93,10 +92,8 @@ def _print_plan(config: Config, report: images.Report, device: devices.Device) -
 @app.command("recipes")
 def list_recipes() -> None:
     """List the recipes, one line each."""
-    table = Table.grid(padding=(0, 2))
     for name in recipes.names():
-        table.add_row(name, recipes.load(name).summary)
-    console.print(table)
+        console.print(f"{name:<13}{recipes.load(name).summary}", soft_wrap=True)
 
 
 @app.command()

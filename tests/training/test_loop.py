@@ -1,0 +1,116 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests import DIGITS
+from tests.training.conftest import make_trainer, tiny_recipe
+
+TRAIN = [sys.executable, "-m", "training", "train"]
+# 250 steps of a small network: a few seconds, so that there is something to interrupt.
+SMALL = ["generator.width=8", "critic.width=8", "batch=16", "kimg=4", "tick_kimg=0.1", "snapshot_kimg=0.25"]
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """The log without what no clock repeats."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def checkpoint(run: Path) -> Any:
+    return torch.load(run / "checkpoint-latest.pt", weights_only=True)
+
+
+def start(out: Path) -> subprocess.Popen[str]:
+    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    command = [*TRAIN, "--data", str(DIGITS), "--recipe", "digits", "--size", "16", "--out", str(out), *settings]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def resume(run: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*TRAIN, "--resume", str(run)], capture_output=True, text=True, timeout=120, check=False)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert path.exists(), process.communicate(timeout=5)[0]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    process = start(out)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return out / "00000-digits-dcgan"
+
+
+def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    assert trainer.train()
+    run = trainer.run.path
+    files = "checkpoint-latest.pt config.json data.json fakes-000000.png generator-000000.pt log.jsonl reals.png"
+    assert sorted(path.name for path in run.iterdir()) == files.split()
+    assert [row["images"] for row in rows(run)] == [80, 160, 240, 320]
+    grid = Image.open(run / "fakes-000000.png")
+    assert grid.size == (8 * 16, 8 * 16)
+    assert np.asarray(grid).std() > 0
+
+
+def test_a_budget_in_minutes_is_turned_into_images_once_and_kept(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(), minutes=0.05)
+    assert trainer.train()
+    total = checkpoint(trainer.run.path)["total"]
+    assert total == trainer.total
+    assert total <= trainer.seen < total + 16
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninterrupted: Path) -> None:
+    process = start(tmp_path)
+    run = tmp_path / "00000-digits-dcgan"
+    wait_for(run / "log.jsonl", process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"Stopped and saved. Go on with: python -m training train --resume {run}" in output
+    stopped_at = checkpoint(run)["seen"]
+    assert 0 < stopped_at < 4000
+    assert resume(run).returncode == 0
+    assert rows(run) == rows(uninterrupted)
+    assert same(checkpoint(run), checkpoint(uninterrupted))
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path) -> None:
+    process = start(tmp_path)
+    run = tmp_path / "00000-digits-dcgan"
+    wait_for(run / "checkpoint-latest.pt", process)
+    time.sleep(float(np.random.default_rng().uniform(0, 1)))
+    process.kill()
+    process.communicate()
+    assert checkpoint(run)["seen"] < 4000
+    result = resume(run)
+    assert result.returncode == 0, result.stderr
+    assert rows(run) == rows(uninterrupted)
+    assert same(checkpoint(run), checkpoint(uninterrupted))

@@ -1,0 +1,94 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests import DIGITS
+from tests.training.conftest import make_trainer, tiny_recipe
+from training import recipe as recipes
+from training.__main__ import parse_seeds
+from training.errors import InputError
+
+
+def training(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_recipes_are_listed_one_line_each() -> None:
+    result = training("recipes")
+    assert result.returncode == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()] == recipes.names()
+
+
+def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
+    result = training("train", "--data", DIGITS, "--recipe", "digits", "--out", tmp_path / "runs", "--dry-run")
+    assert result.returncode == 0
+    assert '"batch": 64' in result.stdout
+    assert "generator: 855,617 parameters" in result.stdout
+    assert "data: 400 images" in result.stdout
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train"], "--data is missing"),
+        (["train", "--data", "nowhere"], "--data nowhere does not exist"),
+        (["train", "--data", DIGITS, "--recipe", "roses"], "there is no recipe 'roses'"),
+        (["train", "--data", DIGITS, "--size", 30], "sizes are 16, 28, 32"),
+        (["train", "--data", DIGITS, "--minutes", 1, "--kimg", 1], "--minutes and --kimg are two budgets"),
+        (["train", "--data", DIGITS, "--device", "cuda"], "torch sees no CUDA GPU here"),
+        (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
+        (["train", "--resume", "nowhere", "--kimg", 1], "leave out --kimg"),
+        (["sample", "nowhere"], "nowhere is not a run folder"),
+    ],
+)
+def test_a_users_mistake_gets_one_sentence_and_exit_code_2(arguments: list[object], words: str) -> None:
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    result = training(*arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_sample_draws_the_seeds_that_the_service_will_draw(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer.train()
+    out = tmp_path / "grid.png"
+    result = training("sample", trainer.run.path, "--seeds", "42,7-9", "--out", out)
+    assert result.returncode == 0, result.stderr
+    latents = np.stack([np.random.RandomState(seed).randn(16).astype(np.float32) for seed in (42, 7, 8, 9)])
+    drawn = trainer.run.load_generator().generator(torch.from_numpy(latents)).numpy()
+    expected = ((drawn[3, 0] + 1) * 127.5).round()
+    grid = np.asarray(Image.open(out))
+    assert grid.shape == (32, 32)
+    np.testing.assert_allclose(grid[16:, 16:], expected, atol=1)
+
+
+def test_resume_refuses_other_images(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer.train()
+    data = trainer.run.path / "data.json"
+    data.write_text(json.dumps(json.loads(data.read_text()) | {"digest": "0" * 64}))
+    result = training("train", "--resume", trainer.run.path)
+    assert result.returncode == 2
+    assert "no longer holds the images" in result.stderr
+
+
+def test_seeds_are_ranges_and_lists() -> None:
+    assert parse_seeds("0-3") == [0, 1, 2, 3]
+    assert parse_seeds("5, 9-10,4294967295") == [5, 9, 10, 4294967295]
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "4294967296", "0-10000", "1,,2"])
+def test_what_is_no_seed_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="write numbers from 0"):
+        parse_seeds(text)

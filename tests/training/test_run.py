@@ -1,0 +1,101 @@
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.conftest import make_trainer, tiny_recipe
+from training.errors import InputError, TrainingError
+from training.files import write_atomically
+from training.run import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer._save()
+    return trainer.run
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond 1 kB; Python ignores SIGXFSZ, so a write fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path, full_disk: None) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+    with pytest.raises(
+        TrainingError, match=r"could not be written \(File too large\); what was there before is intact"
+    ):
+        write_atomically(path, b"new" * 1000)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_run_folders_are_numbered(tmp_path: Path) -> None:
+    names = [make_trainer(tmp_path, tiny_recipe()).run.path.name for _ in range(2)]
+    assert names == ["00000-tiny-dcgan", "00001-tiny-dcgan"]
+
+
+def test_config_and_report_come_back_as_they_were(run: Run) -> None:
+    assert Run.open(run.path).config().recipe == tiny_recipe()
+    assert run.report().count == 400
+
+
+def test_a_generator_comes_back_with_its_weights(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    for _ in range(3):
+        trainer._advance()
+    trainer._save()
+    loaded = trainer.run.load_generator()
+    latents = torch.randn(4, 16)
+    torch.testing.assert_close(loaded.generator(latents), trainer.game.sample(latents))
+    assert loaded.images_seen == 48
+
+
+def test_a_pickle_that_would_run_code_is_refused(run: Run, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    for path in (run.checkpoint, *run.path.glob("generator-*.pt")):
+        torch.save({"weights": Evil()}, path)
+    for load in (run.load_checkpoint, run.load_generator):
+        with pytest.raises(InputError, match="damaged or was not written by this program"):
+            load()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_named(run: Run, damage: bytes | None) -> None:
+    whole = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(whole[:-500] if damage is None else damage)
+    with pytest.raises(InputError, match=r"checkpoint-latest\.pt is damaged"):
+        run.load_checkpoint()
+
+
+def test_weights_of_another_network_are_refused(run: Run, tmp_path: Path) -> None:
+    wider = make_trainer(tmp_path / "other", tiny_recipe(generator__width="16"))
+    wider._save()
+    wider.run.checkpoint.replace(run.checkpoint)
+    trainer = make_trainer(tmp_path / "third", tiny_recipe())
+    run.checkpoint.replace(trainer.run.checkpoint)
+    with pytest.raises(InputError, match="does not fit this run's recipe"):
+        trainer.resume()
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run folder"):
+        Run.open(tmp_path)
+    fresh = make_trainer(tmp_path, tiny_recipe()).run
+    with pytest.raises(InputError, match="holds no generator yet"):
+        fresh.load_generator()
+    with pytest.raises(InputError, match="does not exist"):
+        fresh.load_checkpoint()

@@ -1,0 +1,84 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.conftest import tiny_recipe
+from training.device import Device
+from training.step import Game
+
+CPU = Device(torch.device("cpu"), bfloat16=False)
+
+
+def game(name: str = "digits-best", device: Device = CPU, **changes: str) -> Game:
+    torch.manual_seed(0)
+    return Game(tiny_recipe(name, images__channels="1", **changes), device)
+
+
+def reals(count: int = 16) -> Tensor:
+    return torch.rand(count, 1, 16, 16, generator=torch.Generator().manual_seed(5)) * 2 - 1
+
+
+def snapshot(network: torch.nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in kernels(network)]
+
+
+def kernels(network: torch.nn.Module) -> list[Tensor]:
+    """The weights proper: a bias may stand still, as the last one of a Wasserstein critic does."""
+    return [parameter for parameter in network.parameters() if parameter.ndim > 1]
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-best", "cats", "lotus"])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -> None:
+    played = game(name, Device(torch.device("cpu"), bfloat16))
+    before = snapshot(played.generator), snapshot(played.critic)
+    stats = played.step(reals(played.images_per_step), images_seen=0)
+    for was, network in zip(before, (played.generator, played.critic), strict=True):
+        assert all(not torch.equal(a, b) for a, b in zip(was, kernels(network), strict=True))
+        assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    assert all(value.isfinite() for value in stats.values())
+    assert {"critic_loss", "generator_loss", "real_score", "fake_score"} <= set(stats)
+
+
+def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
+    played = game(optimiser__generator_lr="2e-3", optimiser__critic_lr="2e-3")
+    white = torch.ones(16, 1, 16, 16)
+    for i in range(60):
+        played.step(white, images_seen=16 * i)
+    assert played.sample(torch.randn(64, 16)).mean() > 0.5  # it was grey, 0, before
+
+
+def test_a_lazy_penalty_is_computed_every_so_many_steps_and_weighted_up() -> None:
+    lazy = game(objective__penalty_every="3")
+    assert ["penalty" in lazy.step(reals(), 0) for _ in range(6)] == [True, False, False] * 2
+
+
+def test_both_batches_in_one_pass_score_as_in_two() -> None:
+    played = game()
+    images, fakes = reals(), -reals()
+    together = played._score(images, fakes)
+    torch.testing.assert_close(together, (played.critic(images), played.critic(fakes)))
+
+
+def test_learning_rates_fall_linearly_only_where_the_recipe_says_so() -> None:
+    decaying, steady = game(), game("cats")
+    for played in (decaying, steady):
+        played.set_learning_rates(0.75)
+    assert decaying.critic_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
+    assert steady.generator_optimiser.param_groups[0]["lr"] == pytest.approx(2e-4)
+    assert steady.critic_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
+
+
+def test_a_step_after_a_restored_state_is_the_same_step() -> None:
+    first = game("digits")  # with dropout: the random state counts
+    first.step(reals(), 0)
+    state = copy.deepcopy(first.state_dict())
+    mine = first.step(reals(), 16)
+    restored = game("digits")
+    restored.load_state_dict(state)
+    assert restored.step(reals(), 16) == mine
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.average.parameters(), restored.average.parameters(), strict=True)
+    )
