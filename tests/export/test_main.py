@@ -1,0 +1,95 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from service import latents
+from service.contract import read_model
+from training.run import Run
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "export", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    metrics = folder / "metrics.json"
+    metrics.write_text(json.dumps([{"name": "sliced-wasserstein", "value": 0.25, "samples": 400}]))
+    licences = ("--licence", "Apache-2.0", "--data-licence", "CC BY-SA 3.0")
+    result = export("onnx", run, "--name", "tiny", "--models", folder, "--metrics", metrics, *licences)
+    assert result.returncode == 0, result.stderr
+    assert "tiny/1/model.onnx" in result.stdout
+    return folder
+
+
+def test_the_file_describes_itself(models: Path, run: Path) -> None:
+    card = read_model(models / "tiny" / "1").card
+    assert (card.name, card.version, card.latent_dim) == ("tiny", 1, 16)
+    assert (card.height, card.width, card.channels) == (16, 16, 1)
+    assert (card.recipe, card.objective, card.images_seen, card.run) == ("tiny", "dcgan", 320, run.name)
+    assert card.dataset.model_dump() == {
+        "name": "digits-images-idx3-ubyte",
+        "licence": "CC BY-SA 3.0",
+        "count": 400,
+        "digest": Run.open(run).report().digest,
+    }
+    assert [metric.model_dump() for metric in card.metrics] == [
+        {"name": "sliced-wasserstein", "value": 0.25, "samples": 400}
+    ]
+    assert card.licence == "Apache-2.0"
+    assert len(card.date) == 10
+    keys = {entry.key for entry in onnx.load(models / "tiny" / "1" / "model.onnx").metadata_props}
+    assert "schema" in keys
+
+
+def test_a_seed_draws_in_the_exported_graph_what_it_draws_in_torch(models: Path, run: Path) -> None:
+    latent = latents.from_seed(42, 16)[None]
+    session = ort.InferenceSession(models / "tiny" / "1" / "model.onnx", providers=["CPUExecutionProvider"])
+    (drawn,) = session.run(None, {"latent": latent})
+    wanted = (Run.open(run).load_generator().generator(torch.from_numpy(latent)) + 1) * 127.5
+    np.testing.assert_allclose(drawn[0, :, :, 0], wanted[0, 0].numpy(), atol=1)
+
+
+def test_the_next_export_is_the_next_version(models: Path, run: Path) -> None:
+    assert export("onnx", run, "--name", "again", "--models", models).returncode == 0
+    assert export("onnx", run, "--name", "again", "--models", models).returncode == 0
+    assert read_model(models / "again" / "2").card.version == 2
+
+
+def test_inspect_prints_the_card(models: Path) -> None:
+    result = export("inspect", models / "tiny" / "1" / "model.onnx")
+    assert result.returncode == 0
+    for words in ("latent_dim", "CC BY-SA 3.0", "ConvTranspose 3", read_model(models / "tiny" / "1").digest[:8]):
+        assert words in result.stdout
+
+
+def test_a_refused_export_says_why_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("{}")
+    for arguments, words in (
+        (["onnx", tmp_path, "--name", "x"], "is not a run folder"),
+        (["onnx", run, "--name", "X Y"], "lower-case letters"),
+        (["onnx", run, "--name", "x", "--metrics", tmp_path / "bad.json"], "is not a JSON list"),
+        (["onnx", run, "--name", "x", "--metrics", tmp_path / "none.json"], "is not a JSON list"),
+    ):
+        result = export(*arguments, "--models", tmp_path / "models")
+        assert result.returncode != 0
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert not (tmp_path / "models").exists()
+
+
+def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"nonsense")
+    result = export("inspect", tmp_path / "model.onnx")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1

@@ -1,0 +1,39 @@
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from export import store
+from export.errors import ExportError
+
+
+def test_a_version_has_its_digest_in_the_format_of_sha256sum(tmp_path: Path) -> None:
+    store.store(b"model", tmp_path / "digits" / "1")
+    line = (tmp_path / "digits" / "1" / "sha256").read_text()
+    assert line == f"{hashlib.sha256(b'model').hexdigest()}  model.onnx\n"
+    subprocess.run(["sha256sum", "-c", "sha256"], cwd=tmp_path / "digits" / "1", check=True, capture_output=True)
+
+
+def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
+    assert store.next_version(tmp_path, "digits") == 1
+    for version in (2, 10):
+        store.store(b"model", tmp_path / "digits" / str(version))
+    assert store.next_version(tmp_path, "digits") == 11
+
+
+def test_a_published_version_is_never_replaced(tmp_path: Path) -> None:
+    store.store(b"first", tmp_path / "digits" / "1")
+    with pytest.raises(ExportError, match="is there already; leave out --version"):
+        store.store(b"second", tmp_path / "digits" / "1")
+    assert (tmp_path / "digits" / "1" / "model.onnx").read_bytes() == b"first"
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "_write", full)
+    with pytest.raises(ExportError, match="No space left on device"):
+        store.store(b"model", tmp_path / "digits" / "1")
+    assert list((tmp_path / "digits").iterdir()) == []
