@@ -1,1 +1,1 @@
-"""model.onnx -> PNG over HTTP. Needs no torch and knows nothing of training/ or export/."""
+"""model.onnx -> pictures over HTTP."""

@@ -1,0 +1,100 @@
+"""``python -m service``: serve, or draw one picture without a server."""
+
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.errors import ServiceError
+from service.settings import Settings, read_settings
+
+app = typer.Typer(add_completion=False, help="Serve the models on HTTP, or draw without a server.")
+
+Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. [default: models]")]
+Provider = Annotated[str | None, typer.Option(help="What runs the models: cpu, cuda, openvino. [default: cpu]")]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    models: Models = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 3000]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. [default: 1]")] = None,
+    provider: Provider = None,
+) -> None:
+    """Serve. Every flag, and more, can be set as NELUMBO_… in the environment."""
+    if context.invoked_subcommand is None:
+        settings = read_settings(models=models, host=host, port=port, workers=workers, provider=provider)
+        _check(settings)
+        _serve(settings)
+
+
+@app.command()
+def generate(
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Which picture.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    model: Annotated[str | None, typer.Option(help="digits or digits@1. [default: the first]")] = None,
+    models: Models = None,
+    provider: Provider = None,
+) -> None:
+    """Draw one picture to a PNG file, without a server."""
+    from service.library import UnknownModelError
+    from service.pictures import FORMS, Picture
+    from service.renderer import Renderer
+
+    settings = read_settings(models=models, provider=provider)
+    renderer = Renderer(settings)
+    renderer.load()
+    try:
+        picture = Picture(renderer.library.find(model), seeds=(seed,))
+        drawn, _ = renderer.submit(picture, FORMS["image/png"], settings.deadline)
+        out.write_bytes(drawn.result())
+    except UnknownModelError as error:
+        raise ServiceError(f"no model {model}; there are {error}") from error
+    except OSError as error:
+        raise ServiceError(f"{out} cannot be written: {error.strerror}") from error
+    finally:
+        renderer.close()
+
+
+def _check(settings: Settings) -> None:
+    """Find out before a server starts what would keep it from serving; raises ServiceError."""
+    from service.contract import MODEL_FILE
+    from service.providers import require
+
+    require(settings.provider)
+    if not any(settings.models.glob(f"*/*/{MODEL_FILE}")):
+        raise ServiceError(f"no model in {settings.models}/<name>/<version>/{MODEL_FILE}; export one, or say --models")
+    with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((str(settings.host), settings.port))
+        except OSError as error:
+            hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"
+            where = f"{settings.host}:{settings.port}"
+            raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
+
+
+def _serve(settings: Settings) -> None:
+    os.environ.update(settings.environment())  # the workers are processes of their own
+    from service.service import served
+
+    served.serve_http()
+
+
+def main() -> None:
+    """Run the command line; a ServiceError is one sentence and exit code 2."""
+    try:
+        app()
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The mounted app: the routes, and around them what holds for every request, be it answered well or not."""
+
+import logging
+import re
+import secrets
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import metrics
+from service.http.errors import Problem, unavailable
+from service.http.limits import ClientGoneError
+from service.http.routes import Routes
+from service.renderer import NotReadyError, Renderer
+from service.settings import Settings
+
+logger = logging.getLogger("bentoml.nelumbo.http")
+
+REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
+CLIENT_GONE = 499  # nginx's number for an answer that nobody waited for
+
+
+def make_app(renderer: Renderer, settings: Settings) -> ASGIApp:
+    """Return the ASGI app to mount at ``/``.
+
+    It is no Starlette application: BentoML would then answer by itself, in its own words, whatever has no route here.
+    """
+    routes = Routes(renderer, settings).table()
+    return Edge(Router(routes, redirect_slashes=False), {route.endpoint: route.path for route in routes})
+
+
+class Edge:
+    """Request ids, metrics, and a problem document for whatever goes wrong: no exception passes."""
+
+    def __init__(self, app: ASGIApp, templates: dict[object, str]) -> None:
+        self.app = app
+        self._templates = templates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        if scope["type"] != "http":  # there are no WebSockets here
+            await send({"type": "websocket.close"})
+            return
+        scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
+        answer = Answer(send, _request_id(Headers(scope=scope)))
+        try:
+            await self.app(scope, receive, answer.send)
+        except ClientGoneError:
+            answer.status = CLIENT_GONE
+        except Exception as error:
+            await self._fail(error, scope, receive, answer)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        metrics.REQUESTS.labels(self._templates.get(scope.get("endpoint"), "none"), method, answer.status).inc()
+
+    async def _fail(self, error: Exception, scope: Scope, receive: Receive, answer: "Answer") -> None:
+        problem = _problem(error)
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("Request %s failed", answer.request_id, exc_info=error)
+        if not answer.status:
+            await problem.response()(scope, receive, answer.send)
+
+
+class Answer:
+    """One answer on its way: gives it the request's id, and remembers its status (0: not begun)."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+        await self._send(message)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _problem(error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, NotReadyError):
+        return unavailable(f"Not ready: {error}; ask again later.")
+    if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
+        return _unrouted(error)
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; report it with the X-Request-Id of this answer."
+    )
+
+
+def _unrouted(error: HTTPException) -> Problem:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"Allow": allowed})
+    return Problem(HTTPStatus.NOT_FOUND, "Nothing is here; draw with POST /generate, or see GET /models.")

@@ -1,0 +1,101 @@
+"""What a body may be before anybody looks into it: short, JSON, and unambiguous."""
+
+import json
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.errors import Problem
+
+
+class ClientGoneError(Exception):
+    """The client has closed the connection: nobody is there to be answered."""
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    """Read a whole body of at most ``limit`` bytes.
+
+    Raises:
+        Problem: 413, as soon as the body is known to be longer, announced or not.
+        ClientGoneError: when it does not come to its end.
+    """
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_long(limit)
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise _too_long(limit)
+        more = message.get("more_body", False)
+    return body
+
+
+def parse_json(headers: Headers, body: bytes) -> Any:
+    """Parse a body as strict JSON (RFC 8259): no NaN, no key twice; an empty body is ``{}``.
+
+    Raises:
+        Problem: 415 when it is said to be something else, 400 when it is not JSON.
+    """
+    if not body:
+        return {}
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
+        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Problem(HTTPStatus.BAD_REQUEST, f"Send valid JSON: {reason}.") from error
+
+
+class BodyLimit:
+    """Holds the routes that BentoML itself reads to the same length of body; the mounted ones see to it themselves."""
+
+    def __init__(self, app: ASGIApp, path: str, limit: int) -> None:
+        self.app = app
+        self.path = path
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body first, and pass the request on with it."""
+        if scope["type"] != "http" or scope["path"] != self.path:
+            return await self.app(scope, receive, send)
+        try:
+            body = await read_body(Headers(scope=scope), receive, self.limit)
+        except ClientGoneError:
+            return None
+        except Problem as problem:
+            return await problem.response()(scope, receive, send)
+        return await self.app(scope, _replay(body, receive), send)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
+
+
+def _too_long(limit: int) -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Send a body of at most {limit} bytes.")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found

@@ -1,0 +1,117 @@
+"""The routes and what each does."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive
+
+from service import metrics
+from service.batcher import DeadlinePassedError, QueueFullError, Timing
+from service.http.errors import Problem, unavailable
+from service.http.limits import ClientGoneError, parse_json, read_body
+from service.http.negotiation import choose
+from service.http.schemas import find_model, read_request, to_picture
+from service.library import Model
+from service.pictures import FORMS, Picture
+from service.renderer import Renderer
+from service.settings import Settings
+
+
+class Routes:
+    """The handlers, around one renderer."""
+
+    def __init__(self, renderer: Renderer, settings: Settings) -> None:
+        self._renderer = renderer
+        self._settings = settings
+
+    def table(self) -> list[Route]:
+        """Return every route of the mounted app."""
+        return [
+            Route("/", self.index),
+            Route("/generate", self.generate, methods=["POST"]),
+            Route("/models", self.models),
+            Route("/models/{model}", self.model),
+            Route("/metrics", self.metrics),
+        ]
+
+    async def index(self, _: Request) -> Response:
+        """Say where to go."""
+        return JSONResponse({"name": "Nelumbo", "draw": "POST /generate", "models": "GET /models"})
+
+    async def generate(self, request: Request) -> Response:
+        """Draw what the body asks for, in the form that the Accept header asks for."""
+        body = await read_body(request.headers, request.receive, self._settings.max_body)
+        media_type = choose(request.headers, tuple(FORMS))
+        wanted = read_request(parse_json(request.headers, body), self._settings.max_images)
+        picture = to_picture(wanted, self._renderer.library)
+        content, timing = await self._draw(picture, media_type, request.receive)
+        metrics.IMAGES.labels(picture.model.ref).inc(len(picture))
+        metrics.QUEUE_SECONDS.observe(timing.queue)
+        metrics.ENCODE_SECONDS.observe(timing.encode)
+        return Response(content, headers=_headers(picture, media_type, timing), media_type=media_type)
+
+    async def models(self, _: Request) -> Response:
+        """List what is served."""
+        return JSONResponse({"models": [_describe(model) for model in self._renderer.library]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe one model."""
+        return JSONResponse(_describe(find_model(self._renderer.library, request.path_params["model"])))
+
+    async def metrics(self, _: Request) -> Response:
+        """Answer Prometheus."""
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+    async def _draw(self, picture: Picture, media_type: str, receive: Receive) -> tuple[bytes, Timing]:
+        deadline = self._settings.deadline
+        try:
+            drawn, timing = self._renderer.submit(picture, FORMS[media_type], deadline)
+            return await _first(asyncio.wrap_future(drawn), receive, deadline), timing
+        except QueueFullError as error:
+            metrics.REJECTED.inc()
+            raise unavailable("The queue is full; ask again in a second, or for fewer images.") from error
+        except DeadlinePassedError as error:
+            detail = f"Not drawn within {deadline:g} seconds; ask for fewer images, or again when there is less to do."
+            raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail) from error
+
+
+async def _first(drawn: "asyncio.Future[bytes]", receive: Receive, deadline: float) -> bytes:
+    """Return what is drawn, unless the deadline or the client's going comes first: then it is given up."""
+    gone = asyncio.ensure_future(_disconnected(receive))
+    first: set[asyncio.Future[Any]] = {drawn, gone}
+    try:
+        await asyncio.wait(first, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+        if drawn.done():
+            return drawn.result()
+        raise ClientGoneError if gone.done() else DeadlinePassedError
+    finally:
+        gone.cancel()
+        drawn.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _headers(picture: Picture, media_type: str, timing: Timing) -> dict[str, str]:
+    names = picture.names()
+    name = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+    disposition = "attachment" if media_type == "application/zip" else "inline"
+    stages = {"queue": timing.queue, "infer": timing.infer, "encode": timing.encode}
+    headers = {
+        "X-Model": picture.model.ref,
+        "Server-Timing": ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages.items()),
+        "Vary": "Accept",
+        "Content-Disposition": f'{disposition}; filename="{name}.{FORMS[media_type].extension}"',
+    }
+    return headers | ({"X-Seed": seeds} if (seeds := picture.seed_text()) else {})
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    return model.card.model_dump(mode="json", by_alias=True) | {"digest": model.digest, "provider": model.provider}

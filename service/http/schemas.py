@@ -1,0 +1,115 @@
+"""The body of ``POST /generate``: what it may hold, and one sentence for each way to get it wrong."""
+
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service import latents
+from service.http.errors import FieldError, Problem
+from service.library import Library, Model, UnknownModelError
+from service.pictures import Picture
+
+MAX_TRUNCATION = 2.0
+MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where float32 ends
+
+Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS)]
+Latent = Annotated[
+    list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]], Field(min_length=1)
+]
+
+
+class GenerateRequest(BaseModel):
+    """What to draw. Each field's description is its rule, and completes "must be …" in an error."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    model: str | None = Field(None, description='a model\'s name, such as "digits", or name and version, "digits@1"')
+    seed: Seed | None = Field(None, description="an integer from 0 to 4294967295")
+    seeds: list[Seed] | None = Field(None, min_length=1, description="a list of integers from 0 to 4294967295")
+    latent: Latent | None = Field(None, description="a list of numbers from -1000 to 1000")
+    latents: list[Latent] | None = Field(
+        None, min_length=1, description="a list of latents, each a list of numbers from -1000 to 1000"
+    )
+    n: int | None = Field(None, ge=1, description="an integer from 1 up to the server's limit")
+    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
+
+
+SOURCES = ("seed", "seeds", "latent", "latents")
+
+
+def read_request(data: Any, max_images: int) -> GenerateRequest:
+    """Validate a parsed body, all but what depends on the model; raises Problem, 422."""
+    if not isinstance(data, dict):
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, 'Send a JSON object, such as {"seed": 42}.')
+    try:
+        request = GenerateRequest.model_validate(data)
+    except ValidationError as error:
+        raise _invalid([_explain(one["type"], one["loc"]) for one in error.errors()]) from None
+    if problems := _conflicts(request, max_images):
+        raise _invalid(problems)
+    return request
+
+
+def to_picture(request: GenerateRequest, library: Library) -> Picture:
+    """Turn a valid request into what to draw; raises Problem, 404 or 422."""
+    model = find_model(library, request.model)
+    if given := request.latents or ([request.latent] if request.latent else None):
+        _check_lengths(given, model, "latents" if request.latents else "latent")
+        return Picture(model, request.truncation, latents=[np.array(latent, np.float32) for latent in given])
+    if request.seeds:
+        return Picture(model, request.truncation, seeds=request.seeds)
+    first = secrets.randbelow(latents.SEEDS) if request.seed is None else request.seed
+    return Picture(model, request.truncation, seeds=latents.consecutive(first, request.n or 1))
+
+
+def find_model(library: Library, ref: str | None) -> Model:
+    """Return the model called ``ref``, or the first; raises Problem, 404, with those that there are."""
+    try:
+        return library.find(ref)
+    except UnknownModelError as error:
+        raise Problem(HTTPStatus.NOT_FOUND, f"Ask for a model that is served: {error}.") from error
+
+
+def _conflicts(request: GenerateRequest, max_images: int) -> list[FieldError]:
+    given = [name for name in SOURCES if getattr(request, name) is not None]
+    problems = [FieldError(field=name, message=f"must not stand beside {given[0]}") for name in given[1:]]
+    if request.n is not None and given and given[0] != "seed":
+        problems.append(FieldError(field="n", message=f"must not stand beside {given[0]}"))
+    counts = {"n": request.n or 1, "seeds": len(request.seeds or ()), "latents": len(request.latents or ())}
+    for name, count in counts.items():
+        if count > max_images:
+            problems.append(FieldError(field=name, message=f"must ask for at most {max_images} images"))
+    return problems
+
+
+def _check_lengths(given: Sequence[Sequence[float]], model: Model, field: str) -> None:
+    size = model.card.latent_dim
+    problems = [
+        FieldError(
+            field=field if field == "latent" else f"{field}.{i}",
+            message=f"must have the {size} numbers that {model.ref} takes, not {len(latent)}",
+        )
+        for i, latent in enumerate(given)
+        if len(latent) != size
+    ]
+    if problems:
+        raise _invalid(problems)
+
+
+def _explain(kind: str, location: tuple[int | str, ...]) -> FieldError:
+    field = ".".join(map(str, location))[:80]
+    if kind == "extra_forbidden":
+        return FieldError(
+            field=field, message=f"is not a field; the fields are {', '.join(GenerateRequest.model_fields)}"
+        )
+    rule = GenerateRequest.model_fields[str(location[0])].description
+    return FieldError(field=field, message=f"is wrong: {location[0]} must be {rule}")
+
+
+def _invalid(errors: Sequence[FieldError]) -> Problem:
+    first = errors[0]
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{first['field']} {first['message']}.", errors=errors[:100])

@@ -1,0 +1,101 @@
+"""The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
+
+from service.contract import INPUT, MODEL_FILE, OUTPUT, Card, ContractError, read_model
+from service.errors import ServiceError
+from service.providers import open_session, require
+
+logger = logging.getLogger("bentoml.nelumbo.library")
+
+
+class UnknownModelError(LookupError):
+    """No such model is served."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A generator that is ready to run."""
+
+    card: Card
+    digest: str
+    provider: str
+    session: InferenceSession
+
+    @cached_property
+    def ref(self) -> str:
+        """Name and version as a client writes them: ``digits@1``."""
+        return f"{self.card.name}@{self.card.version}"
+
+    def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
+        images: NDArray[np.uint8] = self.session.run([OUTPUT], {INPUT: latents})[0]
+        return images
+
+
+class Library:
+    """The models that are served; never changed, only replaced by another."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._models = sorted(models, key=lambda model: (model.card.name, -model.card.version))
+        self._by_ref = {model.card.name: model for model in reversed(self._models)}  # the newest is set last
+        self._by_ref |= {model.ref: model for model in self._models}
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models)
+
+    def find(self, ref: str | None) -> Model:
+        """Return the model called ``digits@1``, the newest ``digits``, or the first; raises UnknownModelError."""
+        if ref is None:
+            return self._models[0]
+        try:
+            return self._by_ref[ref]
+        except KeyError:
+            raise UnknownModelError(", ".join(model.ref for model in self._models)) from None
+
+
+def load_library(folder: Path, provider: str) -> Library:
+    """Open every good model under ``folder``, and log one sentence for each bad one.
+
+    Raises:
+        ServiceError: when the provider is not there, or no model can be served.
+    """
+    require(provider)
+    found = sorted(path.parent for path in folder.glob(f"*/*/{MODEL_FILE}"))
+    if not found:
+        raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
+    models = []
+    for path in found:
+        try:
+            models.append(_open(path, provider))
+        except ContractError as error:
+            logger.error("Refused a model: %s", error)
+    if not models:
+        raise ServiceError(f"none of the models in {folder} can be served; the log says why")
+    return Library(models)
+
+
+def _open(folder: Path, provider: str) -> Model:
+    file = read_model(folder)
+    card = file.card
+    if (card.name, str(card.version)) != (folder.parent.name, folder.name):
+        raise ContractError(f"{folder} holds {card.name}@{card.version}; the folders must be named as the card says")
+    try:
+        session = open_session(file.data, provider)
+        model = Model(card, file.digest, provider, session)
+        images = model.run(np.zeros((2, card.latent_dim), np.float32))
+    except ServiceError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
+        raise ContractError(f"{folder / MODEL_FILE} does not run: {str(error).splitlines()[0]}") from error
+    if images.shape != (2, card.height, card.width, card.channels):
+        raise ContractError(f"{folder / MODEL_FILE} drew an array of {images.shape}, against its card")
+    return model

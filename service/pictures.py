@@ -1,0 +1,118 @@
+"""From images to what is sent: a PNG or contact sheet, JSON, a zip, or the bare arrays.
+
+A new form is a :class:`Form` and its line in :data:`FORMS`.
+"""
+
+import base64
+import io
+import json
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import marking, png
+from service.library import Model
+
+Image = NDArray[np.uint8]  # (H, W, C)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is asked for: images of one model, by seeds or else by latents, each (Z,) float32."""
+
+    model: Model
+    truncation: float = 1.0
+    seeds: Sequence[int] = ()
+    latents: Sequence[NDArray[np.float32]] = ()
+
+    def __len__(self) -> int:
+        return len(self.seeds or self.latents)
+
+    def seed_text(self) -> str | None:
+        """Return the seeds as ``42,43``, or None for latents."""
+        return ",".join(map(str, self.seeds)) or None
+
+    def names(self) -> list[str]:
+        """Return a file name for each image, as StyleGAN's tools call them; a repeated seed gets a suffix."""
+        if not self.seeds:
+            return [f"latent{i:04d}" for i in range(len(self.latents))]
+        seen: Counter[int] = Counter()
+        names = []
+        for seed in self.seeds:
+            names.append(f"seed{seed:04d}" + (f"-{seen[seed]}" if seen[seed] else ""))
+            seen[seed] += 1
+        return names
+
+
+class Form(NamedTuple):
+    """How a picture is sent: ``each`` makes a part of one image, ``gather`` the whole of the parts."""
+
+    each: Callable[[Picture, int, Image], Any]
+    gather: Callable[[Picture, list[Any]], Any]
+    extension: str
+
+
+def sheet(images: Sequence[Image]) -> Image:
+    """Lay images of one size out in rows, nearly square; what is left over stays black."""
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    height, width, channels = images[0].shape
+    canvas = np.zeros((rows, height, columns, width, channels), np.uint8)
+    for i, image in enumerate(images):
+        canvas[i // columns, :, i % columns] = image
+    return canvas.reshape(rows * height, columns * width, channels)
+
+
+def _encode(picture: Picture, image: Image, seed: str | None) -> bytes:
+    card = picture.model.card
+    return png.encode(image, marking.png_chunks(card.name, card.version, picture.truncation, seed))
+
+
+def _pixels(_: Picture, __: int, image: Image) -> Image:
+    return image
+
+
+def _png(picture: Picture, index: int, image: Image) -> bytes:
+    return _encode(picture, image, str(picture.seeds[index]) if picture.seeds else None)
+
+
+def _sheet(picture: Picture, images: list[Image]) -> bytes:
+    return _encode(picture, images[0] if len(images) == 1 else sheet(images), picture.seed_text())
+
+
+def _json(picture: Picture, pngs: list[bytes]) -> bytes:
+    seeds: Sequence[int | None] = picture.seeds or [None] * len(pngs)
+    data = [
+        {"index": i, "seed": seed, "b64_json": base64.b64encode(png).decode()}
+        for i, (seed, png) in enumerate(zip(seeds, pngs, strict=True))
+    ]
+    model = picture.model
+    answer = {"model": model.ref, "digest": model.digest, "truncation": picture.truncation, "data": data}
+    return json.dumps(answer).encode()
+
+
+def _zip(picture: Picture, pngs: list[bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # a PNG is compressed already
+        for name, data in zip(picture.names(), pngs, strict=True):
+            archive.writestr(zipfile.ZipInfo(f"{name}.png"), data)  # ZipInfo's date is fixed: same seeds, same bytes
+    return file.getvalue()
+
+
+def _stack(_: Picture, images: list[Image]) -> NDArray[np.uint8]:
+    return np.stack(images)
+
+
+# By media type, the one that is sent where the client does not care first.
+FORMS = {
+    "image/png": Form(_pixels, _sheet, "png"),
+    "application/json": Form(_png, _json, "json"),
+    "application/zip": Form(_png, _zip, "zip"),
+}
+ARRAYS = Form(_pixels, _stack, "")

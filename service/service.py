@@ -1,0 +1,96 @@
+"""The BentoML service: ``bentoml serve`` runs this, and so does ``python -m service``."""
+
+import asyncio
+import os
+import sys
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import bentoml
+import numpy as np
+from pydantic import AfterValidator
+from starlette.exceptions import HTTPException
+
+from service.batcher import QueueFullError
+from service.errors import ServiceError
+from service.http.app import make_app
+from service.http.errors import MEDIA_TYPE, unavailable
+from service.http.limits import BodyLimit
+from service.http.schemas import MAX_LATENT
+from service.pictures import ARRAYS, Picture
+from service.renderer import NotReadyError, Renderer
+from service.settings import read_settings
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # before BentoML reports that somebody serves
+
+try:
+    settings = read_settings()
+except ServiceError as error:
+    print(error, file=sys.stderr)
+    raise SystemExit(2) from None
+renderer = Renderer(settings)
+
+
+def _latents(latents: np.ndarray) -> np.ndarray:
+    """Check one client's latents before BentoML puts them in a batch with others'."""
+    if latents.ndim != 2 or latents.dtype.kind not in "fiu" or not 1 <= len(latents) <= settings.max_images:
+        raise ValueError(f"latents must be numbers, (N, Z), with N from 1 to {settings.max_images}")
+    if not (np.abs(latents) <= MAX_LATENT).all():  # also refuses NaN
+        raise ValueError(f"latents must lie from {-MAX_LATENT:g} to {MAX_LATENT:g}")
+    size = renderer.library.find(None).card.latent_dim
+    if latents.shape[1] != size:
+        raise ValueError(f"latents must have {size} numbers each, not {latents.shape[1]}")
+    return latents.astype(np.float32)
+
+
+@bentoml.service(
+    name="nelumbo",
+    workers=settings.workers,
+    http={"host": str(settings.host), "port": settings.port},
+    traffic={"timeout": settings.deadline + 30},  # a backstop: deadlines are kept by the mounted app
+    metrics={"enabled": False},  # BentoML's are labelled by raw path; /metrics is the mounted app's
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(make_app(renderer, settings), path="/")
+class Nelumbo:
+    """Draws pictures from seeds and latents."""
+
+    def __init__(self) -> None:
+        renderer.start(self._announce)
+
+    @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
+    async def render(self, latents: Annotated[np.ndarray, AfterValidator(_latents)]) -> np.ndarray:
+        """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8."""
+        try:
+            picture = Picture(renderer.library.find(None), latents=list(latents))
+            drawn, _ = renderer.submit(picture, ARRAYS, settings.deadline)
+        except (NotReadyError, QueueFullError) as error:
+            raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
+        return await asyncio.wrap_future(drawn)
+
+    async def __is_ready__(self) -> bool:
+        """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""
+        try:
+            return bool(renderer.library)
+        except NotReadyError as error:
+            problem = unavailable(f"Not ready: {error}.")
+            headers = {**problem.headers, "Content-Type": MEDIA_TYPE}
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, problem.document(), headers) from error
+
+    async def __is_alive__(self) -> bool:
+        """Answer ``/livez`` and ``/healthz``."""
+        return renderer.is_alive()
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Finish what is queued."""
+        renderer.close()
+
+    def _announce(self) -> None:
+        if bentoml.server_context.worker_index in (None, 1):
+            url = served.url or f"http://{settings.host}:{settings.port}"
+            print(f"Serving on {url}\nTry: curl --json '{{\"seed\":42}}' {url}/generate -o 42.png", flush=True)
+
+
+served: Any = Nelumbo  # the decorator made a bentoml.Service of the class, which its types do not tell
+served.add_asgi_middleware(BodyLimit, path="/render", limit=settings.max_body)

@@ -1,0 +1,48 @@
+"""Every setting of the service: a flag of ``python -m service`` or a ``NELUMBO_…`` variable, checked in one place."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import ServiceError
+
+
+class Settings(BaseSettings):
+    """The service's settings; the environment fills what is not given."""
+
+    model_config = SettingsConfigDict(env_prefix="NELUMBO_", frozen=True)
+
+    models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
+    host: IPvAnyAddress = Field(ip_address("127.0.0.1"), description="address to listen on")
+    port: int = Field(3000, ge=1, le=65535, description="port to listen on")
+    workers: int = Field(1, ge=1, le=1024, description="processes that share the port; they divide the cores")
+    provider: str = Field("cpu", description="what runs the models: cpu, cuda or openvino")
+    max_batch: int = Field(16, ge=1, le=1024, description="most images in one run of a model")
+    max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
+    queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")
+    deadline: float = Field(30.0, gt=0, le=3600, description="seconds until an unanswered request gets 504")
+    max_body: int = Field(2**20, ge=1024, description="most bytes in a request's body")
+
+    @model_validator(mode="after")
+    def _queue_holds_a_request(self) -> Self:
+        if self.queue < self.max_images:
+            raise ValueError(f"queue must be at least max_images ({self.max_images})")
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings as variables, so that worker processes read the same."""
+        values = {**self.model_dump(), "models": self.models.absolute()}
+        return {f"NELUMBO_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def read_settings(**given: Any) -> Settings:
+    """Read the settings from ``given`` (None: not given) and the environment; raises ServiceError."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(map(str, first["loc"])) or "settings"
+        raise ServiceError(f"{name}: {first['msg']} (--{name} or NELUMBO_{name.upper()})") from error
