@@ -2,12 +2,16 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, IPvAnyAddress, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ServiceError
+
+
+def _address(host: Any) -> Any:
+    return "127.0.0.1" if host == "localhost" else host  # BentoML takes no names
 
 
 class Settings(BaseSettings):
@@ -16,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NELUMBO_", frozen=True)
 
     models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
-    host: IPvAnyAddress = Field(ip_address("127.0.0.1"), description="address to listen on")
+    host: Annotated[IPvAnyAddress, BeforeValidator(_address)] = Field(
+        ip_address("127.0.0.1"), description="address to listen on"
+    )
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=1024, description="processes that share the port; they divide the cores")
     provider: str = Field("cpu", description="what runs the models: cpu, cuda or openvino")

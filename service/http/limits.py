@@ -50,10 +50,12 @@ def parse_json(headers: Headers, body: bytes) -> Any:
         detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
     try:
-        return json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+        data = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+        if b"\\u" in body:
+            json.dumps(data, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Problem(HTTPStatus.BAD_REQUEST, f"Send valid JSON: {reason}.") from error
+        raise Problem(HTTPStatus.BAD_REQUEST, f"Send valid JSON: {_reason(error)}.") from error
+    return data
 
 
 class BodyLimit:
@@ -88,6 +90,14 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 def _too_long(limit: int) -> Problem:
     return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Send a body of at most {limit} bytes.")
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeError):
+        return "it is not UTF-8 text"
+    return "a number is too long" if "integer string conversion" in str(error) else str(error)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from service import latents
 from service.http.errors import FieldError, Problem
@@ -17,9 +17,8 @@ MAX_TRUNCATION = 2.0
 MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where float32 ends
 
 Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS)]
-Latent = Annotated[
-    list[Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]], Field(min_length=1)
-]
+Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
+Latent = Annotated[list[Coordinate], Field(min_length=1), FailFast()]
 
 
 class GenerateRequest(BaseModel):
@@ -29,12 +28,14 @@ class GenerateRequest(BaseModel):
 
     model: str | None = Field(None, description='a model\'s name, such as "digits", or name and version, "digits@1"')
     seed: Seed | None = Field(None, description="an integer from 0 to 4294967295")
-    seeds: list[Seed] | None = Field(None, min_length=1, description="a list of integers from 0 to 4294967295")
+    seeds: Annotated[list[Seed], FailFast()] | None = Field(
+        None, min_length=1, description="a list of integers from 0 to 4294967295"
+    )
     latent: Latent | None = Field(None, description="a list of numbers from -1000 to 1000")
-    latents: list[Latent] | None = Field(
+    latents: Annotated[list[Latent], FailFast()] | None = Field(
         None, min_length=1, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
-    n: int | None = Field(None, ge=1, description="an integer from 1 up to the server's limit")
+    n: int | None = Field(None, ge=1, description="an integer from 1 on")
     truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
 
 
@@ -76,13 +77,13 @@ def find_model(library: Library, ref: str | None) -> Model:
 
 def _conflicts(request: GenerateRequest, max_images: int) -> list[FieldError]:
     given = [name for name in SOURCES if getattr(request, name) is not None]
-    problems = [FieldError(field=name, message=f"must not stand beside {given[0]}") for name in given[1:]]
+    problems = [FieldError(field=name, message=f"{name} must not stand beside {given[0]}") for name in given[1:]]
     if request.n is not None and given and given[0] != "seed":
-        problems.append(FieldError(field="n", message=f"must not stand beside {given[0]}"))
+        problems.append(FieldError(field="n", message=f"n must not stand beside {given[0]}"))
     counts = {"n": request.n or 1, "seeds": len(request.seeds or ()), "latents": len(request.latents or ())}
     for name, count in counts.items():
         if count > max_images:
-            problems.append(FieldError(field=name, message=f"must ask for at most {max_images} images"))
+            problems.append(FieldError(field=name, message=f"{name} must ask for at most {max_images} images"))
     return problems
 
 
@@ -91,7 +92,7 @@ def _check_lengths(given: Sequence[Sequence[float]], model: Model, field: str) -
     problems = [
         FieldError(
             field=field if field == "latent" else f"{field}.{i}",
-            message=f"must have the {size} numbers that {model.ref} takes, not {len(latent)}",
+            message=f"{field} must have the {size} numbers that {model.ref} takes, not {len(latent)}",
         )
         for i, latent in enumerate(given)
         if len(latent) != size
@@ -104,12 +105,11 @@ def _explain(kind: str, location: tuple[int | str, ...]) -> FieldError:
     field = ".".join(map(str, location))[:80]
     if kind == "extra_forbidden":
         return FieldError(
-            field=field, message=f"is not a field; the fields are {', '.join(GenerateRequest.model_fields)}"
+            field=field, message=f"{field} is not a field; the fields are {', '.join(GenerateRequest.model_fields)}"
         )
     rule = GenerateRequest.model_fields[str(location[0])].description
-    return FieldError(field=field, message=f"is wrong: {location[0]} must be {rule}")
+    return FieldError(field=field, message=f"{location[0]} must be {rule}")
 
 
 def _invalid(errors: Sequence[FieldError]) -> Problem:
-    first = errors[0]
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{first['field']} {first['message']}.", errors=errors[:100])
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{errors[0]['message']}.", errors=errors[:100])
