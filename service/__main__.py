@@ -12,7 +12,9 @@ import typer
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
 
-app = typer.Typer(add_completion=False, help="Serve the models on HTTP, or draw without a server.")
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
+)
 
 Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. [default: models]")]
 Provider = Annotated[str | None, typer.Option(help="What runs the models: cpu, cuda, openvino. [default: cpu]")]

@@ -14,15 +14,16 @@ def _address(host: Any) -> Any:
     return "127.0.0.1" if host == "localhost" else host  # BentoML takes no names
 
 
+Host = Annotated[IPvAnyAddress, BeforeValidator(_address)]
+
+
 class Settings(BaseSettings):
     """The service's settings; the environment fills what is not given."""
 
     model_config = SettingsConfigDict(env_prefix="NELUMBO_", frozen=True)
 
     models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
-    host: Annotated[IPvAnyAddress, BeforeValidator(_address)] = Field(
-        ip_address("127.0.0.1"), description="address to listen on"
-    )
+    host: Host = Field(ip_address("127.0.0.1"), description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=1024, description="processes that share the port; they divide the cores")
     provider: str = Field("cpu", description="what runs the models: cpu, cuda or openvino")

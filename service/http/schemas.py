@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service import latents
 from service.http.errors import FieldError, Problem
@@ -18,7 +18,7 @@ MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where flo
 
 Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS)]
 Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
-Latent = Annotated[list[Coordinate], Field(min_length=1), FailFast()]
+Latent = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
 
 
 class GenerateRequest(BaseModel):
@@ -28,12 +28,12 @@ class GenerateRequest(BaseModel):
 
     model: str | None = Field(None, description='a model\'s name, such as "digits", or name and version, "digits@1"')
     seed: Seed | None = Field(None, description="an integer from 0 to 4294967295")
-    seeds: Annotated[list[Seed], FailFast()] | None = Field(
-        None, min_length=1, description="a list of integers from 0 to 4294967295"
+    seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="a list of integers from 0 to 4294967295"
     )
     latent: Latent | None = Field(None, description="a list of numbers from -1000 to 1000")
-    latents: Annotated[list[Latent], FailFast()] | None = Field(
-        None, min_length=1, description="a list of latents, each a list of numbers from -1000 to 1000"
+    latents: Annotated[list[Latent], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
     n: int | None = Field(None, ge=1, description="an integer from 1 on")
     truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
