@@ -49,12 +49,15 @@ class Metric(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    value: float
+    value: float = Field(allow_inf_nan=False)  # JSON has no NaN, and GET /models is JSON
     samples: int = Field(ge=1)
 
 
 def _from_json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 class Card(BaseModel):

@@ -81,10 +81,10 @@ class Renderer:
         """Queue a picture; its future gets what ``form`` makes of it, its timing is told when it is done.
 
         Raises:
-            NotReadyError: before the models are loaded.
+            NotReadyError: before the models are loaded, and after closing.
             QueueFullError: when there is no room for all of its images.
         """
-        if self._batcher is None:
+        if self._batcher is None or self._library is None:
             raise NotReadyError(self._why_not)
         order = Order(
             lane=picture.model,

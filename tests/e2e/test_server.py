@@ -1,0 +1,173 @@
+import asyncio
+import shutil
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bentoml
+import httpx
+import numpy as np
+import pytest
+
+from service import latents
+from tests.e2e.server import Server, counted, serving
+
+
+def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(server: Server, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    line = next(line for line in server.said().splitlines() if line.startswith("Try: "))
+    subprocess.run(line.removeprefix("Try: "), shell=True, cwd=tmp_path, check=True)
+    drawn = (tmp_path / "42.png").read_bytes()
+    assert drawn == httpx.post(f"{server.url}/generate", json={"seed": 42}).content
+    assert drawn.startswith(b"\x89PNG")
+
+
+def test_a_curl_user_who_asks_for_json_gets_json(server: Server) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("no curl here")
+    command = ["curl", "-s", "--json", "{}", "-H", "Accept: application/json", f"{server.url}/generate"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout.startswith(b'{"model"')
+
+
+def test_a_seed_is_the_same_bytes_alone_and_among_a_hundred(server: Server) -> None:
+    seeds = [seed % 10 for seed in range(100)]
+
+    def body(seed: int) -> dict[str, object]:
+        return {"seed": seed, "model": "rgb" if seed % 2 else "grey", "truncation": 0.5 + seed / 20}
+
+    async def together() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=server.url, limits=limits, timeout=60) as client:
+            return await asyncio.gather(*(client.post("/generate", json=body(seed)) for seed in seeds))
+
+    with server.client() as client:
+        alone = [client.post("/generate", json=body(seed)).content for seed in range(10)]
+    assert len(set(alone)) == 10
+    for seed, answer in zip(seeds, asyncio.run(together()), strict=True):
+        assert answer.status_code == 200
+        assert answer.content == alone[seed]
+
+
+def test_a_request_beside_failing_ones_is_not_harmed(server: Server) -> None:
+    good = {"seed": 1, "model": "grey"}
+    bad = [{"seed": -1}, {"latent": [1]}, {"model": "none"}, {"latents": [[1e3] * 8]}]
+
+    async def together() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+            return await asyncio.gather(
+                *(client.post("/generate", json=bad[i % 4] if i % 2 else good) for i in range(80))
+            )
+
+    with server.client() as client:
+        alone = client.post("/generate", json=good).content
+    answers = asyncio.run(together())
+    assert all(answer.content == alone for answer in answers[::2])
+    assert {answer.status_code for answer in answers[1::2]} <= {200, 404, 422}
+
+
+def test_probes_and_unknown_paths_are_answered(server: Server) -> None:
+    with server.client() as client:
+        for path in ("/livez", "/healthz", "/readyz"):
+            assert client.get(path).status_code == 200
+        answer = client.get("/static_content/x")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert client.get("/generate").status_code == 405
+
+
+def test_a_client_that_hangs_up_leaves_a_server_that_serves(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    for sent in (
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(sent)
+    with server.client() as client:
+        assert client.post("/generate").status_code == 200
+        assert "Traceback" not in server.said()
+
+
+def test_a_bentoml_client_renders_arrays(server: Server) -> None:
+    drawn = np.stack([latents.from_seed(seed, 8) for seed in (1, 2, 3)])
+    with bentoml.SyncHTTPClient(server.url) as client:
+        images = np.asarray(client.render(latents=drawn))
+    assert (images.shape, images.dtype) == ((3, 16, 16, 1), np.uint8)
+    assert len({image.tobytes() for image in images}) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [[[0.0] * 7], [0.0] * 8, [[1e9] * 8], [[0.0] * 8] * 65, [["a"] * 8], [[None] * 8], [], [[]], "x", 1]
+)
+def test_a_bentoml_client_gets_400_for_what_is_wrong_and_nobody_else_does(server: Server, wrong: object) -> None:
+    good = {"latents": [[0.5] * 8]}
+    with ThreadPoolExecutor(8) as pool, server.client() as client:
+        bodies = [{"latents": wrong} if i % 2 else good for i in range(8)]
+        answers = list(pool.map(lambda body: client.post("/render", json=body), bodies))
+    assert [answer.status_code for answer in answers] == [200, 400] * 4
+
+
+def test_a_bentoml_client_is_held_to_the_same_length_of_body(server: Server) -> None:
+    with server.client() as client:
+        assert client.post("/render", content=b" " * (2**20 + 1)).status_code == 413
+        assert client.post("/render", content=(b" " * 2**16 for _ in range(20))).status_code == 413
+
+
+def test_a_full_server_turns_away_at_once_and_serves_on(slow_models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=slow_models, queue=8, max_images=8, max_batch=1) as server:
+
+        def ask(_: int) -> httpx.Response:
+            return httpx.post(f"{server.url}/generate", json={"n": 4}, timeout=60)
+
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(ask, range(12)))
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert {answer.status_code for answer in answers} == {200, 503}
+        assert all(answer.headers["retry-after"] == "1" for answer in refused)
+        assert all(answer.headers["content-type"] == "application/problem+json" for answer in refused)
+        with server.client() as client:
+            assert client.post("/generate").status_code == 200
+            assert counted(client.get("/metrics").text, "nelumbo_rejected_total") == len(refused)
+
+
+def test_a_deadline_is_kept_and_what_is_late_is_not_drawn(slow_models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=slow_models, deadline=0.3, max_batch=1) as server, server.client() as client:
+        started = time.monotonic()
+        answer = client.post("/generate", json={"n": 64})
+        assert (answer.status_code, answer.headers["content-type"]) == (504, "application/problem+json")
+        assert time.monotonic() - started < 5
+        assert client.post("/generate").status_code == 200
+        assert counted(client.get("/metrics").text, "nelumbo_dropped_images_total") > 0
+
+
+def test_two_workers_count_together(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models, workers=2) as server:
+        for _ in range(40):
+            httpx.post(f"{server.url}/generate")
+        text = httpx.get(f"{server.url}/metrics").text
+        assert counted(text, "nelumbo_requests_total", route="/generate", status="200") == 40
+        assert counted(text, "nelumbo_images_total") == 40
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_under_load_finishes_what_was_accepted_and_exits_0(
+    slow_models: Path, tmp_path: Path, workers: int
+) -> None:
+    with serving(tmp_path / "log", models=slow_models, workers=workers) as server, ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(httpx.post, f"{server.url}/generate", json={"seed": i, "n": 4}, timeout=60) for i in range(8)
+        ]
+        time.sleep(0.5)  # until all are accepted
+        assert server.stop() == 0
+        for answer in asked:
+            assert answer.result().status_code == 200
+        assert "Traceback" not in server.said()
+
+
+def test_nothing_that_cannot_serve_says_that_it_is_ready(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    with pytest.raises(AssertionError, match="no model in"), serving(tmp_path / "log", models=tmp_path / "models"):
+        pytest.fail("it got ready")

@@ -1,0 +1,44 @@
+import asyncio
+from collections.abc import Iterator
+from functools import partialmethod
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from service.http.app import make_app
+from service.renderer import Renderer
+from service.settings import read_settings
+
+
+class Client:
+    """Calls an ASGI app without a server; an exception that passes the app is raised here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        return asyncio.run(self._request(method, url, **arguments))
+
+    get = partialmethod(request, "GET")
+    post = partialmethod(request, "POST")
+
+    async def _request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, url, **arguments)
+
+
+@pytest.fixture(scope="module")
+def renderer(models: Path) -> Iterator[Renderer]:
+    made = Renderer(read_settings(models=models))
+    made.load()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(renderer: Renderer) -> Client:
+    return Client(make_app(renderer, read_settings(max_body=4096)))

@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from service import contract
+from service.contract import ContractError
+from tests import tiny
+
+
+def refusal(made: onnx.ModelProto) -> str:
+    with pytest.raises(ContractError) as refused:
+        contract.check(made.SerializeToString(), "model.onnx")
+    sentence = str(refused.value)
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_a_good_model_is_read_with_its_card(tmp_path: Path) -> None:
+    described = tiny.card("tiny", 3, metrics=[{"name": "lenet-fd", "value": 1.5, "samples": 100}])
+    file = contract.read_model(tiny.write(tmp_path, described))
+    assert file.card == described
+    assert file.digest == contract.digest_of(file.data)
+
+
+def test_bytes_that_are_no_model_are_refused() -> None:
+    with pytest.raises(ContractError, match="not an ONNX model"):
+        contract.check(b"\x00not a model", "model.onnx")
+
+
+def test_another_schema_is_refused() -> None:
+    made = tiny.model(tiny.card())
+    helper.set_model_props(made, {**tiny.card().to_metadata(), "schema": "2"})
+    assert "schema 2" in refusal(made)
+    made.ClearField("metadata_props")
+    assert "schema none" in refusal(made)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", "../etc"),
+        ("version", "0"),
+        ("latent_dim", "many"),
+        ("dataset", "{"),
+        ("dataset", "[" * 100_000),
+        ("metrics", '[{"name": "fd", "value": NaN, "samples": 1}]'),
+    ],
+)
+def test_bad_metadata_is_refused_by_field(key: str, value: str) -> None:
+    made = tiny.model(tiny.card())
+    helper.set_model_props(made, {**tiny.card().to_metadata(), key: value})
+    assert f"bad metadata: {key}" in refusal(made)
+
+
+def test_foreign_operators_are_refused() -> None:
+    made = tiny.model(tiny.card())
+    made.graph.node[2].domain = "com.microsoft"
+    assert "com.microsoft" in refusal(made)
+
+
+def test_functions_are_refused() -> None:
+    made = tiny.model(tiny.card())
+    opsets = [helper.make_opsetid("", 20)]
+    made.functions.append(
+        helper.make_function("", "Mine", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], opsets)
+    )
+    assert "functions" in refusal(made)
+
+
+@pytest.mark.parametrize("opset", [16, 24])
+def test_an_opset_that_is_not_served_is_refused(opset: int) -> None:
+    made = tiny.model(tiny.card())
+    made.opset_import[0].version = opset
+    assert f"opset {opset}" in refusal(made)
+
+
+def test_random_operators_are_refused_even_in_a_branch() -> None:
+    made = tiny.model(tiny.card())
+    noise = helper.make_node("RandomNormal", [], ["noise"], shape=[1])
+    branch = helper.make_graph([noise], "branch", [], [helper.make_tensor_value_info("noise", TensorProto.FLOAT, [1])])
+    made.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    made.graph.node.append(helper.make_node("If", ["yes"], ["out"], then_branch=branch, else_branch=branch))
+    assert "RandomNormal" in refusal(made)
+
+
+def test_weights_in_other_files_are_refused() -> None:
+    made = tiny.model(tiny.card())
+    made.graph.initializer[0].data_location = TensorProto.EXTERNAL
+    assert "other files" in refusal(made)
+
+
+def test_a_card_that_the_graph_does_not_keep_is_refused() -> None:
+    made = tiny.model(tiny.card())
+    helper.set_model_props(made, tiny.card(latent_dim=9).to_metadata())
+    assert "the input must be latent, float32 [N, 9]" in refusal(made)
+    helper.set_model_props(made, tiny.card(height=17).to_metadata())
+    assert "the output must be image, uint8 [N, 17, 16, 1]" in refusal(made)
+    made = tiny.model(tiny.card())
+    made.graph.input[0].name = "z"
+    assert "not z" in refusal(made)
+
+
+def test_a_fixed_batch_is_refused() -> None:
+    made = tiny.model(tiny.card())
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    assert "N dynamic" in refusal(made)
+
+
+def test_two_channels_are_refused() -> None:
+    assert "2 channels" in refusal(tiny.model(tiny.card(channels=2)))
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    with (folder / contract.MODEL_FILE).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ContractError, match="has digest"):
+        contract.read_model(folder)
+
+
+def test_a_model_without_its_digest_is_refused(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / contract.DIGEST_FILE).write_text("")
+    with pytest.raises(ContractError, match="sha256 cannot be read"):
+        contract.read_model(folder)
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny.write(tmp_path)
+    monkeypatch.setattr(contract, "MAX_BYTES", 10)
+    with pytest.raises(ContractError, match="larger"):
+        contract.read_model(folder)

@@ -1,0 +1,104 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from service import providers
+from service.errors import ServiceError
+from service.library import UnknownModelError, load_library
+from tests import tiny
+
+
+def test_the_first_name_and_the_newest_version_are_the_default(tmp_path: Path) -> None:
+    for name, version in [("b", 1), ("a", 2), ("a", 10), ("a", 1)]:
+        tiny.write(tmp_path, tiny.card(name, version))
+    library = load_library(tmp_path, "cpu")
+    assert [model.ref for model in library] == ["a@10", "a@2", "a@1", "b@1"]
+    assert library.find(None).ref == library.find("a").ref == "a@10"
+    assert library.find("a@2").ref == "a@2"
+
+
+@pytest.mark.parametrize("ref", ["", "c", "a@2", "a@01", "a@", "@1", "a@1@1", "../a"])
+def test_a_model_that_is_not_there_is_not_found(tmp_path: Path, ref: str) -> None:
+    tiny.write(tmp_path, tiny.card("a"))
+    with pytest.raises(UnknownModelError, match="a@1"):
+        load_library(tmp_path, "cpu").find(ref)
+
+
+def test_a_bad_model_is_refused_in_one_sentence_and_the_others_serve(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.write(tmp_path, tiny.card("good"))
+    (tiny.write(tmp_path, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
+    with caplog.at_level(logging.ERROR):
+        library = load_library(tmp_path, "cpu")
+    assert [model.ref for model in library] == ["good@1"]
+    (record,) = caplog.records
+    assert "bad/1/model.onnx" in record.getMessage()
+
+
+def test_a_model_that_breaks_when_it_runs_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made = tiny.model(tiny.card("bad"))
+    shape = next(tensor for tensor in made.graph.initializer if tensor.name == "shape")
+    shape.raw_data = np.array([-1, 5, 1, 1], np.int64).tobytes()  # 8 numbers are no 5 channels
+    tiny.write(tmp_path, tiny.card("bad"), made)
+    tiny.write(tmp_path, tiny.card("good"))
+    assert [model.ref for model in load_library(tmp_path, "cpu")] == ["good@1"]
+    assert "does not run" in caplog.text
+
+
+def test_a_model_that_draws_another_shape_than_it_says_is_refused(tmp_path: Path) -> None:
+    described = tiny.card("bad")
+    made = tiny.model(tiny.card("bad", height=8))
+    made.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 16
+    helper.set_model_props(made, described.to_metadata())
+    tiny.write(tmp_path, described, made)
+    with pytest.raises(ServiceError, match="none of the models"):
+        load_library(tmp_path, "cpu")
+
+
+def test_a_folder_with_another_name_than_the_card_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tiny.write(tmp_path, tiny.card("a")).parent.rename(tmp_path / "b")
+    with pytest.raises(ServiceError, match="none of the models"):
+        load_library(tmp_path, "cpu")
+    assert "holds a@1" in caplog.text
+
+
+def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="no model in"):
+        load_library(tmp_path, "cpu")
+
+
+def test_a_batch_draws_what_single_runs_draw(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card(channels=3))
+    model = load_library(tmp_path, "cpu").find(None)
+    latents = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    batch = model.run(latents)
+    assert batch.shape == (7, 16, 16, 3)
+    for latent, image in zip(latents, batch, strict=True):
+        np.testing.assert_array_equal(model.run(latent[None])[0], image)
+
+
+def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ServiceError, match="cpu, cuda, openvino"):
+        providers.require("abacus")
+
+
+def test_a_provider_that_is_not_installed_is_refused_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(ServiceError, match="onnxruntime-gpu"):
+        providers.require("cuda")
+
+
+def test_nothing_falls_back_to_the_cpu_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fallen:
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(providers, "InferenceSession", lambda *_, **__: Fallen())
+    tiny.write(tmp_path)
+    with pytest.raises(ServiceError, match="does not start here"):
+        load_library(tmp_path, "cuda")

@@ -1,0 +1,57 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from service import png
+
+images = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])).flatmap(
+    lambda shape: arrays(np.uint8, shape)
+)
+
+
+def read(data: bytes) -> np.ndarray:
+    pixels = np.asarray(Image.open(io.BytesIO(data)))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    assert data.startswith(png.SIGNATURE)
+    found, at = [], len(png.SIGNATURE)
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        name, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", data, at + 8 + length) == (zlib.crc32(name + body),)
+        found.append((name, body))
+        at += 12 + length
+    return found
+
+
+@given(images)
+def test_pillow_reads_back_every_pixel(image: np.ndarray) -> None:
+    np.testing.assert_array_equal(read(png.encode(image)), image)
+
+
+@given(images)
+def test_zlib_does_where_isal_is_missing(image: np.ndarray) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(png, "isal_zlib", None)
+        np.testing.assert_array_equal(read(png.encode(image)), image)
+
+
+def test_a_view_of_a_batch_is_encoded_like_a_copy() -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3), np.uint8)
+    assert png.encode(batch[1]) == png.encode(batch[1].copy())
+    assert png.encode(batch[1, :, ::2]) == png.encode(batch[1, :, ::2].copy())
+
+
+def test_chunks_are_well_formed_and_in_the_order_that_png_asks_for() -> None:
+    data = png.encode(np.zeros((4, 5, 3), np.uint8), [(b"tEXt", b"a\0b")])
+    assert [name for name, _ in chunks(data)] == [b"IHDR", b"tEXt", b"IDAT", b"IEND"]
+    assert chunks(data)[0][1] == struct.pack(">IIBBBBB", 5, 4, 8, 2, 0, 0, 0)

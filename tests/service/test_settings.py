@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from service.errors import ServiceError
+from service.settings import Settings, read_settings
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NELUMBO_PORT", "4000")
+    monkeypatch.setenv("NELUMBO_MAX_BATCH", "4")
+    settings = read_settings(port=5000, host=None)
+    assert (settings.port, settings.max_batch, str(settings.host)) == (5000, 4, "127.0.0.1")
+
+
+def test_a_worker_reads_from_the_environment_what_its_server_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = read_settings(models=Path("elsewhere"), port=4001, deadline=2.5)
+    for name, value in given.environment().items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == Settings(**{**given.model_dump(), "models": Path("elsewhere").absolute()})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"port": 70000}, "--port or NELUMBO_PORT"),
+        ({"host": "example.org"}, "--host or NELUMBO_HOST"),
+        ({"queue": 3}, "queue must be at least"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ServiceError, match=said) as refused:
+        read_settings(**given)
+    assert "\n" not in str(refused.value)
+
+
+def test_localhost_is_an_address() -> None:
+    assert str(read_settings(host="localhost").host) == "127.0.0.1"
