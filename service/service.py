@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import bentoml
 import numpy as np
+from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
@@ -43,6 +44,10 @@ def _latents(latents: np.ndarray) -> np.ndarray:
     return latents.astype(np.float32)
 
 
+Latents = Annotated[np.ndarray, AfterValidator(_latents)]
+Images = Annotated[np.ndarray, DType("uint8")]
+
+
 @bentoml.service(
     name="nelumbo",
     workers=settings.workers,
@@ -59,7 +64,7 @@ class Nelumbo:
         renderer.start(self._announce)
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
-    async def render(self, latents: Annotated[np.ndarray, AfterValidator(_latents)]) -> np.ndarray:
+    async def render(self, latents: Latents) -> Images:
         """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8."""
         try:
             picture = Picture(renderer.library.find(None), latents=list(latents))
