@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
 from service.http.errors import Problem, unavailable
-from service.http.limits import ClientGoneError
+from service.http.limits import NOBODY, ClientGoneError
 from service.http.routes import Routes
 from service.renderer import NotReadyError, Renderer
 from service.settings import Settings
@@ -21,7 +21,6 @@ logger = logging.getLogger("bentoml.nelumbo.http")
 
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
-CLIENT_GONE = 499  # nginx's number for an answer that nobody waited for
 
 
 def make_app(renderer: Renderer, settings: Settings) -> ASGIApp:
@@ -50,7 +49,7 @@ class Edge:
         try:
             await self.app(scope, receive, answer.send)
         except ClientGoneError:
-            answer.status = CLIENT_GONE
+            await NOBODY(scope, receive, answer.send)
         except Exception as error:
             await self._fail(error, scope, receive, answer)
         method = scope["method"] if scope["method"] in METHODS else "other"

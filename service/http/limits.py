@@ -5,9 +5,13 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import Problem
+
+# To a client that has gone: nginx's number for it. BentoML waits for its whole timeout for a request without an answer.
+NOBODY = Response(status_code=499)
 
 
 class ClientGoneError(Exception):
@@ -73,7 +77,7 @@ class BodyLimit:
         try:
             body = await read_body(Headers(scope=scope), receive, self.limit)
         except ClientGoneError:
-            return None
+            return await NOBODY(scope, receive, send)
         except Problem as problem:
             return await problem.response()(scope, receive, send)
         return await self.app(scope, _replay(body, receive), send)

@@ -77,18 +77,33 @@ def test_probes_and_unknown_paths_are_answered(server: Server) -> None:
         assert client.get("/generate").status_code == 405
 
 
-def test_a_client_that_hangs_up_leaves_a_server_that_serves(server: Server) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    for sent in (
-        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
-        b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-        b"nonsense\r\n\r\n",
-    ):
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(sent)
-    with server.client() as client:
-        assert client.post("/generate").status_code == 200
+def test_clients_that_hang_up_leave_a_server_that_serves_and_ends_at_once(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        for sent in (
+            b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+            b"POST /render HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+            b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            b"nonsense\r\n\r\n",
+        ):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(sent)
+        with server.client() as client:
+            assert client.post("/generate").status_code == 200
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 20
         assert "Traceback" not in server.said()
+
+
+def test_what_its_client_has_left_is_not_drawn(slow_models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=slow_models, max_batch=1) as server, server.client() as client:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/generate", json={"n": 64}, timeout=0.3)
+        assert client.post("/generate").status_code == 200
+        text = client.get("/metrics").text
+        assert counted(text, "nelumbo_dropped_images_total") > 0
+        assert counted(text, "nelumbo_requests_total", status="499") == 1
 
 
 def test_a_bentoml_client_renders_arrays(server: Server) -> None:
