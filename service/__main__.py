@@ -66,12 +66,11 @@ def generate(
 
 def _check(settings: Settings) -> None:
     """Find out before a server starts what would keep it from serving; raises ServiceError."""
-    from service.contract import MODEL_FILE
+    from service.library import find_folders
     from service.providers import require
 
     require(settings.provider)
-    if not any(settings.models.glob(f"*/*/{MODEL_FILE}")):
-        raise ServiceError(f"no model in {settings.models}/<name>/<version>/{MODEL_FILE}; export one, or say --models")
+    find_folders(settings.models)
     with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

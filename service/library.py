@@ -62,6 +62,14 @@ class Library:
             raise UnknownModelError(", ".join(model.ref for model in self._models)) from None
 
 
+def find_folders(folder: Path) -> list[Path]:
+    """Return the folders under ``folder`` that hold a model, be it good or bad; raises ServiceError if none does."""
+    found = sorted(path.parent for path in folder.glob(f"*/*/{MODEL_FILE}"))
+    if not found:
+        raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
+    return found
+
+
 def load_library(folder: Path, provider: str) -> Library:
     """Open every good model under ``folder``, and log one sentence for each bad one.
 
@@ -69,11 +77,8 @@ def load_library(folder: Path, provider: str) -> Library:
         ServiceError: when the provider is not there, or no model can be served.
     """
     require(provider)
-    found = sorted(path.parent for path in folder.glob(f"*/*/{MODEL_FILE}"))
-    if not found:
-        raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
     models = []
-    for path in found:
+    for path in find_folders(folder):
         try:
             models.append(_open(path, provider))
         except ContractError as error:

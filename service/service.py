@@ -76,7 +76,7 @@ class Nelumbo:
     async def __is_ready__(self) -> bool:
         """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""
         try:
-            return bool(renderer.library)
+            return renderer.library is not None
         except NotReadyError as error:
             problem = unavailable(f"Not ready: {error}.")
             headers = {**problem.headers, "Content-Type": MEDIA_TYPE}

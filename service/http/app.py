@@ -1,5 +1,6 @@
 """The mounted app: the routes, and around them what holds for every request, be it answered well or not."""
 
+import itertools
 import logging
 import re
 import secrets
@@ -18,6 +19,9 @@ from service.renderer import NotReadyError, Renderer
 from service.settings import Settings
 
 logger = logging.getLogger("bentoml.nelumbo.http")
+
+_numbers = itertools.count()
+_prefix = secrets.token_hex(8)  # of this process; a random id a request would give the GIL away for it
 
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
@@ -81,7 +85,7 @@ class Answer:
 
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if REQUEST_ID.fullmatch(given) else f"{_prefix}-{next(_numbers):x}"
 
 
 def _problem(error: Exception) -> Problem:

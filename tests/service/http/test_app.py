@@ -1,6 +1,7 @@
 import base64
 import io
 import logging
+import re
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
@@ -274,7 +275,7 @@ def test_a_sane_request_id_is_echoed_and_another_replaced(client: Client) -> Non
     for given_id in ("", "a" * 129, "a b", "<script>"):
         made = client.get("/models", headers={"x-request-id": given_id}).headers["x-request-id"]
         assert made != given_id
-        assert len(made) == 16
+        assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]+", made)
 
 
 def test_models_are_described_by_their_cards(client: Client) -> None:
