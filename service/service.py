@@ -12,12 +12,13 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service.batcher import QueueFullError
+from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.app import make_app
 from service.http.errors import MEDIA_TYPE, unavailable
 from service.http.limits import BodyLimit
 from service.http.schemas import MAX_LATENT
+from service.library import Model
 from service.pictures import ARRAYS, Picture
 from service.renderer import NotReadyError, Renderer
 from service.settings import read_settings
@@ -32,13 +33,20 @@ except ServiceError as error:
 renderer = Renderer(settings)
 
 
+def _first_model() -> Model:
+    try:
+        return renderer.library.find(None)
+    except NotReadyError as error:
+        raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
+
+
 def _latents(latents: np.ndarray) -> np.ndarray:
     """Check one client's latents before BentoML puts them in a batch with others'."""
     if latents.ndim != 2 or latents.dtype.kind not in "fiu" or not 1 <= len(latents) <= settings.max_images:
         raise ValueError(f"latents must be numbers, (N, Z), with N from 1 to {settings.max_images}")
     if not (np.abs(latents) <= MAX_LATENT).all():  # also refuses NaN
         raise ValueError(f"latents must lie from {-MAX_LATENT:g} to {MAX_LATENT:g}")
-    size = renderer.library.find(None).card.latent_dim
+    size = _first_model().card.latent_dim
     if latents.shape[1] != size:
         raise ValueError(f"latents must have {size} numbers each, not {latents.shape[1]}")
     return latents.astype(np.float32)
@@ -66,12 +74,12 @@ class Nelumbo:
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:
         """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8."""
+        picture = Picture(_first_model(), latents=list(latents))
         try:
-            picture = Picture(renderer.library.find(None), latents=list(latents))
             drawn, _ = renderer.submit(picture, ARRAYS, settings.deadline)
-        except (NotReadyError, QueueFullError) as error:
+            return await asyncio.wrap_future(drawn)
+        except (NotReadyError, QueueFullError, DeadlinePassedError) as error:
             raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
-        return await asyncio.wrap_future(drawn)
 
     async def __is_ready__(self) -> bool:
         """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""

@@ -46,9 +46,15 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    log: Path, *, models: Path | None = None, command: Sequence[str] = SERVE, cwd: Path = ROOT, **settings: object
+    log: Path,
+    *,
+    models: Path | None = None,
+    command: Sequence[str] = SERVE,
+    cwd: Path = ROOT,
+    until: str = "/readyz",
+    **settings: object,
 ) -> Iterator[Server]:
-    """Run a server until the block ends; it is ready when the block begins."""
+    """Run a server until the block ends; ``until`` answers 200 when the block begins."""
     port = free_port()
     given = {"port": port, **({"models": models} if models else {}), **settings}
     variables = {f"NELUMBO_{name.upper()}": str(value) for name, value in given.items()}
@@ -59,7 +65,7 @@ def serving(
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
     try:
-        wait_until_ready(server)
+        wait_until_up(server, until)
         yield server
     finally:
         if process.poll() is None:
@@ -71,17 +77,17 @@ def serving(
                 process.wait()
 
 
-def wait_until_ready(server: Server) -> None:
+def wait_until_up(server: Server, path: str) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert server.process.poll() is None, server.said()
         try:
-            if httpx.get(f"{server.url}/readyz").status_code == 200:
+            if httpx.get(f"{server.url}{path}").status_code == 200:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.05)
-    raise AssertionError(f"not ready in {PATIENCE} s:\n{server.said()}")
+    raise AssertionError(f"not up in {PATIENCE} s:\n{server.said()}")
 
 
 def counted(text: str, metric: str, **labels: str) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service import latents
-from tests.e2e.server import Server, counted, serving
+from tests.e2e.server import BENTOML, Server, counted, serving
 
 
 def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(server: Server, tmp_path: Path) -> None:
@@ -180,6 +180,18 @@ def test_sigterm_under_load_finishes_what_was_accepted_and_exits_0(
         for answer in asked:
             assert answer.result().status_code == 200
         assert "Traceback" not in server.said()
+
+
+def test_a_worker_that_cannot_load_lives_and_says_why_it_is_not_ready(tmp_path: Path) -> None:
+    settings = {"models": tmp_path, "command": [*BENTOML, "serve"], "until": "/livez"}
+    with serving(tmp_path / "log", **settings) as server, server.client() as client:
+        while "being loaded" in (answer := client.get("/readyz")).text:
+            time.sleep(0.05)
+        for refused in (answer, client.post("/generate"), client.get("/models")):
+            assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+            assert "no model in" in refused.json()["detail"]
+            assert refused.headers["retry-after"] == "1"
+        assert client.post("/render", json={"latents": [[0.0] * 8]}).status_code == 503
 
 
 def test_nothing_that_cannot_serve_says_that_it_is_ready(tmp_path: Path) -> None:
