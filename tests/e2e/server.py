@@ -38,6 +38,11 @@ class Server:
         return self.log.read_text()
 
 
+def bentoml_home(folder: Path) -> dict[str, str]:
+    """Return the variables that keep BentoML in ``folder`` and from telling its makers."""
+    return {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -58,7 +63,7 @@ def serving(
     port = free_port()
     given = {"port": port, **({"models": models} if models else {}), **settings}
     variables = {f"NELUMBO_{name.upper()}": str(value) for name, value in given.items()}
-    environment = {**os.environ, **variables, "BENTOML_HOME": str(log.parent / "bentoml"), "PYTHONPATH": ""}
+    environment = {**os.environ, **variables, **bentoml_home(log.parent), "PYTHONPATH": ""}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True

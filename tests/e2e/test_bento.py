@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.server import BENTOML, ROOT, serving
+from tests.e2e.server import BENTOML, ROOT, bentoml_home, serving
 
 
 def test_a_bento_asks_for_what_serving_needs() -> None:
@@ -33,7 +33,7 @@ def test_bentoml_serves_the_root_and_a_bento_of_it_the_same(root: Path, tmp_path
     with serving(tmp_path / "log", command=[*BENTOML, "serve"], cwd=root) as server, server.client() as client:
         listed, drawn = client.get("/models").json(), client.post("/generate", json={"seed": 42}).content
         assert [model["name"] for model in listed["models"]] == ["grey", "rgb"]
-    environment = {**os.environ, "BENTOML_HOME": str(tmp_path / "bentoml")}
+    environment = {**os.environ, **bentoml_home(tmp_path)}
     subprocess.run([*BENTOML, "build"], cwd=root, env=environment, check=True, capture_output=True, timeout=120)
     (bento,) = (path for path in (tmp_path / "bentoml" / "bentos" / "nelumbo").iterdir() if path.is_dir())
     assert sorted(path.name for path in (bento / "src").iterdir()) == ["bentofile.yaml", "models", "service"]
