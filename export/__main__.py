@@ -48,7 +48,7 @@ def _read_metrics(path: Path) -> list[Metric]:
     try:
         return TypeAdapter(list[Metric]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ExportError(f"--metrics {path} is not a JSON list of {{name, value, samples}}: {error}") from error
+        raise ExportError(f"--metrics {path} is not a JSON list of {{name, value, samples}}") from error
 
 
 @app.command()

@@ -10,7 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,8 @@ from training.errors import InputError
 from training.files import write_atomically
 from training.images import Report
 from training.recipe import Recipe
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Config(BaseModel):
@@ -68,17 +70,17 @@ class Run:
 
     def config(self) -> Config:
         """Read config.json; raises InputError where it is not one of ours."""
-        try:
-            return Config.model_validate_json((self.path / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise InputError(f"{self.path / 'config.json'} cannot be read: {error}") from error
+        return self._read("config.json", Config)
 
     def report(self) -> Report:
         """Read data.json; raises InputError where it is not one of ours."""
+        return self._read("data.json", Report)
+
+    def _read(self, name: str, kind: type[Model]) -> Model:
         try:
-            return Report.model_validate_json((self.path / "data.json").read_text(encoding="utf-8"))
+            return kind.model_validate_json((self.path / name).read_bytes())
         except (OSError, ValidationError) as error:
-            raise InputError(f"{self.path / 'data.json'} cannot be read: {error}") from error
+            raise InputError(f"{self.path / name} cannot be read, or another version wrote it") from error
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small file atomically."""

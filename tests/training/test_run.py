@@ -47,6 +47,9 @@ def test_run_folders_are_numbered(tmp_path: Path) -> None:
 def test_config_and_report_come_back_as_they_were(run: Run) -> None:
     assert Run.open(run.path).config().recipe == tiny_recipe()
     assert run.report().count == 400
+    (run.path / "data.json").write_text("{}")
+    with pytest.raises(InputError, match="cannot be read, or another version wrote it"):
+        run.report()
 
 
 def test_a_generator_comes_back_with_its_weights(tmp_path: Path) -> None:
