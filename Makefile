@@ -1,0 +1,45 @@
+# make serve   draw digits on http://127.0.0.1:3000      make test   run the tests      make lint   style and types
+PYTHON ?= python3
+PORT ?= 3000
+# Serving and development each have an environment of their own: a server needs no torch.
+SERVING := .venv
+DEVELOPMENT := .venv-dev
+INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: serve test lint train clean
+.DEFAULT_GOAL := serve
+
+serve: $(SERVING)/installed
+	@$(SERVING)/bin/python -m service --port $(PORT)
+
+test: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m pytest $(ARGS)
+
+lint: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/ruff check .
+	$(DEVELOPMENT)/bin/ruff format --check .
+	$(DEVELOPMENT)/bin/mypy
+
+# The environment to train in: .venv-dev/bin/python -m training …
+train: $(DEVELOPMENT)/installed
+
+$(SERVING)/installed: pyproject.toml constraints.txt
+	$(call environment,$(SERVING))
+	@echo "Installing what serving needs into $(SERVING); the first time takes a minute or two."
+	@$(SERVING)/bin/python $(INSTALL) --editable .
+	@touch $@
+
+$(DEVELOPMENT)/installed: pyproject.toml constraints.txt
+	$(call environment,$(DEVELOPMENT))
+	@echo "Installing what training and the tests need into $(DEVELOPMENT); the first time takes some minutes."
+	@$(DEVELOPMENT)/bin/python $(INSTALL) --editable '.[dev]'
+	@touch $@
+
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Nelumbo runs on Python 3.11 to 3.13; say which with PYTHON=, such as make PYTHON=python3.11"; exit 2; }
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+endef
+
+clean:
+	rm -rf $(SERVING) $(DEVELOPMENT) build *.egg-info

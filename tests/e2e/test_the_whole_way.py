@@ -1,0 +1,40 @@
+"""Images -> training -> run -> export -> model.onnx -> service -> POST /generate -> PNG, by the commands a user types."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import DIGITS
+from tests.e2e.server import serving
+
+STEPS = 20
+SMALL = ("generator.width=8", "critic.width=8", "batch=16", f"kimg={STEPS * 16 / 1000}")
+
+
+def run(*arguments: object) -> None:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.slow
+def test_twenty_steps_on_real_digits_are_trained_exported_and_served(tmp_path: Path) -> None:
+    settings = [argument for setting in SMALL for argument in ("--set", setting)]
+    run("training", "train", "--data", DIGITS, "--recipe", "digits", "--out", tmp_path / "runs", *settings)
+    trained = tmp_path / "runs" / "00000-digits-dcgan"
+    run("export", "onnx", trained, "--name", "mine", "--models", tmp_path / "models")
+    run("training", "sample", trained, "--seeds", "42", "--out", tmp_path / "42.png")
+    with serving(tmp_path / "log", models=tmp_path / "models") as server, server.client() as client:
+        (listed,) = client.get("/models").json()["models"]
+        assert (listed["name"], listed["version"], listed["images_seen"]) == ("mine", 1, STEPS * 16)
+        answer = client.post("/generate", json={"seed": 42})
+        assert answer.status_code == 200, answer.text
+        served = np.asarray(Image.open(io.BytesIO(answer.content)), np.int16)
+    sampled = np.asarray(Image.open(tmp_path / "42.png"), np.int16)
+    assert served.shape == (28, 28)
+    assert np.abs(served - sampled).max() <= 1  # the same seed, through torch and through HTTP
