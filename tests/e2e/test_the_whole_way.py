@@ -1,4 +1,4 @@
-"""Images -> training -> run -> export -> model.onnx -> service -> POST /generate -> PNG, by the commands a user types."""
+"""Images -> run -> model.onnx -> POST /generate -> PNG, by the commands that a user types."""
 
 import io
 import subprocess
