@@ -49,9 +49,11 @@ class Renderer:
             raise NotReadyError(self._why_not)
         return self._library
 
-    def start(self, then: Callable[[], None]) -> None:
-        """Load in the background, so that a server can say that it is not ready; call ``then()`` when it is."""
-        threading.Thread(target=self._start, args=(then,), name="load", daemon=True).start()
+    def start(self, then: Callable[[], None]) -> threading.Thread:
+        """Load on a thread, which is returned, so that a server can say that it is not ready; then call ``then()``."""
+        thread = threading.Thread(target=self._start, args=(then,), name="load", daemon=True)
+        thread.start()
+        return thread
 
     def _start(self, then: Callable[[], None]) -> None:
         try:

@@ -25,6 +25,8 @@ from service.settings import read_settings
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # before BentoML reports that somebody serves
 
+PATIENCE = 10  # seconds in which models load; a worker that needs longer says on /readyz that it does
+
 try:
     settings = read_settings()
 except ServiceError as error:
@@ -69,7 +71,8 @@ class Nelumbo:
     """Draws pictures from seeds and latents."""
 
     def __init__(self) -> None:
-        renderer.start(self._announce)
+        # A worker takes no connection before this returns: beside others it is better silent than not ready.
+        renderer.start(self._announce).join(PATIENCE)
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:

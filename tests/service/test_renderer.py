@@ -71,9 +71,6 @@ def test_what_keeps_it_from_getting_ready_is_told(tmp_path: Path) -> None:
     renderer = Renderer(read_settings(models=tmp_path))
     with pytest.raises(ServiceError, match="no model"):
         renderer.load()
-    renderer.start(pytest.fail)
-    for thread in threading.enumerate():
-        if thread.name == "load":
-            thread.join(10)
+    renderer.start(pytest.fail).join(10)
     with pytest.raises(NotReadyError, match="no model in"):
         _ = renderer.library
