@@ -21,14 +21,17 @@ class Objective:
     """Two losses and a penalty, each a scalar."""
 
     critic_loss: Callable[[Tensor, Tensor], Tensor]  # of real and generated scores
-    generator_loss: Callable[[Tensor], Tensor]  # of generated scores
+    generator_loss: Callable[[Tensor, Tensor], Tensor]  # of real and generated scores
     penalty: Callable[[Critic, Tensor, Tensor], Tensor]  # of the critic, real and generated images
+    paired: bool = False  # the generator's loss looks at the real scores, too
 
 
 def build(config: ObjectiveConfig) -> Objective:
     """Return the objective that a recipe names."""
     if config.name == "wgan-gp":
         return Objective(wasserstein_critic_loss, wasserstein_generator_loss, gradient_penalty)
+    if config.name == "r3gan":
+        return Objective(pairing_critic_loss, pairing_generator_loss, r1_r2_penalty, paired=True)
     return Objective(partial(bce_critic_loss, real_label=config.real_label), non_saturating_loss, r1_penalty)
 
 
@@ -37,7 +40,7 @@ def wasserstein_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     return fake_scores.mean() - real_scores.mean()
 
 
-def wasserstein_generator_loss(fake_scores: Tensor) -> Tensor:
+def wasserstein_generator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """What the generator can do about that distance: raise its own scores."""
     return -fake_scores.mean()
 
@@ -51,9 +54,19 @@ def bce_critic_loss(real_scores: Tensor, fake_scores: Tensor, real_label: float 
     return binary_cross_entropy_with_logits(real_scores, labels) + softplus(fake_scores).mean()
 
 
-def non_saturating_loss(fake_scores: Tensor) -> Tensor:
+def non_saturating_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """-log D(G(z)), which keeps its gradient while the discriminator wins (Goodfellow et al. 2014, section 3)."""
     return softplus(-fake_scores).mean()
+
+
+def pairing_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """Each real image is to score above the generated one beside it (Huang et al. 2024, eq. 2)."""
+    return softplus(fake_scores - real_scores).mean()
+
+
+def pairing_generator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The same game from the other side, so that a mode that is left out keeps costing."""
+    return softplus(real_scores - fake_scores).mean()
 
 
 def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
@@ -73,6 +86,11 @@ def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
 def r1_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
     """Half the mean of ‖∇D(x)‖² at real images (Mescheder et al. 2018, eq. 9); ``fakes`` are not looked at."""
     return _gradients(critic, reals).square().sum(dim=1).mean() / 2
+
+
+def r1_r2_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
+    """R1 at real and R2 at generated images, added (Huang et al. 2024, section 3)."""
+    return r1_penalty(critic, reals, fakes) + r1_penalty(critic, fakes, reals)
 
 
 def _gradients(critic: Critic, images: Tensor) -> Tensor:

@@ -50,8 +50,8 @@ class CriticConfig(_Frozen):
 class ObjectiveConfig(_Frozen):
     """What the two networks play for."""
 
-    name: Literal["wgan-gp", "dcgan"]
-    penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan)
+    name: Literal["wgan-gp", "dcgan", "r3gan"]
+    penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan), R1 + R2 (r3gan)
     penalty_every: int = Field(1, ge=1)  # critic steps; a lazy penalty is weighted up by as much
     critic_steps: int = Field(1, ge=1)  # for one of the generator
     real_label: float = Field(1.0, gt=0.5, le=1)  # one-sided label smoothing (dcgan)
@@ -75,6 +75,7 @@ class Recipe(_Frozen):
     critic: CriticConfig
     objective: ObjectiveConfig
     optimiser: OptimiserConfig
+    augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()  # of what the critic sees (DiffAugment)
     batch: int = Field(ge=2)
     kimg: float = Field(gt=0)  # the whole run
     ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average

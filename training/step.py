@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from training import ema, networks, objectives
+from training.augment import augment
 from training.device import Device
 from training.recipe import Recipe
 
@@ -50,7 +51,7 @@ class Game:
             # The last fakes keep their graph and serve the generator's step too: one forward pass less.
             fakes = self._generate(len(batch), with_graph=batch is batches[-1])
             stats |= self._train_critic(batch, fakes)
-        stats |= self._train_generator(fakes)
+        stats |= self._train_generator(batches[-1], fakes)
         seen = images_seen + len(reals)
         ema.update(self.average, self.generator, len(reals), ema.half_life(self.recipe.ema_kimg, seen))
         self.steps += 1
@@ -98,8 +99,8 @@ class Game:
         return images
 
     def _train_critic(self, reals: Tensor, fakes: Tensor) -> Stats:
-        fakes = fakes.detach()
         with self.device.autocast():
+            reals, fakes = augment(reals, self.recipe.augment), augment(fakes.detach(), self.recipe.augment)
             real_scores, fake_scores = self._score(reals, fakes)
         loss = self.objective.critic_loss(real_scores, fake_scores)
         stats = {
@@ -110,7 +111,7 @@ class Game:
         config = self.recipe.objective
         if config.penalty and self.steps % config.penalty_every == 0:
             # In float32, outside autocast: the penalty's double backward loses its meaning in bfloat16.
-            penalty = self.objective.penalty(self.critic, reals, fakes.float())
+            penalty = self.objective.penalty(self.critic, reals.float(), fakes.float())
             loss = loss + penalty * config.penalty * config.penalty_every
             stats["penalty"] = penalty.detach()
         self._descend(loss, self.critic_optimiser)
@@ -123,11 +124,15 @@ class Game:
         real_scores, fake_scores = self.critic(torch.cat([reals, fakes.to(reals.dtype)])).float().chunk(2)
         return real_scores, fake_scores
 
-    def _train_generator(self, fakes: Tensor) -> Stats:
+    def _train_generator(self, reals: Tensor, fakes: Tensor) -> Stats:
         self.critic.requires_grad_(False)
         with self.device.autocast():
-            scores = self.critic(fakes).float()
-        loss = self.objective.generator_loss(scores)
+            fake_scores = self.critic(augment(fakes, self.recipe.augment)).float()
+            if self.objective.paired:
+                real_scores = self.critic(augment(reals, self.recipe.augment)).float()
+            else:
+                real_scores = torch.zeros_like(fake_scores)  # not looked at
+        loss = self.objective.generator_loss(real_scores, fake_scores)
         self._descend(loss, self.generator_optimiser)
         self.critic.requires_grad_(True)
         return {"generator_loss": loss.detach()}

@@ -55,7 +55,7 @@ def test_the_r1_penalty_of_a_linear_critic_is_half_its_squared_norm() -> None:
 def test_wasserstein_losses_are_the_difference_of_mean_scores() -> None:
     real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.0])
     assert objectives.wasserstein_critic_loss(real, fake).item() == pytest.approx(-2.5)
-    assert objectives.wasserstein_generator_loss(fake).item() == pytest.approx(0.5)
+    assert objectives.wasserstein_generator_loss(real, fake).item() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("label", [1.0, 0.9])
@@ -75,9 +75,27 @@ def test_smoothing_makes_a_too_sure_discriminator_pay() -> None:
 
 def test_the_generator_keeps_its_gradient_while_the_discriminator_wins() -> None:
     scores = torch.tensor([-15.0], requires_grad=True)
-    objectives.non_saturating_loss(scores).backward()
+    objectives.non_saturating_loss(torch.zeros(1), scores).backward()
     assert scores.grad is not None
     assert scores.grad.item() == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_the_pairing_losses_compare_each_real_image_with_the_generated_one_beside_it() -> None:
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, 1.0])
+    critic = (math.log1p(math.exp(-1.5)) + math.log1p(math.exp(2.0))) / 2
+    generator = (math.log1p(math.exp(1.5)) + math.log1p(math.exp(-2.0))) / 2
+    assert objectives.pairing_critic_loss(real, fake).item() == pytest.approx(critic)
+    assert objectives.pairing_generator_loss(real, fake).item() == pytest.approx(generator)
+    assert objectives.pairing_critic_loss(real + 7, fake + 7).item() == pytest.approx(critic, rel=1e-5)
+
+
+def test_the_penalty_of_r3gan_is_r1_at_real_and_r2_at_generated_images() -> None:
+    def critic(images: Tensor) -> Tensor:
+        return images.flatten(1).square().sum(1) / 2  # its gradient is the image itself
+
+    reals, fakes = torch.full(SHAPE, 1.0), torch.full(SHAPE, 2.0)
+    pixels = math.prod(SHAPE[1:])
+    assert objectives.r1_r2_penalty(critic, reals, fakes).item() == pytest.approx((pixels + 4 * pixels) / 2)
 
 
 def test_each_name_builds_its_own_objective() -> None:
