@@ -1,4 +1,4 @@
-"""The command line: ``python -m training train | sample | recipes | data``."""
+"""The command line: ``python -m training train | sample | evaluate | recipes | data``."""
 
 import re
 import sys
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from training import device as devices
 from training import images, mnist, networks
@@ -110,6 +111,29 @@ def sample(
         parts = [snapshot.generator(part) for part in torch.split(torch.from_numpy(latents), 64)]
     write_atomically(out, png(grid(to_pixels(torch.cat(parts)))))
     console.print(f"{len(latents)} images at {snapshot.images_seen:,} images seen: {out}", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A model.onnx, or a run folder for its latest generator.")],
+    data: Annotated[Path, typer.Option(help="The images that it was trained on: a folder, or an idx file.")],
+    samples: Annotated[int, typer.Option(min=16, help="At most half as many as there are images.")] = 10_000,
+    out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
+        "evaluation.json"
+    ),
+) -> None:
+    """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
+    from training.evaluate import evaluate as score  # torchmetrics is slow to import, and the rest does without
+
+    evaluation = score(model, data, samples)
+    write_atomically(out, (evaluation.to_json() + "\n").encode())
+    table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
+    for row in evaluation.scores:
+        table.add_row(row.name, *(f"{value:.4g}" for value in (row.value, row.floor, row.collapsed)))
+    console.print(table)
+    for note in evaluation.notes:
+        console.print(note, soft_wrap=True)
+    console.print(f"{evaluation.scores[0].samples:,} samples: {out}", soft_wrap=True)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -1,0 +1,64 @@
+"""How far a set of images is from another, over their features."""
+
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from training.metrics.neighbours import CHUNK, nearest
+
+KERNEL_SUBSET = 1000  # features in each of the 100 estimates that are averaged
+NEIGHBOURS = 5  # Naeem et al. 2020, section 3.3
+
+
+class _Extracted(nn.Identity):
+    """What torchmetrics takes for a feature network where the features are there already."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.num_features = dimensions
+
+
+def frechet(reference: Tensor, candidate: Tensor) -> float:
+    """Return |μ₁-μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½) of two sets of features (N, D) (Heusel et al. 2017, eq. 6)."""
+    metric = FrechetInceptionDistance(feature=_Extracted(reference.shape[1]))
+    metric.update(reference, real=True)
+    metric.update(candidate, real=False)
+    return float(metric.compute())
+
+
+def kernel(reference: Tensor, candidate: Tensor) -> float:
+    """Return the squared maximum mean discrepancy of features (N, D) under (x·y/D + 1)³ (Bińkowski et al. 2018).
+
+    Unbiased: its mean is 0 for two sets of one distribution, and a single value may be negative.
+    """
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features: they are here already
+        torch.manual_seed(0)
+        size = min(KERNEL_SUBSET, len(reference), len(candidate))
+        metric = KernelInceptionDistance(feature=_Extracted(reference.shape[1]), subset_size=size)
+        metric.update(reference, real=True)
+        metric.update(candidate, real=False)
+        mean, _ = metric.compute()
+    return float(mean)
+
+
+def recall(reference: Tensor, candidate: Tensor) -> float:
+    """Return the share of real features (N, D) within reach of a generated one (Kynkäänniemi et al. 2019, eq. 2)."""
+    reach = _reach(candidate)
+    within = [(torch.cdist(rows, candidate) <= reach).any(dim=1) for rows in torch.split(reference, CHUNK)]
+    return float(torch.cat(within).float().mean())
+
+
+def coverage(reference: Tensor, candidate: Tensor) -> float:
+    """Return the share of real features (N, D) with a generated one within their reach (Naeem et al. 2020, eq. 6)."""
+    distances, _ = nearest(reference, candidate, 1)
+    return float((distances[:, 0] <= _reach(reference)).float().mean())
+
+
+def _reach(features: Tensor) -> Tensor:
+    """Return how far each feature's fifth neighbour in its own set is, (N,)."""
+    distances, _ = nearest(features, features, min(NEIGHBOURS + 1, len(features)))  # the first is itself
+    return distances[:, -1]

@@ -1,0 +1,78 @@
+"""Images -> the features over which sets of images are compared."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.images import Pixels
+from training.pictures import to_images
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Features:
+    """A frozen network that sees images; scores over two networks, or two digests of one, are not comparable."""
+
+    name: str
+    digest: str  # of its weights
+    extract: Callable[[Tensor], Tensor]  # (N, C, S, S) in [-1, 1] -> (N, D)
+
+    def __call__(self, pixels: Pixels) -> Tensor:
+        """Map images (N, C, S, S) to features (N, D) float32."""
+        return in_batches(self.extract, pixels)
+
+
+@torch.inference_mode()
+def in_batches(function: Callable[[Tensor], Tensor], pixels: Pixels) -> Tensor:
+    """Apply a function of images in [-1, 1] to a large set, a batch at a time."""
+    return torch.cat([function(to_images(part)) for part in torch.split(torch.from_numpy(pixels), BATCH)])
+
+
+def digest_of(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+class RandomConv(nn.Module):
+    """A convolutional network with fixed random weights: it needs no download and no labels.
+
+    Random features see colour and texture rather than objects, and tell sets apart all the same (Naeem et al. 2020,
+    section 4.2).
+    """
+
+    seed = 0
+    width = 32  # filters of the first layer; they double with every halving
+    features = 64
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        halvings = max(1, (size // 4).bit_length() - 1)  # to maps of about 4×4
+        filters = [channels, *(min(self.width << i, 256) for i in range(halvings))]
+        layers = [nn.Conv2d(before, after, 3, 2, 1, bias=False) for before, after in pairwise(filters)]
+        self.convolutions = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())))
+        self.head = nn.Linear(filters[-1] * 16, self.features, bias=False)
+        generator = torch.Generator().manual_seed(self.seed)
+        for weight in self.parameters():
+            nn.init.kaiming_normal_(weight, generator=generator)
+        self.requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, S, S) in [-1, 1] to (N, 64)."""
+        maps = functional.adaptive_avg_pool2d(self.convolutions(images), 4)  # (N, K, 4, 4)
+        features: Tensor = self.head(maps.flatten(1))
+        return features
+
+
+def random_conv(channels: int, size: int) -> Features:
+    """Return the random network for images of this shape."""
+    network = RandomConv(channels, size)
+    return Features("random-conv", digest_of(network), network)
