@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import Tensor
+
+from training.metrics import distances
+
+
+def normal(number: int, dimensions: int = 4, seed: int = 0) -> Tensor:
+    return torch.randn(number, dimensions, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
+    scale, shift = torch.tensor([1.0, 2.0, 0.5, 3.0]), torch.tensor([0.0, 1.0, -2.0, 0.5])
+    expected = float((shift**2).sum() + ((scale - 1) ** 2).sum())  # diagonal covariances commute
+    measured = distances.frechet(normal(100_000), normal(100_000, seed=1) * scale + shift)
+    assert measured == pytest.approx(expected, rel=0.02)
+
+
+def test_every_distance_of_a_set_from_itself_is_none() -> None:
+    features = normal(500)
+    assert distances.frechet(features, features) == pytest.approx(0, abs=1e-4)
+    assert distances.recall(features, features) == 1
+    assert distances.coverage(features, features) == 1
+
+
+def test_the_kernel_distance_has_no_bias_and_grows_with_a_shift() -> None:
+    reference, other = normal(300), normal(300, seed=1)
+    near, far, farther = (distances.kernel(reference, other + shift) for shift in (0.0, 0.5, 1.0))
+    assert near == pytest.approx(0, abs=0.05)
+    assert near < far < farther
+
+
+def test_the_kernel_distance_is_the_same_every_time_and_leaves_the_random_state_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(distances, "KERNEL_SUBSET", 50)
+    state = torch.get_rng_state()
+    values = {distances.kernel(normal(500), normal(500, seed=1)) for _ in range(2)}
+    assert len(values) == 1
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_collapsed_set_reaches_little_and_covers_little() -> None:
+    reference, collapsed = normal(1000), normal(8, seed=1).repeat(125, 1)
+    assert distances.recall(reference, collapsed) < 0.05
+    assert distances.coverage(reference, collapsed) < 0.1
+
+
+def test_a_set_that_misses_half_the_modes_covers_half() -> None:
+    modes = torch.tensor([[0.0] * 4, [100.0] * 4])
+    reference = torch.cat([normal(500) + mode for mode in modes])
+    assert distances.coverage(reference, normal(1000, seed=1)) == pytest.approx(0.5, abs=0.02)
+    assert distances.recall(reference, normal(1000, seed=1)) == pytest.approx(0.5, abs=0.05)

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import DIGITS
+from training import images
+from training.metrics import labels, lenet
+from training.recipe import ImagesConfig
+
+DATASET = images.read(DIGITS, ImagesConfig(size=28, channels=1))
+
+
+def obtain() -> lenet.Classifier:
+    found = labels.find(DIGITS, 400)
+    assert found is not None
+    return lenet.obtain(DATASET, found)
+
+
+def test_it_learns_digits_and_reads_them_at_another_size_and_in_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    classifier = obtain()
+    assert classifier.accuracy > 0.8  # 360 digits teach it that much
+    enlarged = images.read(DIGITS, ImagesConfig(size=32, channels=3)).images
+    probabilities = classifier.probabilities(enlarged)
+    np.testing.assert_allclose(probabilities.sum(axis=1), np.ones(400), rtol=1e-4)
+    assert (probabilities.argmax(axis=1) == labels.find(DIGITS, 400)).mean() > 0.9
+
+
+def test_training_is_deterministic_and_its_result_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lenet, "MIN_STEPS", 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = obtain()
+    file = next((tmp_path / "nelumbo").iterdir())
+    file.write_bytes(file.read_bytes()[:1000])  # damaged: trained again
+    torch.manual_seed(1)
+    second = obtain()
+    monkeypatch.setattr(lenet, "_train", None)  # and now read
+    kept = obtain()
+    assert len({classifier.features().digest for classifier in (first, second, kept)}) == 1
+    assert first.accuracy == second.accuracy == kept.accuracy
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lenet, "MIN_STEPS", 10)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("in the way")
+    assert obtain().accuracy >= 0
