@@ -125,15 +125,21 @@ def evaluate(
     """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
     from training.evaluate import evaluate as score  # torchmetrics is slow to import, and the rest does without
 
-    evaluation = score(model, data, samples)
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}")
+    with console.status("Drawing and scoring …"):
+        evaluation = score(model, data, samples)
+    pairs = out.with_name(f"{out.stem}-nearest.png")
     write_atomically(out, (evaluation.to_json() + "\n").encode())
+    write_atomically(pairs, png(evaluation.closest))
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
     for row in evaluation.scores:
         table.add_row(row.name, *(f"{value:.4g}" for value in (row.value, row.floor, row.collapsed)))
     console.print(table)
-    for note in evaluation.notes:
-        console.print(note, soft_wrap=True)
-    console.print(f"{evaluation.scores[0].samples:,} samples: {out}", soft_wrap=True)
+    console.print(evaluation.note, soft_wrap=True)
+    console.print(
+        f"{evaluation.scores[0].samples:,} samples: {out}; those most like a training image: {pairs}", soft_wrap=True
+    )
 
 
 def parse_seeds(text: str) -> list[int]:

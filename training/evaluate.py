@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from training import images
 from training.images import Pixels
 from training.metrics import distances, labels, lenet
 from training.metrics.features import Features, random_conv
+from training.metrics.memorisation import TrainingSet, picture
 from training.metrics.samples import open_sampler
+from training.metrics.wasserstein import SlicedWasserstein
 from training.recipe import ImagesConfig
 
 COLLAPSED = 8  # pictures that the control repeats
 CONFIDENT = 0.9  # probability above which the classifier is counted as sure
-Measure = Callable[[Pixels], dict[str, float]]
+Figures = dict[str, float]
+Measure = Callable[[Pixels], Figures]
 
 
 @dataclass(frozen=True)
@@ -37,32 +42,37 @@ class Score:
 
 @dataclass(frozen=True)
 class Sets:
-    """The images that are compared, four times as many as there are samples; each (N, C, S, S)."""
+    """The images that are compared, four times as many as there are samples."""
 
-    reference: Pixels
-    held_out: Pixels
+    reference: Pixels  # (N, C, S, S)
+    held_out: Pixels  # as are all
     samples: Pixels
     collapsed: Pixels
+    held_out_at: NDArray[np.int64]  # (N,) where the held-out images stand among the real ones
 
     def score(self, measure: Measure) -> list[Score]:
         """Measure the samples, the held-out images and the control, each against the same reference."""
-        values, floors, controls = (measure(part) for part in (self.samples, self.held_out, self.collapsed))
+        return self.line_up(*(measure(part) for part in (self.samples, self.held_out, self.collapsed)))
+
+    def line_up(self, values: Figures, floors: Figures, controls: Figures) -> list[Score]:
+        """Return the figures of the samples with those of the held-out images and the control beside them."""
         return [Score(name, values[name], floors[name], controls[name], len(self.samples)) for name in values]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores, and in words what they were measured with."""
+    """The scores and what they were measured with."""
 
     scores: list[Score]
-    notes: list[str]
+    note: str  # the network that saw the images, for a person
+    closest: Image.Image  # the pairs of sample and training image that are most alike
 
     def to_json(self) -> str:
-        """Return the figures as a model's card takes them: name, value and number of samples."""
+        """Return the scores and their floors as a model's card takes them: name, value and number of samples."""
         figures = [
             {"name": score.name + suffix, "value": value, "samples": score.samples}
             for score in self.scores
-            for suffix, value in (("", score.value), ("-floor", score.floor), ("-collapsed", score.collapsed))
+            for suffix, value in (("", score.value), ("-floor", score.floor))
         ]
         return json.dumps(figures, indent=2)
 
@@ -77,29 +87,38 @@ def evaluate(model: Path, data: Path, number: int) -> Evaluation:
     dataset = images.read(data, ImagesConfig(size=sampler.size, channels=sampler.channels))
     sets = split(dataset.images, sampler.draw(min(number, len(dataset.images) // 2)))
     found = labels.find(data, len(dataset.images))
+    measures, note = _measures(data, found, sets.reference)
+    scores = [score for measure in measures for score in sets.score(measure)]
+    copies, closest = look_for_copies(sets, TrainingSet(dataset.images, mirror=found is None))
+    return Evaluation([*scores, *copies], note, closest)
+
+
+def _measures(data: Path, found: labels.Labels | None, reference: Pixels) -> tuple[list[Measure], str]:
+    """Return what can be measured of images with labels, or without, and in words which network sees them."""
+    patches = SlicedWasserstein(reference)
     if found is None:
-        features = random_conv(sampler.channels, sampler.size)
-        scores, notes = [], [f"random-conv: fixed random weights, digest {features.digest[:12]}"]
-    else:
-        classifier = lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), found)
-        features = classifier.features()
-        scores = sets.score(lambda part: classify(classifier, part))
-        notes = [f"lenet: right on {classifier.accuracy:.2%} of held-out images, digest {features.digest[:12]}"]
-    return Evaluation([*sets.score(over(features, sets.reference)), *scores], notes)
+        features = random_conv(*reference.shape[1:3])
+        note = f"random-conv: fixed random weights, digest {features.digest[:12]}"
+        return [over(features, reference), patches], note
+    classifier = lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), found)
+    features = classifier.features()
+    note = f"lenet: right on {classifier.accuracy:.2%} of held-out images, digest {features.digest[:12]}"
+    return [over(features, reference), patches, lambda pixels: classify(classifier, pixels)], note
 
 
 def split(reals: Pixels, samples: Pixels) -> Sets:
     """Return the four sets, as large as ``samples``, of which there are at most half as many as of ``reals``."""
     order = np.random.RandomState(0).permutation(len(reals))
-    reference, held_out = reals[order[: len(samples)]], reals[order[len(samples) : 2 * len(samples)]]
-    return Sets(reference, held_out, samples, samples[np.arange(len(samples)) % COLLAPSED])
+    reference_at, held_out_at, _ = np.split(order, [len(samples), 2 * len(samples)])
+    reference, held_out = reals[reference_at], reals[held_out_at]
+    return Sets(reference, held_out, samples, samples[np.arange(len(samples)) % COLLAPSED], held_out_at)
 
 
 def over(features: Features, reference: Pixels) -> Measure:
     """Return the measure of what is compared over features."""
     real = features(reference)
 
-    def measure(pixels: Pixels) -> dict[str, float]:
+    def measure(pixels: Pixels) -> Figures:
         seen = features(pixels)
         return {
             f"{features.name}-fd": distances.frechet(real, seen),
@@ -111,9 +130,17 @@ def over(features: Features, reference: Pixels) -> Measure:
     return measure
 
 
-def classify(classifier: lenet.Classifier, pixels: Pixels) -> dict[str, float]:
+def classify(classifier: lenet.Classifier, pixels: Pixels) -> Figures:
     """Return how often each digit appears, as a share of all, and how many images the classifier is sure of."""
     probabilities = classifier.probabilities(pixels)  # (N, K)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     shares = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
     return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **shares}
+
+
+def look_for_copies(sets: Sets, training: TrainingSet) -> tuple[list[Score], Image.Image]:
+    """Return how near samples come to training images, and a picture of those that come nearest."""
+    matches = training.match(sets.samples)
+    others = (training.match_own(sets.held_out_at), training.match(sets.collapsed))
+    scores = sets.line_up(matches.figures(), *(other.figures() for other in others))
+    return scores, picture(sets.samples, training, matches)

@@ -1,0 +1,88 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import TypeAdapter
+
+from service.contract import Metric
+from tests import DIGITS, tiny
+from tests.training.conftest import make_trainer, tiny_recipe
+from training import images
+from training.evaluate import Sets, split
+from training.recipe import ImagesConfig
+
+
+def evaluate(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "evaluate", *map(str, arguments)]
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+def figures(path: Path) -> dict[str, Metric]:
+    """Read the file as the export reads it."""
+    return {metric.name: metric for metric in TypeAdapter(list[Metric]).validate_json(path.read_bytes())}
+
+
+def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer.train()
+    out = tmp_path / "scores.json"
+    result = evaluate(tmp_path, trainer.run.path, "--data", DIGITS, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    scores = figures(out)
+    assert {metric.samples for metric in scores.values()} == {200}  # half of the 400 there are
+    assert 0 < scores["lenet-fd-floor"].value < scores["lenet-fd"].value
+    assert 0 < scores["swd-floor"].value < scores["swd"].value
+    assert sum(scores[f"digit-{digit}"].value for digit in range(10)) == pytest.approx(1)
+    assert 0 <= scores["confident-floor"].value <= 1
+    assert "of held-out images, digest" in result.stdout
+    assert Image.open(tmp_path / "scores-nearest.png").size == (8 * 16, 4 * 16)
+
+
+def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    model = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
+    result = evaluate(tmp_path, model, "--data", photos, "--samples", 16, "--out", tmp_path / "scores.json")
+    assert result.returncode == 0, result.stderr
+    scores = figures(tmp_path / "scores.json")
+    assert {metric.samples for metric in scores.values()} == {16}
+    assert {"random-conv-fd", "random-conv-kd", "random-conv-recall", "random-conv-coverage"} <= scores.keys()
+    assert not any(name.startswith(("lenet", "digit")) for name in scores)
+    assert "random-conv: fixed random weights, digest" in result.stdout
+    again = tmp_path / "again.json"
+    evaluate(tmp_path, model, "--data", photos, "--samples", 16, "--out", again)
+    assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing", "--data", DIGITS], "nothing does not exist; name a model.onnx or a run folder"),
+        ([DIGITS, "--data", DIGITS], "is not an ONNX model"),
+        (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "there is no folder nowhere"),
+    ],
+)
+def test_a_users_mistake_gets_one_sentence_and_exit_code_2(tmp_path: Path, arguments: list[object], words: str) -> None:
+    result = evaluate(tmp_path, *arguments)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_sets_share_no_real_image_and_the_control_repeats_eight_samples() -> None:
+    reals = images.read(DIGITS, ImagesConfig(size=16, channels=1)).images
+    samples = reals[::-1][:100]
+    sets: Sets = split(reals, samples)
+    assert not {image.tobytes() for image in sets.reference} & {image.tobytes() for image in sets.held_out}
+    assert len({image.tobytes() for image in sets.collapsed}) == 8
+    assert len(sets.reference) == len(sets.held_out) == len(sets.collapsed) == 100
+    np.testing.assert_array_equal(reals[sets.held_out_at], sets.held_out)
