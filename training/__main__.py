@@ -121,25 +121,27 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
+    stacked: Annotated[bool, typer.Option("--stacked", help="Stacked MNIST: count the modes of 1000.")] = False,
 ) -> None:
     """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
-    from training.evaluate import evaluate as score  # torchmetrics is slow to import, and the rest does without
+    from training import evaluate as evaluation  # torchmetrics is slow to import, and the rest does without
 
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
     with console.status("Drawing and scoring …"):
-        evaluation = score(model, data, samples)
-    pairs = out.with_name(f"{out.stem}-nearest.png")
-    write_atomically(out, (evaluation.to_json() + "\n").encode())
-    write_atomically(pairs, png(evaluation.closest))
+        score = evaluation.evaluate_stacked if stacked else evaluation.evaluate
+        result = score(model, data, samples)
+    write_atomically(out, (result.to_json() + "\n").encode())
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
-    for row in evaluation.scores:
+    for row in result.scores:
         table.add_row(row.name, *(f"{value:.4g}" for value in (row.value, row.floor, row.collapsed)))
     console.print(table)
-    console.print(evaluation.note, soft_wrap=True)
-    console.print(
-        f"{evaluation.scores[0].samples:,} samples: {out}; those most like a training image: {pairs}", soft_wrap=True
-    )
+    console.print(result.note, soft_wrap=True)
+    console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
+    if result.closest:
+        pairs = out.with_name(f"{out.stem}-nearest.png")
+        write_atomically(pairs, png(result.closest))
+        console.print(f"The 16 that are most like a training image, each beside it: {pairs}", soft_wrap=True)
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training import images
+from training.errors import InputError
 from training.images import Pixels
 from training.metrics import distances, labels, lenet
 from training.metrics.features import Features, random_conv
 from training.metrics.memorisation import TrainingSet, picture
 from training.metrics.samples import open_sampler
+from training.metrics.stacked import modes, stack
 from training.metrics.wasserstein import SlicedWasserstein
 from training.recipe import ImagesConfig
 
@@ -65,7 +67,7 @@ class Evaluation:
 
     scores: list[Score]
     note: str  # the network that saw the images, for a person
-    closest: Image.Image  # the pairs of sample and training image that are most alike
+    closest: Image.Image | None = None  # the pairs of sample and training image that are most alike
 
     def to_json(self) -> str:
         """Return the scores and their floors as a model's card takes them: name, value and number of samples."""
@@ -93,6 +95,32 @@ def evaluate(model: Path, data: Path, number: int) -> Evaluation:
     return Evaluation([*scores, *copies], note, closest)
 
 
+def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
+    """Count the modes that ``number`` samples of a model of three stacked digits cover.
+
+    Raises:
+        InputError: the model or the digits cannot be read, or the model draws no three channels.
+    """
+    sampler = open_sampler(model)
+    dataset = images.read(data, ImagesConfig(size=sampler.size, channels=1))
+    found = labels.find(data, len(dataset.images))
+    if sampler.channels != 3 or found is None:
+        raise InputError(
+            "--stacked takes a model with three channels, one digit in each, and labelled digits as --data"
+        )
+    reals = stack(dataset.images, 2 * number)
+    classifier, note = _classifier(data, found)
+    sets = split(reals, sampler.draw(number))
+    return Evaluation(sets.score(lambda pixels: modes(classifier, pixels)), note)
+
+
+def _classifier(data: Path, found: labels.Labels) -> tuple[lenet.Classifier, str]:
+    """Return the classifier of labelled digits, and in words how good it is."""
+    classifier = lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), found)
+    digest = classifier.features().digest[:12]
+    return classifier, f"lenet: right on {classifier.accuracy:.2%} of held-out images, digest {digest}"
+
+
 def _measures(data: Path, found: labels.Labels | None, reference: Pixels) -> tuple[list[Measure], str]:
     """Return what can be measured of images with labels, or without, and in words which network sees them."""
     patches = SlicedWasserstein(reference)
@@ -100,10 +128,8 @@ def _measures(data: Path, found: labels.Labels | None, reference: Pixels) -> tup
         features = random_conv(*reference.shape[1:3])
         note = f"random-conv: fixed random weights, digest {features.digest[:12]}"
         return [over(features, reference), patches], note
-    classifier = lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), found)
-    features = classifier.features()
-    note = f"lenet: right on {classifier.accuracy:.2%} of held-out images, digest {features.digest[:12]}"
-    return [over(features, reference), patches, lambda pixels: classify(classifier, pixels)], note
+    classifier, note = _classifier(data, found)
+    return [over(classifier.features(), reference), patches, lambda pixels: classify(classifier, pixels)], note
 
 
 def split(reals: Pixels, samples: Pixels) -> Sets:

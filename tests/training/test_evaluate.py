@@ -17,6 +17,12 @@ from training.evaluate import Sets, split
 from training.recipe import ImagesConfig
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the LeNet of the 400 digits is kept: it is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 def evaluate(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "training", "evaluate", *map(str, arguments)]
     environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
@@ -28,11 +34,11 @@ def figures(path: Path) -> dict[str, Metric]:
     return {metric.name: metric for metric in TypeAdapter(list[Metric]).validate_json(path.read_bytes())}
 
 
-def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path) -> None:
+def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path, cache: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     trainer.train()
     out = tmp_path / "scores.json"
-    result = evaluate(tmp_path, trainer.run.path, "--data", DIGITS, "--out", out)
+    result = evaluate(cache, trainer.run.path, "--data", DIGITS, "--out", out)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     scores = figures(out)
@@ -45,13 +51,13 @@ def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "scores-nearest.png").size == (8 * 16, 4 * 16)
 
 
-def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path) -> None:
+def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path, cache: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)):
         Image.fromarray(pixels).save(photos / f"{i}.png")
     model = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
-    result = evaluate(tmp_path, model, "--data", photos, "--samples", 16, "--out", tmp_path / "scores.json")
+    result = evaluate(cache, model, "--data", photos, "--samples", 16, "--out", tmp_path / "scores.json")
     assert result.returncode == 0, result.stderr
     scores = figures(tmp_path / "scores.json")
     assert {metric.samples for metric in scores.values()} == {16}
@@ -59,7 +65,7 @@ def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path) -> None
     assert not any(name.startswith(("lenet", "digit")) for name in scores)
     assert "random-conv: fixed random weights, digest" in result.stdout
     again = tmp_path / "again.json"
-    evaluate(tmp_path, model, "--data", photos, "--samples", 16, "--out", again)
+    evaluate(cache, model, "--data", photos, "--samples", 16, "--out", again)
     assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
 
 
@@ -71,8 +77,8 @@ def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path) -> None
         (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "there is no folder nowhere"),
     ],
 )
-def test_a_users_mistake_gets_one_sentence_and_exit_code_2(tmp_path: Path, arguments: list[object], words: str) -> None:
-    result = evaluate(tmp_path, *arguments)
+def test_a_users_mistake_gets_one_sentence_and_exit_code_2(cache: Path, arguments: list[object], words: str) -> None:
+    result = evaluate(cache, *arguments)
     assert result.returncode == 2
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
@@ -86,3 +92,17 @@ def test_the_sets_share_no_real_image_and_the_control_repeats_eight_samples() ->
     assert len({image.tobytes() for image in sets.collapsed}) == 8
     assert len(sets.reference) == len(sets.held_out) == len(sets.collapsed) == 100
     np.testing.assert_array_equal(reals[sets.held_out_at], sets.held_out)
+
+
+def test_stacked_digits_are_counted_in_modes(tmp_path: Path, cache: Path) -> None:
+    model = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
+    out = tmp_path / "scores.json"
+    result = evaluate(cache, model, "--data", DIGITS, "--samples", 300, "--out", out, "--stacked")
+    assert result.returncode == 0, result.stderr
+    scores = figures(out)
+    assert scores.keys() == {"stacked-modes", "stacked-modes-floor", "stacked-kl", "stacked-kl-floor"}
+    assert scores["stacked-modes"].value < scores["stacked-modes-floor"].value <= 1000
+    grey = tiny.write(tmp_path, tiny.card("grey")) / "model.onnx"
+    refused = evaluate(cache, grey, "--data", DIGITS, "--stacked")
+    assert refused.returncode == 2
+    assert "--stacked takes a model with three channels" in refused.stderr

@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+import torch
+
+from training.images import Pixels
+from training.metrics.lenet import Classifier, LeNet
+from training.metrics.stacked import modes, stack
+
+
+class Brightness(LeNet):
+    """Takes an image for the digit that its brightness in steps of 25 levels is."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        digits = ((images.mean(dim=(1, 2, 3)) + 1) * 127.5 / 25).round().long()
+        return 100.0 * torch.nn.functional.one_hot(digits, 10)
+
+
+PERFECT = Classifier(Brightness(10), 1.0)
+DIGITS: Pixels = np.repeat(np.arange(10, dtype=np.uint8) * 25, 16 * 16).reshape(10, 1, 16, 16)
+
+
+def test_all_modes_alike_are_1000_at_no_divergence() -> None:
+    every = np.stack(np.meshgrid(*[np.arange(10)] * 3), axis=-1).reshape(-1, 3)
+    assert modes(PERFECT, DIGITS[every, 0]) == pytest.approx({"stacked-modes": 1000, "stacked-kl": 0}, abs=1e-9)
+
+
+def test_a_few_modes_diverge_by_the_logarithm_of_what_they_miss() -> None:
+    few = DIGITS[np.array([[0, 1, 2], [3, 4, 5], [3, 4, 5], [0, 1, 2]]), 0]
+    assert modes(PERFECT, few) == pytest.approx({"stacked-modes": 2, "stacked-kl": np.log(500)})
+
+
+def test_random_stacks_cover_nearly_all_modes() -> None:
+    stacks = stack(DIGITS, 5000)
+    assert stacks.shape == (5000, 3, 16, 16)
+    assert modes(PERFECT, stacks)["stacked-modes"] > 980
