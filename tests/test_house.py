@@ -1,0 +1,55 @@
+"""What the repository promises of itself."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from service.contract import read_model
+from training import recipe as recipes
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_direct_dependency_is_pinned() -> None:
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    direct = {
+        *PROJECT["dependencies"],
+        *(name for extra in PROJECT["optional-dependencies"].values() for name in extra),
+    }
+    assert {name for name in direct if not name.startswith("nelumbo")} <= pinned
+
+
+@pytest.mark.parametrize("module", ["service.service", "service.__main__"])
+def test_serving_needs_neither_torch_nor_the_other_packages(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in ('torch', 'training', 'export') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_training_knows_nothing_of_export_and_service() -> None:
+    for path in (ROOT / "training").rglob("*.py"):
+        assert not re.search(r"^\s*(from|import) (export|service)\b", path.read_text(), re.MULTILINE), path
+
+
+def test_export_takes_from_service_only_the_contract() -> None:
+    for path in (ROOT / "export").rglob("*.py"):
+        taken = re.findall(r"^\s*(?:from|import) (service[\w.]*)", path.read_text(), re.MULTILINE)
+        assert set(taken) <= {"service.contract"}, path
+
+
+def test_the_shipped_digits_keep_the_contract() -> None:
+    file = read_model(ROOT / "models" / "digits" / "1")
+    assert len(file.data) < 6 * 2**20
+    assert file.card.dataset.name == "mnist"
+    assert file.card.dataset.licence == "CC BY-SA 3.0"
+    assert file.card.metrics
+
+
+def test_the_readme_lists_every_recipe() -> None:
+    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == recipes.names()
