@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training import device as devices
-from training import images, mnist, networks
+from training import images, mnist, plan
 from training import recipe as recipes
 from training.errors import InputError, TrainingError
 from training.files import write_atomically
@@ -28,9 +28,12 @@ console = Console(highlight=False)
 
 @app.command()
 def train(
-    data: Annotated[Path | None, typer.Option(help="Folder of images, or an MNIST-type idx file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
     recipe: Annotated[str, typer.Option(help="A recipe's name, or your own .yaml file.")] = "digits",
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
+    crop: Annotated[
+        Literal["center", "pad"] | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
     out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
@@ -42,17 +45,24 @@ def train(
 ) -> None:
     """Train a generator on a folder of images."""
     if resume is not None:
-        given = {"--data": data, "--minutes": minutes, "--kimg": kimg, "--size": size, "--set": settings}
+        given = {
+            "--data": data,
+            "--minutes": minutes,
+            "--kimg": kimg,
+            "--size": size,
+            "--crop": crop,
+            "--set": settings,
+        }
         if extra := [name for name, value in given.items() if value is not None]:
             raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
         run = Run.open(resume)
         _train(run, run.config(), dry_run=dry_run)
         return
     if data is None:
-        raise InputError("--data is missing: name a folder of images or an idx file (or --resume a run)")
+        raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
     if minutes and kimg:
         raise InputError("--minutes and --kimg are two budgets; give one")
-    resolved = recipes.load(recipe, settings or (), images__size=size, kimg=kimg)
+    resolved = recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
     config = Config(name=recipe, recipe=resolved, data=str(data), seed=seed, device=device, minutes=minutes)
     _train(out, config, dry_run=dry_run)
 
@@ -61,8 +71,7 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
     """Train into a new folder under a path, or go on in a run's own."""
     device = devices.choose(config.device)
     dataset = images.read(Path(config.data), config.recipe.images)
-    console.print_json(config.model_dump_json())
-    _print_plan(config, dataset.report, device)
+    plan.show(config, dataset.report, device, console)
     if dry_run:
         return
     resuming = isinstance(where, Run)
@@ -77,17 +86,6 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
         console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130)
     console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
-
-
-def _print_plan(config: Config, report: images.Report, device: devices.Device) -> None:
-    for name, build in (("generator", networks.build_generator), ("critic", networks.build_critic)):
-        console.print(f"{name}: {networks.count_parameters(build(config.recipe)):,} parameters")
-    console.print(f"data: {report.count:,} images from {report.source}, {len(report.skipped)} skipped", soft_wrap=True)
-    for skipped in report.skipped[:10]:
-        console.print(f"  skipped {skipped.file}: {skipped.reason}", soft_wrap=True)
-    if len(report.skipped) > 10:
-        console.print(f"  … and {len(report.skipped) - 10} more, listed in data.json")
-    console.print(f"device: {device}, {torch.get_num_threads()} threads")
 
 
 @app.command("recipes")

@@ -1,29 +1,37 @@
 """Any source of images -> one uint8 array and a report of what was found.
 
-A source is a folder (any depth) of pictures, an MNIST-type idx file, plain or .gz, or a folder that holds one. A file
-that cannot be used costs only itself and is named in the report.
+A source is a folder (any depth) of pictures, a zip of them, an MNIST-type idx file, plain or .gz, or a folder that
+holds one. A file that cannot be used costs only itself and is named in the report.
 """
 
 import gzip
 import hashlib
+import io
+import warnings
+import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 
 from training.errors import InputError
 from training.recipe import ImagesConfig
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# What is looked at; phones write .heic, which Pillow cannot read: better skipped by name than not seen at all.
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
 MINIMUM = 16  # images; fewer are not a set but an album
 SMALLEST = 16  # pixels on the shorter side; smaller ones are icons
+NESTING = 3  # zips within zips; a zip that holds itself has no end
 IDX_MAGIC = b"\x00\x00\x08\x03"  # unsigned bytes in three dimensions: images, rows, columns
 
 Pixels = NDArray[np.uint8]
@@ -57,21 +65,21 @@ class Dataset:
 
 
 def read(source: Path, config: ImagesConfig) -> Dataset:
-    """Read every image of a source, cropped to its central square and resized to ``config.size``.
+    """Read every image of a source, made square as ``config.crop`` says and resized to ``config.size``.
 
     Raises:
         InputError: the source is not there, is no known kind, or holds fewer than 16 usable images.
     """
     if not source.exists():
         raise InputError(f"--data {source} does not exist")
-    idx = _find_idx(source)
-    pictures, names = _idx_pictures(idx) if idx else _picture_files(source)
-    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the interpreter's lock
-        results = list(pool.map(lambda picture: _prepare(picture, config), pictures))
+    entries = list(_entries(source))
+    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata and large photos that it reads all the same
+        results = list(pool.map(lambda entry: _prepare(entry, config), entries))  # without the interpreter's lock
     good = [result for result in results if isinstance(result, _Prepared)]
     skipped = [
-        Skipped(file=name, reason=result)
-        for name, result in zip(names, results, strict=True)
+        Skipped(file=entry.name, reason=result)
+        for entry, result in zip(entries, results, strict=True)
         if isinstance(result, str)
     ]
     if len(good) < MINIMUM:
@@ -91,6 +99,12 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
 
 
 @dataclass(frozen=True)
+class _Entry:
+    name: str
+    open: Callable[[], Image.Image]  # may raise whatever Pillow or zipfile raise
+
+
+@dataclass(frozen=True)
 class _Prepared:
     pixels: Pixels  # (C, S, S)
     mode: str
@@ -101,21 +115,30 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _prepare(picture: Path | Image.Image, config: ImagesConfig) -> _Prepared | str:
+def _prepare(entry: _Entry, config: ImagesConfig) -> _Prepared | str:
     """Return the picture as the networks want it, or why it cannot be used."""
     try:
-        image = Image.open(picture) if isinstance(picture, Path) else picture
+        image = entry.open()
         mode, size = image.mode, f"{image.width}x{image.height}"
         if min(image.size) < SMALLEST:
             return f"too small ({size})"
         image = _flatten(ImageOps.exif_transpose(image)).convert("L" if config.channels == 1 else "RGB")
     except Image.DecompressionBombError:
         return "too large to be a photo"
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow's readers raise on broken files
+    except UnidentifiedImageError:
+        return "no image that Pillow can read"
+    except Exception as error:  # readers of broken files raise almost anything, and none of it may end the run
         return f"not readable ({type(error).__name__}: {error})"
-    square = ImageOps.fit(image, (config.size, config.size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(square).reshape(config.size, config.size, config.channels)
+    pixels = np.asarray(_square(image, config)).reshape(config.size, config.size, config.channels)
     return _Prepared(np.ascontiguousarray(pixels.transpose(2, 0, 1)), mode, size)
+
+
+def _square(image: Image.Image, config: ImagesConfig) -> Image.Image:
+    """Take the central square, or the whole image on white, as transparency is laid on white."""
+    size = (config.size, config.size)
+    if config.crop == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.LANCZOS, color="white")
+    return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -128,11 +151,51 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image
 
 
-def _picture_files(source: Path) -> tuple[list[Path], list[str]]:
-    if source.is_file():
-        raise InputError(f"--data {source} is neither a folder of images nor an idx file")
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    return files, [str(path.relative_to(source)) for path in files]
+def _entries(source: Path) -> Iterator[_Entry]:
+    if idx := _find_idx(source):
+        return _idx_entries(idx)
+    if source.is_dir():
+        return _folder_entries(source)
+    if zipfile.is_zipfile(source):
+        return _zip_entries(source.name, lambda: source)
+    raise InputError(f"--data {source} is neither a folder of images, nor a zip of them, nor an idx file")
+
+
+def _folder_entries(source: Path) -> Iterator[_Entry]:
+    for path in sorted(source.rglob("*")):
+        if _is_picture(path) and path.is_file():
+            yield _Entry(str(path.relative_to(source)), partial(Image.open, path))
+
+
+def _zip_entries(name: str, load: Callable[[], Path | io.BytesIO], depth: int = 1) -> Iterator[_Entry]:
+    """Find the pictures of a zip, and of the zips in it; nothing is unpacked to the disk."""
+    try:
+        archive = zipfile.ZipFile(load())
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:  # RuntimeError: it is encrypted
+        yield _Entry(name, partial(_fail, error))
+        return
+    for member in sorted(archive.namelist()):
+        path, inner = PurePosixPath(member), partial(_unpack, archive, member)
+        if _is_picture(path):
+            yield _Entry(f"{name}/{member}", partial(_open_packed, inner))
+        elif path.suffix.lower() == ".zip" and depth < NESTING:
+            yield from _zip_entries(f"{name}/{member}", inner, depth + 1)
+
+
+def _unpack(archive: zipfile.ZipFile, member: str) -> io.BytesIO:
+    return io.BytesIO(archive.read(member))
+
+
+def _open_packed(load: Callable[[], io.BytesIO]) -> Image.Image:
+    return Image.open(load())
+
+
+def _fail(error: Exception) -> Image.Image:
+    raise error
+
+
+def _is_picture(path: PurePath) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")  # those hold a Mac's notes on the file
 
 
 def _find_idx(source: Path) -> Path | None:
@@ -159,7 +222,7 @@ def _is_idx(path: Path) -> bool:
         return False
 
 
-def _idx_pictures(path: Path) -> tuple[list[Image.Image], list[str]]:
+def _idx_entries(path: Path) -> Iterator[_Entry]:
     """Read an idx file: magic, then three big-endian sizes, then the pixels."""
     try:
         with _open(path) as file:
@@ -170,4 +233,5 @@ def _idx_pictures(path: Path) -> tuple[list[Image.Image], list[str]]:
     if len(data) - 16 != int(shape.prod(dtype=np.int64)):
         raise InputError(f"{path} is damaged: it says {shape.tolist()} and holds {len(data) - 16:,} pixels")
     pixels = np.frombuffer(data, np.uint8, offset=16).reshape(*shape.tolist())
-    return [Image.fromarray(image) for image in pixels], [f"#{i}" for i in range(len(pixels))]
+    for i, image in enumerate(pixels):
+        yield _Entry(f"#{i}", partial(Image.fromarray, image))

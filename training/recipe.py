@@ -26,6 +26,7 @@ class ImagesConfig(_Frozen):
 
     size: int  # height and width in pixels
     channels: Literal[1, 3]  # grey or RGB
+    crop: Literal["center", "pad"] = "center"  # the central square, or all of it on a white one
     flip: bool = False  # mirror at random: where left and right mean nothing
 
 

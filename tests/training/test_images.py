@@ -1,4 +1,5 @@
 import gzip
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_every_mode_becomes_the_networks_own(tmp_path: Path, mode: str, config: 
     assert set(np.unique(dataset.images[15])) == {255 if mode in white else 0}
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp", "gif", "tiff"])
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "bmp", "gif", "tiff", "avif"])
 def test_every_format_is_read_in_nested_folders(tmp_path: Path, suffix: str) -> None:
     fill(tmp_path / "deep" / "deeper")
     Image.new("RGB", (64, 48), "red").save(tmp_path / "deep" / f"red.{suffix}")
@@ -102,7 +103,55 @@ def test_a_bad_file_costs_only_itself_and_is_named(tmp_path: Path) -> None:
     report = images.read(tmp_path, RGB).report
     assert report.count == 16
     assert {skipped.file for skipped in report.skipped} == {"cut.png", "empty.jpg", "text.gif", "icon.png"}
-    assert "too small (8x8)" in {skipped.reason for skipped in report.skipped}
+    reasons = {skipped.reason for skipped in report.skipped}
+    assert {"too small (8x8)", "no image that Pillow can read"} <= reasons
+
+
+def pack(folder: Path, archive: Path) -> Path:
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*")):
+            file.write(path, path.relative_to(folder))
+    return archive
+
+
+def test_a_zip_gives_the_same_images_as_its_folder(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos" / "deep").parent
+    archive = pack(folder, tmp_path / "photos.zip")
+    packed = images.read(archive, RGB)
+    assert packed.report.digest == images.read(folder, RGB).report.digest
+    assert packed.report.name == "photos"
+
+
+def test_zips_in_a_zip_are_read_and_damage_in_one_costs_only_itself(tmp_path: Path) -> None:
+    inner = tmp_path / "outer"
+    fill(inner)
+    pack(fill(tmp_path / "more", 3), inner / "more.zip")
+    (inner / "cut.zip").write_bytes((inner / "more.zip").read_bytes()[:1000])
+    (inner / "._photo00.png").write_bytes(b"a Mac's notes")
+    data = bytearray(pack(inner, tmp_path / "outer.zip").read_bytes())
+    start = data.index((inner / "photo07.png").read_bytes())
+    data[start + 2000] ^= 255
+    (tmp_path / "outer.zip").write_bytes(data)
+    report = images.read(tmp_path / "outer.zip", RGB).report
+    assert report.count == 18
+    assert [skipped.file for skipped in report.skipped] == ["outer.zip/cut.zip", "outer.zip/photo07.png"]
+    assert "Bad CRC-32" in report.skipped[1].reason
+
+
+def test_padding_keeps_the_whole_image_on_white(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    Image.new("RGB", (96, 48)).save(tmp_path / "z.png")
+    image = images.read(tmp_path, ImagesConfig(size=32, channels=1, crop="pad")).images[15, 0]
+    assert (image[8:24] == 0).all()
+    assert (image[:8] == 255).all()
+    assert (image[24:] == 255).all()
+
+
+def test_a_huge_photo_is_read_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    fill(tmp_path, 15)
+    Image.new("1", (9500, 9500)).save(tmp_path / "huge.png")
+    assert images.read(tmp_path, GREY).report.count == 16
+    assert not recwarn.list
 
 
 def test_too_few_images_are_refused_with_the_first_reason(tmp_path: Path) -> None:
@@ -116,7 +165,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         images.read(tmp_path / "nowhere", RGB)
     (tmp_path / "file.txt").write_text("hello")
-    with pytest.raises(InputError, match="neither a folder of images nor an idx file"):
+    with pytest.raises(InputError, match="neither a folder of images, nor a zip of them, nor an idx file"):
         images.read(tmp_path / "file.txt", RGB)
 
 

@@ -1,0 +1,24 @@
+from training.images import Report, Skipped
+from training.plan import data_lines
+
+
+def report(**changes: object) -> Report:
+    found = {"modes": {"RGB": 20, "L": 1}, "sizes": {"300x200": 18, "4000x3000": 2, "40x900": 1}}
+    values = {"name": "cats", "source": "/cats", "count": 21, "digest": "", "skipped": [], **found, **changes}
+    return Report.model_validate(values)
+
+
+def test_the_data_report_tells_modes_sizes_and_what_is_enlarged() -> None:
+    assert list(data_lines(report(), 64)) == [
+        "data: 21 images from /cats, 0 skipped",
+        "  modes: RGB 20, L 1",
+        "  sizes: 40x900 to 4000x3000, 3 different ones",
+        "  1 have a side shorter than 64 pixels and are enlarged",
+    ]
+
+
+def test_a_long_list_of_skipped_files_is_cut_short() -> None:
+    skipped = [Skipped(file=f"{i}.png", reason="too small (8x8)") for i in range(25)]
+    lines = list(data_lines(report(skipped=skipped, sizes={"64x64": 21}), 64))
+    assert lines[2:4] == ["  sizes: 64x64", "  skipped 0.png: too small (8x8)"]
+    assert lines[-1] == "  … and 15 more, listed in data.json"
