@@ -82,10 +82,18 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
     trainer = Trainer(run, config, dataset, device, console)
     if resuming:
         trainer.resume()
-    if not trainer.train():
+    try:
+        finished = trainer.train()
+    except TrainingError as error:
+        raise TrainingError(f"{error}{_way_on(run)}") from error
+    if not finished:
         console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130)
     console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
+
+
+def _way_on(run: Run) -> str:
+    return f"; go on with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
 
 
 @app.command("recipes")

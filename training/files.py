@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written beside their place, flushed to the disk, then renamed."""
 
 import os
+import shutil
 from pathlib import Path
 
 from training.errors import TrainingError
@@ -25,6 +26,38 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise TrainingError(
             f"{path} could not be written ({error.strerror}); what was there before is intact"
         ) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Add ``text`` to the end of a file; on failure a part of it may stand there.
+
+    Raises:
+        TrainingError: the disk is full, read-only or gone.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise TrainingError(f"{path} could not be written ({error.strerror})") from error
+
+
+def keep(path: Path, name: Path) -> None:
+    """Give the file at ``path`` a second name, which stays when ``path`` is replaced.
+
+    Raises:
+        TrainingError: the disk is full, read-only or gone.
+    """
+    partial = name.with_name(f".{name.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, partial)
+        partial.replace(name)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(f"{name} could not be written ({error.strerror}); {path.name} is intact") from error
 
 
 def _flush_directory(path: Path) -> None:

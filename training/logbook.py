@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from training.files import write_atomically
+from training.files import append, write_atomically
 from training.images import Pixels
 from training.pictures import grid, png, to_pixels
 from training.run import Run
@@ -64,8 +64,7 @@ class Logbook:
 
     def tick(self, row: dict[str, Any]) -> None:
         """Append a line to log.jsonl, and show it where there is no progress bar."""
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append(self._file, json.dumps(row) + "\n")
         if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
             figures = (f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))

@@ -61,7 +61,9 @@ class Trainer:
 
     def resume(self) -> None:
         """Go back to the run's checkpoint; raises InputError where it does not fit the recipe."""
-        state = self.run.load_checkpoint()
+        state, warning = self.run.load_checkpoint()
+        if warning:
+            self.console.print(warning, soft_wrap=True)
         try:
             self.game.load_state_dict(state["game"])
             self.averages.load_state_dict(state["averages"])

@@ -1,7 +1,8 @@
 """A run folder: what stands where in it, and how it is opened and read.
 
 ``runs/00003-digits-dcgan/`` holds config.json, data.json, log.jsonl, reals.png, fakes-*.png on fixed latents,
-checkpoint-latest.pt (everything needed to go on) and generator-*.pt (small: the averaged weights and their recipe).
+checkpoint-latest.pt (everything needed to go on), checkpoint-previous.pt (the one before it) and generator-*.pt (small:
+the averaged weights and their recipe).
 """
 
 import io
@@ -18,7 +19,7 @@ from torch import nn
 
 from training import networks
 from training.errors import InputError
-from training.files import write_atomically
+from training.files import keep, write_atomically
 from training.images import Report
 from training.recipe import Recipe
 
@@ -86,13 +87,38 @@ class Run:
         """Write a small file atomically."""
         write_atomically(self.path / name, (text + "\n").encode())
 
+    @property
+    def previous(self) -> Path:
+        """Where the checkpoint before that one stands."""
+        return self.path / "checkpoint-previous.pt"
+
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint, atomically."""
+        """Write the checkpoint atomically, and keep the one that it replaces.
+
+        At every moment a whole checkpoint is called latest: the old one only gets a second name before it loses it.
+        """
+        if self.checkpoint.exists():
+            keep(self.checkpoint, self.previous)
         _save(self.checkpoint, state)
 
-    def load_checkpoint(self) -> dict[str, Any]:
-        """Read the checkpoint; raises InputError where there is none or it is not one."""
-        return _load(self.checkpoint)
+    def load_checkpoint(self) -> tuple[dict[str, Any], str | None]:
+        """Read the checkpoint, or the previous one where it is damaged; the damaged one is set aside.
+
+        Returns:
+            The state, and a sentence for the user if it is the previous one.
+
+        Raises:
+            InputError: there is no checkpoint, or none that is whole.
+        """
+        try:
+            return _load(self.checkpoint), None
+        except InputError as error:
+            if not self.previous.exists():
+                raise
+            state = _load(self.previous)
+            if self.checkpoint.exists():  # else the next save would keep the damaged one, and drop the whole one
+                self.checkpoint.replace(self.path / "checkpoint-damaged.pt")
+            return state, f"{error}; going on with {self.previous.name}"
 
     def save_generator(self, average: nn.Module, recipe: Recipe, images_seen: int) -> None:
         """Write a snapshot of the averaged generator for those who only draw: weights and what rebuilds them."""

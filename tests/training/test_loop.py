@@ -1,4 +1,5 @@
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -69,8 +70,9 @@ def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     assert trainer.train()
     run = trainer.run.path
-    files = "checkpoint-latest.pt config.json data.json fakes-000000.png generator-000000.pt log.jsonl reals.png"
-    assert sorted(path.name for path in run.iterdir()) == files.split()
+    checkpoints = ["checkpoint-latest.pt", "checkpoint-previous.pt", "generator-000000.pt"]
+    records = ["config.json", "data.json", "log.jsonl", "reals.png", "fakes-000000.png"]
+    assert sorted(path.name for path in run.iterdir()) == sorted(checkpoints + records)
     assert [row["images"] for row in rows(run)] == [80, 160, 240, 320]
     grid = Image.open(run / "fakes-000000.png")
     assert grid.size == (8 * 16, 8 * 16)
@@ -110,6 +112,25 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path) -
     process.kill()
     process.communicate()
     assert checkpoint(run)["seen"] < 4000
+    result = resume(run)
+    assert result.returncode == 0, result.stderr
+    assert rows(run) == rows(uninterrupted)
+    assert same(checkpoint(run), checkpoint(uninterrupted))
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_loses_nothing(
+    tmp_path: Path, uninterrupted: Path
+) -> None:
+    process = start(tmp_path)
+    run = tmp_path / "00000-digits-dcgan"
+    wait_for(run / "checkpoint-latest.pt", process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # no file may grow beyond
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = output.splitlines()[-1]
+    assert "could not be written (File too large)" in last
+    assert last.endswith(f"go on with: python -m training train --resume {run}")
     result = resume(run)
     assert result.returncode == 0, result.stderr
     assert rows(run) == rows(uninterrupted)

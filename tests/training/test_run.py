@@ -84,6 +84,40 @@ def test_a_damaged_checkpoint_is_named(run: Run, damage: bytes | None) -> None:
         run.load_checkpoint()
 
 
+def test_a_damaged_checkpoint_falls_back_to_the_previous_one(run: Run) -> None:
+    first, _ = run.load_checkpoint()
+    run.save_checkpoint(first | {"seen": 16})
+    run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:-500])
+    state, warning = run.load_checkpoint()
+    assert state["seen"] == 0
+    assert warning is not None
+    assert warning.endswith(
+        "checkpoint-latest.pt is damaged or was not written by this program; going on with checkpoint-previous.pt"
+    )
+    run.save_checkpoint(first | {"seen": 32})  # the whole one is still there beside it
+    assert torch.load(run.previous, weights_only=True)["seen"] == 0
+    assert run.load_checkpoint()[0]["seen"] == 32
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_last_two_checkpoints_are_kept(run: Run, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: os.stat("/nowhere"))
+    state, _ = run.load_checkpoint()
+    for seen in (16, 32, 48):
+        run.save_checkpoint(state | {"seen": seen})
+    assert [torch.load(path, weights_only=True)["seen"] for path in (run.previous, run.checkpoint)] == [32, 48]
+    assert not list(run.path.glob(".*"))
+
+
+def test_on_a_full_disk_both_checkpoints_stay_whole(run: Run, full_disk: None) -> None:
+    state, _ = run.load_checkpoint()
+    with pytest.raises(TrainingError, match=r"checkpoint-latest\.pt could not be written"):
+        run.save_checkpoint(state | {"seen": 16})
+    for path in (run.checkpoint, run.previous):
+        assert torch.load(path, weights_only=True)["seen"] == 0
+
+
 def test_weights_of_another_network_are_refused(run: Run, tmp_path: Path) -> None:
     wider = make_trainer(tmp_path / "other", tiny_recipe(generator__width="16"))
     wider._save()
