@@ -13,10 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from export import store
-from export.errors import ExportError
+from export.errors import ExportError, InputError
 from service.contract import MODEL_FILE, NAME_PATTERN, ContractError, Metric, check, digest_of, read_bytes
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Make model files of runs, and look into them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 console = Console(highlight=False)
 
 
@@ -32,7 +37,7 @@ def onnx(
 ) -> None:
     """Export a run's latest generator, checked pixel by pixel, to models/NAME/VERSION/model.onnx."""
     if not re.fullmatch(NAME_PATTERN, name):
-        raise ExportError(f"--name {name}: a name is made of lower-case letters, digits, - and _, such as digits")
+        raise InputError(f"--name {name}: a name is made of lower-case letters, digits, - and _, such as digits")
     number = version or store.next_version(models, name)
     folder = models / name / str(number)
     store.refuse_taken(folder)
@@ -48,7 +53,7 @@ def _read_metrics(path: Path) -> list[Metric]:
     try:
         return TypeAdapter(list[Metric]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ExportError(f"--metrics {path} is not a JSON list of {{name, value, samples}}") from error
+        raise InputError(f"--metrics {path} is not a JSON list of {{name, value, samples}}") from error
 
 
 @app.command()
@@ -68,13 +73,19 @@ def inspect(file: Annotated[Path, typer.Argument(help="A model.onnx.")]) -> None
 
 
 def main() -> NoReturn:
-    """Run the command line: 0 done, 1 refused, 2 wrong usage."""
+    """Run the command line: 0 done, 1 refused, 2 wrong usage or input."""
     try:
         app(prog_name="python -m export")
-    except (ExportError, ContractError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    except ExportError as error:
+        _exit(error, error.exit_code)
+    except ContractError as error:  # of the file that inspect was given
+        _exit(error, InputError.exit_code)
     sys.exit(0)
+
+
+def _exit(error: Exception, code: int) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

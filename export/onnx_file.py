@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from export.errors import ExportError
+from export.errors import ExportError, InputError
 from export.graph import Pixels, fold_batch_norm, trace
 from export.verify import verify
 from service.contract import Card, ContractError, Dataset, Metric, check
@@ -18,13 +18,14 @@ def build(path: Path, *, name: str, version: int, licence: str, data_licence: st
     """Return a checked model file of the run's latest averaged generator.
 
     Raises:
-        ExportError: the run cannot be read, or the graph breaks the contract or draws other pixels than torch.
+        InputError: the run cannot be read.
+        ExportError: the graph breaks the contract or draws other pixels than torch.
     """
     try:
         run = Run.open(path)
         snapshot, config, report = run.load_generator(), run.config(), run.report()
     except TrainingError as error:
-        raise ExportError(str(error)) from error
+        raise InputError(str(error)) from error
     images = snapshot.recipe.images
     card = Card(
         name=name,

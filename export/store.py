@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from export.errors import ExportError
+from export.errors import ExportError, InputError
 from service.contract import DIGEST_FILE, MODEL_FILE, digest_of
 
 
@@ -16,16 +16,17 @@ def next_version(models: Path, name: str) -> int:
 
 
 def refuse_taken(folder: Path) -> None:
-    """Raise ExportError if the version is there: what was published keeps its pictures."""
+    """Raise InputError if the version is there: what was published keeps its pictures."""
     if folder.exists():
-        raise ExportError(f"{folder} is there already; leave out --version to make the next one")
+        raise InputError(f"{folder} is there already; leave out --version to make the next one")
 
 
 def store(data: bytes, folder: Path) -> None:
     """Write ``model.onnx`` and its digest (``sha256sum -c`` reads it) into a new version folder.
 
     Raises:
-        ExportError: the version is there already, or the disk would not take it; nothing is left behind.
+        InputError: the version is there already.
+        ExportError: the disk would not take it; nothing is left behind.
     """
     refuse_taken(folder)
     partial = None

@@ -16,17 +16,17 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
 )
 
-Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. [default: models]")]
-Provider = Annotated[str | None, typer.Option(help="What runs the models: cpu, cuda, openvino. [default: cpu]")]
+Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
+Provider = Annotated[str | None, typer.Option(help="What runs the models: cpu, cuda, openvino. Default: cpu.")]
 
 
 @app.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
     models: Models = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 3000]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the port. [default: 1]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1.")] = None,
     provider: Provider = None,
 ) -> None:
     """Serve. Every flag, and more, can be set as NELUMBO_… in the environment."""
@@ -40,7 +40,7 @@ def serve(
 def generate(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Which picture.")],
     out: Annotated[Path, typer.Option(help="File to write.")],
-    model: Annotated[str | None, typer.Option(help="digits or digits@1. [default: the first]")] = None,
+    model: Annotated[str | None, typer.Option(help="digits or digits@1. Default: the first.")] = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
@@ -93,7 +93,7 @@ def main() -> None:
     try:
         app()
     except ServiceError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 

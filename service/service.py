@@ -30,7 +30,7 @@ PATIENCE = 10  # seconds in which models load; a worker that needs longer says o
 try:
     settings = read_settings()
 except ServiceError as error:
-    print(error, file=sys.stderr)
+    print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
 renderer = Renderer(settings)
 

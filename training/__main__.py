@@ -20,7 +20,9 @@ from training.loop import Trainer
 from training.pictures import grid, png, to_pixels
 from training.run import Config, Run
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Train generators on images.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 data_app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(highlight=False)

@@ -81,7 +81,7 @@ def test_a_refused_export_says_why_and_leaves_nothing(run: Path, tmp_path: Path)
         (["onnx", run, "--name", "x", "--metrics", tmp_path / "none.json"], "is not a JSON list"),
     ):
         result = export(*arguments, "--models", tmp_path / "models")
-        assert result.returncode != 0
+        assert result.returncode == 2
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert not (tmp_path / "models").exists()
@@ -90,6 +90,6 @@ def test_a_refused_export_says_why_and_leaves_nothing(run: Path, tmp_path: Path)
 def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     result = export("inspect", tmp_path / "model.onnx")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
