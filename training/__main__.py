@@ -14,7 +14,7 @@ from rich.table import Table
 from training import device as devices
 from training import images, mnist, plan
 from training import recipe as recipes
-from training.errors import InputError, TrainingError
+from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
 from training.loop import Trainer
 from training.pictures import grid, png, to_pixels
@@ -86,8 +86,8 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
         trainer.resume()
     try:
         finished = trainer.train()
-    except TrainingError as error:
-        raise TrainingError(f"{error}{_way_on(run)}") from error
+    except DiskError as error:
+        raise DiskError(f"{error}{_way_on(run)}") from error
     if not finished:
         console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130)

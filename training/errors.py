@@ -11,3 +11,7 @@ class InputError(TrainingError):
     """What the user gave cannot be used; the message says why and what to do."""
 
     exit_code = 2
+
+
+class DiskError(TrainingError):
+    """A file could not be written."""

@@ -4,14 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
-from training.errors import TrainingError
+from training.errors import DiskError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; on failure the file that was there before is untouched.
 
     Raises:
-        TrainingError: the disk is full, read-only or gone.
+        DiskError: the disk is full, read-only or gone.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -23,29 +23,27 @@ def write_atomically(path: Path, data: bytes) -> None:
         _flush_directory(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path} could not be written ({error.strerror}); what was there before is intact"
-        ) from error
+        raise DiskError(f"{path} could not be written ({error.strerror}); what was there before is intact") from error
 
 
 def append(path: Path, text: str) -> None:
     """Add ``text`` to the end of a file; on failure a part of it may stand there.
 
     Raises:
-        TrainingError: the disk is full, read-only or gone.
+        DiskError: the disk is full, read-only or gone.
     """
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise TrainingError(f"{path} could not be written ({error.strerror})") from error
+        raise DiskError(f"{path} could not be written ({error.strerror})") from error
 
 
 def keep(path: Path, name: Path) -> None:
     """Give the file at ``path`` a second name, which stays when ``path`` is replaced.
 
     Raises:
-        TrainingError: the disk is full, read-only or gone.
+        DiskError: the disk is full, read-only or gone.
     """
     partial = name.with_name(f".{name.name}.partial")
     try:
@@ -57,7 +55,7 @@ def keep(path: Path, name: Path) -> None:
         partial.replace(name)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise TrainingError(f"{name} could not be written ({error.strerror}); {path.name} is intact") from error
+        raise DiskError(f"{name} could not be written ({error.strerror}); {path.name} is intact") from error
 
 
 def _flush_directory(path: Path) -> None:

@@ -62,9 +62,11 @@ class Logbook:
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images_seen]
             write_atomically(self._file, "".join(kept).encode())
 
-    def tick(self, row: dict[str, Any]) -> None:
-        """Append a line to log.jsonl, and show it where there is no progress bar."""
-        append(self._file, json.dumps(row) + "\n")
+    def tick(self, row: dict[str, Any], warnings: list[str]) -> None:
+        """Append a line to log.jsonl, print the warnings, and the line too where there is no progress bar."""
+        append(self._file, json.dumps(row | ({"warnings": warnings} if warnings else {})) + "\n")
+        for warning in warnings:
+            self._console.print(f"warning: {row['images']:,} images: {warning}", markup=False, soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
             figures = (f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))

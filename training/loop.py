@@ -10,7 +10,9 @@ import torch
 from rich.console import Console
 
 from training.device import Device
-from training.errors import InputError
+from training.errors import InputError, TrainingError
+from training.guard import Guard
+from training.health import Health, diversity
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
 from training.order import Order
@@ -53,7 +55,9 @@ class Trainer:
         self.images = torch.from_numpy(dataset.images).to(device.torch)  # (N, C, S, S) uint8
         self.order = Order(len(self.images), config.seed)
         self.game = Game(self.recipe, device)
+        self.guard, self.health = Guard(self.game), Health(self.recipe.objective.name)
         self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
+        self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
         self.averages, self.logbook = Averages(), Logbook(run, console)
         self.seen = 0
         # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
@@ -66,7 +70,8 @@ class Trainer:
             self.console.print(warning, soft_wrap=True)
         try:
             self.game.load_state_dict(state["game"])
-            self.averages.load_state_dict(state["averages"])
+            for name, part in self._watchers().items():
+                part.load_state_dict(state[name])
             self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
@@ -75,7 +80,7 @@ class Trainer:
     def train(self) -> bool:
         """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""
         if not self.seen:
-            self.logbook.reals(self.images[self.order.take(0, min(GRID, len(self.images)))].cpu().numpy())
+            self.logbook.reals(self.reals.cpu().numpy())
         stop = Stop()
         with stop.listening(), progress_bar(self.console) as progress:
             task = progress.add_task(self.run.path.name, total=self.total, completed=self.seen, speed=0.0)
@@ -88,7 +93,8 @@ class Trainer:
                     self._fix_total(elapsed, speed)
                 progress.update(task, completed=self.seen, total=self.total, speed=speed)
                 self._record(speed)
-                if self._passed(self.recipe.snapshot_kimg):
+                # What ten steps that are not finite will end goes into no checkpoint: those are all healthy.
+                if self._passed(self.recipe.snapshot_kimg) and not self.guard.in_a_row:
                     self._save()
                     last_save = self.seen
             if last_save != self.seen:
@@ -103,7 +109,13 @@ class Trainer:
         if self.recipe.images.flip:
             mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
             reals = torch.where(mirrored, reals.flip(3), reals)
-        self.averages.add(self.game.step(reals, self.seen))
+        try:
+            stats = self.guard.play(lambda: self.game.step(reals, self.seen))
+        except TrainingError as error:
+            healthy = self.run.checkpoint if self.run.checkpoint.exists() else "none was saved yet"
+            raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error
+        if stats is not None:
+            self.averages.add(stats)
         self.seen += len(reals)
 
     def _fix_total(self, elapsed: float, speed: float) -> None:
@@ -120,9 +132,21 @@ class Trainer:
 
     def _record(self, speed: float) -> None:
         if self._passed(self.recipe.tick_kimg):
-            self.logbook.tick({"images": self.seen, **self.averages.take(), "images_per_second": round(speed, 1)})
+            row = {"images": self.seen, **self.averages.take(), **self._examine()}
+            self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
         if self._passed(self.recipe.picture_kimg):
             self.logbook.fakes(self.game.sample(self.latents), self.seen)
+
+    def _examine(self) -> dict[str, float]:
+        """Return the figures of a tick that are no averages over its steps."""
+        samples = self.game.sample(self.latents[: len(self.reals)])
+        return {
+            "diversity": diversity(samples, to_images(self.reals)),
+            "skipped_steps": self.guard.take_skipped(),
+        }
+
+    def _watchers(self) -> dict[str, Averages | Guard | Health]:
+        return {"averages": self.averages, "guard": self.guard, "health": self.health}
 
     def _save(self) -> None:
         self.logbook.fakes(self.game.sample(self.latents), self.seen)
@@ -130,7 +154,7 @@ class Trainer:
         self.run.save_checkpoint(
             {
                 "game": self.game.state_dict(),
-                "averages": self.averages.state_dict(),
+                **{name: part.state_dict() for name, part in self._watchers().items()},
                 "latents": self.latents,
                 "seen": self.seen,
                 "total": self.total,

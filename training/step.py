@@ -107,6 +107,8 @@ class Game:
             "critic_loss": loss.detach(),
             "real_score": real_scores.detach().mean(),
             "fake_score": fake_scores.detach().mean(),
+            "real_sign": real_scores.detach().sign().mean(),
+            "fake_sign": fake_scores.detach().sign().mean(),
         }
         config = self.recipe.objective
         if config.penalty and self.steps % config.penalty_every == 0:

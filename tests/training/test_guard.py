@@ -1,0 +1,80 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.conftest import make_trainer, tiny_recipe
+from tests.training.test_loop import same
+from training.errors import TrainingError
+from training.guard import PATIENCE
+from training.loop import Trainer
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> Trainer:
+    # The article's networks have BatchNorm, whose statistics a bad step spoils as well as the weights.
+    return make_trainer(tmp_path, tiny_recipe("cats", images__channels="1"))
+
+
+def weights(trainer: Trainer) -> Any:
+    """All that a step changes but for the random state and the count of steps."""
+    state = copy.deepcopy(trainer.game.state_dict())
+    return {name: state[name] for name in state if name not in ("rng", "steps")}
+
+
+def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Let every later step go wrong, in its images or only in its gradients."""
+    if how == "images":
+        step = trainer.game.step
+        monkeypatch.setattr(trainer.game, "step", lambda reals, seen: step(reals * torch.nan, seen))
+    else:
+        for network in (trainer.game.generator, trainer.game.critic):
+            for weight in network.parameters():
+                weight.register_hook(lambda gradient: gradient * torch.inf)
+
+
+@pytest.mark.parametrize("how", ["images", "gradients"])
+@pytest.mark.parametrize("steps_before", [0, 3])
+def test_a_step_that_is_not_finite_changes_nothing(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, how: str, steps_before: int
+) -> None:
+    for _ in range(steps_before):
+        trainer._advance()
+    before, averages = weights(trainer), trainer.averages.state_dict()
+    spoil(trainer, monkeypatch, how)
+    trainer._advance()
+    after = weights(trainer)
+    for name in ("generator", "critic", "average"):
+        assert same(before[name], after[name])
+    moments = [value for name in after if "optimiser" in name for value in after[name]["state"].values()]
+    if steps_before:
+        assert same(before, after)
+    else:  # Adam's moments are made by the first step; they are as if it had not been
+        assert all(not tensor.any() for moment in moments for tensor in moment.values())
+    assert same(averages, trainer.averages.state_dict())
+    assert trainer.seen == 16 * (steps_before + 1)
+    assert trainer.guard.take_skipped() == 1
+    assert trainer.guard.take_skipped() == 0
+
+
+def test_ten_in_a_row_end_the_run_and_name_the_last_healthy_checkpoint(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer._advance()
+    trainer._save()
+    spoil(trainer, monkeypatch, "images")
+    with pytest.raises(TrainingError, match=rf"{PATIENCE} steps in a row were not finite.*checkpoint-latest\.pt") as e:
+        trainer.train()
+    assert e.value.exit_code == 1
+    assert trainer.seen == 16 * PATIENCE  # the tenth is not counted any more
+    saved, _ = trainer.run.load_checkpoint()
+    assert saved["seen"] == 16
+    assert all(tensor.isfinite().all() for tensor in saved["game"]["generator"].values())
+
+
+def test_a_good_step_ends_the_row(trainer: Trainer) -> None:
+    trainer.guard.in_a_row = PATIENCE - 1
+    trainer._advance()
+    assert trainer.guard.in_a_row == 0

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from training.health import ALIKE, BY_HEART, GRACE, Health, diversity
+
+
+def images(number: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(number, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def test_diversity_is_one_for_the_same_images_and_nought_for_one_image_repeated() -> None:
+    assert diversity(images(64), images(64)) == 1
+    assert diversity(images(1).expand(64, -1, -1, -1), images(64)) == 0
+
+
+def test_diversity_sees_that_only_four_images_are_left() -> None:
+    assert diversity(images(4).repeat(16, 1, 1, 1), images(64)) == 0
+
+
+def test_diversity_scales_with_the_distance_between_images() -> None:
+    corners = torch.zeros(3, 1, 16, 16)
+    corners[1, :, :8] = 1
+    corners[2, :, 8:] = 1
+    assert diversity(corners * 0.25, corners) == pytest.approx(0.25)
+
+
+def row(seen: int, **figures: float) -> dict[str, float]:
+    well = {"diversity": 1.0, "real_sign": 0.8, "fake_sign": -0.8, "skipped_steps": 0.0}
+    return {"images": float(seen), **well, **figures}
+
+
+def test_a_warning_is_said_once_a_crossing() -> None:
+    health = Health("dcgan")
+    said = [len(health.warnings(row(1000 + i, diversity=d))) for i, d in enumerate([1, 0.1, 0.1, 1, 0.1])]
+    assert said == [0, 1, 0, 0, 1]
+
+
+def test_a_warning_says_what_is_wrong_and_what_to_try() -> None:
+    (sentence,) = Health("dcgan").warnings(row(GRACE, diversity=0.123))
+    assert "the samples have become alike: they differ 0.12 times as much" in sentence
+    assert "try lower learning rates" in sentence
+
+
+def test_what_is_bad_from_the_start_is_news_only_after_a_while() -> None:
+    health = Health("dcgan")
+    said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, GRACE, GRACE + 1)]
+    assert said == [0, 0, 2, 0]
+
+
+def test_skipped_steps_and_a_lost_critic_are_told() -> None:
+    health = Health("dcgan")
+    assert "3 steps were not finite" in health.warnings(row(10, skipped_steps=3))[0]
+    assert "hardly tells real images from generated" in health.warnings(row(20, real_sign=0.05, fake_sign=-0.1))[0]
+
+
+def test_scores_without_a_zero_are_not_judged_by_their_sign() -> None:
+    assert Health("wgan-gp").warnings(row(GRACE, real_sign=1.0, fake_sign=1.0)) == []
+
+
+def test_a_tick_of_skipped_steps_alone_is_no_error() -> None:
+    assert len(Health("dcgan").warnings({"images": 10, "diversity": 1.0, "skipped_steps": 5})) == 1
+
+
+def test_alarms_come_back_from_a_checkpoint() -> None:
+    health, resumed = Health("dcgan"), Health("dcgan")
+    health.warnings(row(10))
+    health.warnings(row(20, diversity=ALIKE.threshold - 0.1, real_sign=BY_HEART.threshold + 0.01))
+    resumed.load_state_dict(health.state_dict())
+    assert resumed.warnings(row(30, diversity=0.1, real_sign=1.0)) == []
