@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training import device as devices
-from training import images, mnist, plan
+from training import images, mnist, plan, report
 from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
@@ -88,6 +88,7 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
         finished = trainer.train()
     except DiskError as error:
         raise DiskError(f"{error}{_way_on(run)}") from error
+    run.write_text("report.html", report.build(run))
     if not finished:
         console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130)

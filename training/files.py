@@ -26,15 +26,15 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise DiskError(f"{path} could not be written ({error.strerror}); what was there before is intact") from error
 
 
-def append(path: Path, text: str) -> None:
-    """Add ``text`` to the end of a file; on failure a part of it may stand there.
+def append(path: Path, data: bytes) -> None:
+    """Add ``data`` to the end of a file; on failure a part of it may stand there.
 
     Raises:
         DiskError: the disk is full, read-only or gone.
     """
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("ab") as file:
+            file.write(data)
     except OSError as error:
         raise DiskError(f"{path} could not be written ({error.strerror})") from error
 

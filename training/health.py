@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-GRACE = 50_000  # images; until then an untrained generator's alike samples, and its easy critic, are no news
+GRACE = 50_000  # images; until then a generator's alike samples, and its critic's easy work, are no news
 SIDE = 8  # pixels; what is left of an image when only its composition is asked for
 
 
@@ -48,17 +48,24 @@ class Alarm(NamedTuple):
 
 ALIKE = Alarm(
     "diversity",
-    0.5,
+    0.4,
     False,
     "the samples have become alike: they differ {value:.2f} times as much as training images do; try lower learning "
     "rates (optimiser.generator_lr, optimiser.critic_lr), a higher objective.penalty, or critic.minibatch_std=true",
 )
 BY_HEART = Alarm(
     "real_sign",
-    0.97,
+    0.92,
     True,
     "the critic knows the training images by heart: the mean sign of its scores on them is {value:.2f}; try more "
     "images, augment=[colour,translation,cutout], a higher objective.penalty, or stop here",
+)
+RUNS_AWAY = Alarm(
+    "generator_loss",
+    15,
+    True,
+    "the critic has run away from the generator, whose loss is {value:.0f}; try lower learning rates "
+    "(optimiser.generator_lr, optimiser.critic_lr) or a higher objective.penalty",
 )
 NOT_FINITE = Alarm(
     "skipped_steps",
@@ -66,42 +73,29 @@ NOT_FINITE = Alarm(
     True,
     "{value:.0f} steps were not finite, and were skipped; try lower learning rates",
 )
-
-
-CANNOT_TELL = Alarm(
-    "apart",
-    0.3,
-    False,
-    "the critic hardly tells real images from generated ones any more: the mean signs of its scores lie {value:.2f} "
-    "apart; try a lower optimiser.critic_lr",
-)
+FROM_THE_START = (RUNS_AWAY, NOT_FINITE)  # the others are normal for a while
 
 
 class Health:
     """Follows a run's figures; its state belongs in the checkpoint, so that a resumed run says the same."""
 
     def __init__(self, objective: str) -> None:
-        # Only dcgan's scores have a zero that means something; the others' are compared with one another.
-        self._alarms = (ALIKE, BY_HEART, CANNOT_TELL, NOT_FINITE) if objective == "dcgan" else (ALIKE, NOT_FINITE)
-        self._unsettled = {ALIKE.figure, BY_HEART.figure, CANNOT_TELL.figure}  # bad since the start, as is normal
+        # Only dcgan's scores have a zero and a scale that mean something; the others' are compared with one another.
+        self._alarms = (ALIKE, BY_HEART, RUNS_AWAY, NOT_FINITE) if objective == "dcgan" else (ALIKE, NOT_FINITE)
         self._ringing: set[str] = set()
 
     def warnings(self, row: Mapping[str, float]) -> list[str]:
         """Return a sentence for each threshold that the figures of this tick cross, and the last tick's did not."""
-        figures = dict(row)
-        if "real_sign" in row:
-            figures["apart"] = row["real_sign"] - row["fake_sign"]
-        known = [alarm for alarm in self._alarms if alarm.figure in figures]
-        bad = {alarm.figure for alarm in known if alarm.rings(figures[alarm.figure])}
-        self._unsettled = self._unsettled & bad if row["images"] < GRACE else set()
-        new = bad - self._unsettled - self._ringing
-        self._ringing = bad - self._unsettled
-        return [alarm.sentence.format(value=figures[alarm.figure]) for alarm in known if alarm.figure in new]
+        alarms = [alarm for alarm in self._alarms if row["images"] >= GRACE or alarm in FROM_THE_START]
+        ringing = [alarm for alarm in alarms if alarm.figure in row and alarm.rings(row[alarm.figure])]
+        new = [alarm for alarm in ringing if alarm.figure not in self._ringing]
+        self._ringing = {alarm.figure for alarm in ringing}
+        return [alarm.sentence.format(value=row[alarm.figure]) for alarm in new]
 
     def state_dict(self) -> dict[str, list[str]]:
         """Return which alarms ring, for the checkpoint."""
-        return {"unsettled": sorted(self._unsettled), "ringing": sorted(self._ringing)}
+        return {"ringing": sorted(self._ringing)}
 
     def load_state_dict(self, state: Mapping[str, list[str]]) -> None:
         """Go on from a checkpoint's alarms."""
-        self._unsettled, self._ringing = set(state["unsettled"]), set(state["ringing"])
+        self._ringing = set(state["ringing"])

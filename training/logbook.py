@@ -1,4 +1,4 @@
-"""What a run tells while it goes: averages in log.jsonl, grids in the run folder, a progress line for the person."""
+"""What a run tells while it goes: figures (log.jsonl, TensorBoard), grids, their timelapse, a progress line."""
 
 import json
 import time
@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from training.events import Events
 from training.files import append, write_atomically
 from training.images import Pixels
-from training.pictures import grid, png, to_pixels
+from training.pictures import FRAMES, animation, grid, png, thin, to_pixels
 from training.run import Run
 
 LINE_SECONDS = 10.0  # between progress lines where the output is no terminal
@@ -53,6 +55,7 @@ class Logbook:
     def __init__(self, run: Run, console: Console) -> None:
         self._run, self._console = run, console
         self._file = run.path / "log.jsonl"
+        self._events = Events(run.path)
         self._said = 0.0
 
     def rewind(self, images_seen: int) -> None:
@@ -64,7 +67,9 @@ class Logbook:
 
     def tick(self, row: dict[str, Any], warnings: list[str]) -> None:
         """Append a line to log.jsonl, print the warnings, and the line too where there is no progress bar."""
-        append(self._file, json.dumps(row | ({"warnings": warnings} if warnings else {})) + "\n")
+        line = row | ({"warnings": warnings} if warnings else {})
+        append(self._file, (json.dumps(line) + "\n").encode())
+        self._events.scalars(row["images"], {name: value for name, value in row.items() if name != "images"})
         for warning in warnings:
             self._console.print(f"warning: {row['images']:,} images: {warning}", markup=False, soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
@@ -79,7 +84,14 @@ class Logbook:
     def fakes(self, images: Tensor, images_seen: int) -> None:
         """Write fakes-000512.png: images (N, C, S, S) in [-1, 1] at 512 kimg."""
         name = f"fakes-{images_seen // 1000:06d}.png"
-        write_atomically(self._run.path / name, png(grid(to_pixels(images))))
+        data = png(grid(to_pixels(images)))
+        write_atomically(self._run.path / name, data)
+        self._events.picture(images_seen, "fakes", data)
+
+    def timelapse(self) -> None:
+        """Write timelapse.webp: the fakes-*.png so far, as an animation."""
+        files = thin(sorted(self._run.path.glob("fakes-*.png")), FRAMES)
+        write_atomically(self._run.path / "timelapse.webp", animation([Image.open(file) for file in files]))
 
 
 @contextmanager

@@ -150,6 +150,7 @@ class Trainer:
 
     def _save(self) -> None:
         self.logbook.fakes(self.game.sample(self.latents), self.seen)
+        self.logbook.timelapse()
         self.run.save_generator(self.game.average, self.recipe, self.seen)
         self.run.save_checkpoint(
             {

@@ -2,13 +2,22 @@
 
 import io
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from training.images import Pixels
+
+FRAMES = 48  # of a timelapse
+FRAME_SIDE = 512  # pixels
+FRAME_MS, LAST_FRAME_MS = 120, 2000
+ANIMATION_BYTES = 4_000_000  # a timelapse that goes into a mail
+
+Item = TypeVar("Item")
 
 
 def to_pixels(images: Tensor) -> Pixels:
@@ -39,3 +48,22 @@ def png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def thin(items: Sequence[Item], number: int) -> list[Item]:
+    """Return at most ``number`` of the items, evenly spaced, the first and the last among them."""
+    if len(items) <= number:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / (number - 1))] for i in range(number)]
+
+
+def animation(frames: Sequence[Image.Image], limit: int = ANIMATION_BYTES) -> bytes:
+    """Return the frames as an animated WebP, in fewer frames where it would be more than ``limit`` bytes."""
+    small = [ImageOps.contain(frame.convert("RGB"), (FRAME_SIDE, FRAME_SIDE)) for frame in frames]
+    while True:
+        buffer = io.BytesIO()
+        times = [FRAME_MS] * (len(small) - 1) + [LAST_FRAME_MS]
+        small[0].save(buffer, "WEBP", save_all=True, append_images=small[1:], duration=times, loop=0, quality=60)
+        if buffer.tell() <= limit or len(small) <= 2:
+            return buffer.getvalue()
+        small = thin(small, len(small) // 2)

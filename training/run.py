@@ -1,8 +1,8 @@
 """A run folder: what stands where in it, and how it is opened and read.
 
-``runs/00003-digits-dcgan/`` holds config.json, data.json, log.jsonl, reals.png, fakes-*.png on fixed latents,
-checkpoint-latest.pt (everything needed to go on), checkpoint-previous.pt (the one before it) and generator-*.pt (small:
-the averaged weights and their recipe).
+``runs/00003-digits-dcgan/`` holds config.json, data.json, log.jsonl, TensorBoard's events.*, reals.png, fakes-*.png on
+fixed latents, their timelapse.webp, report.html, checkpoint-latest.pt (everything needed to go on),
+checkpoint-previous.pt (the one before it) and generator-*.pt (small: the averaged weights and their recipe).
 """
 
 import io

@@ -47,7 +47,7 @@ def start(out: Path) -> subprocess.Popen[str]:
 
 
 def resume(run: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*TRAIN, "--resume", str(run)], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*TRAIN, "--resume", str(run)], capture_output=True, text=True, timeout=240, check=False)
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
@@ -61,7 +61,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
     process = start(out)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     return out / "00000-digits-dcgan"
 
@@ -71,8 +71,9 @@ def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
     assert trainer.train()
     run = trainer.run.path
     checkpoints = ["checkpoint-latest.pt", "checkpoint-previous.pt", "generator-000000.pt"]
-    records = ["config.json", "data.json", "log.jsonl", "reals.png", "fakes-000000.png"]
-    assert sorted(path.name for path in run.iterdir()) == sorted(checkpoints + records)
+    records = ["config.json", "data.json", "log.jsonl", "reals.png", "fakes-000000.png", "timelapse.webp"]
+    (events,) = run.glob("events.out.tfevents.*")
+    assert sorted(path.name for path in run.iterdir()) == sorted([*checkpoints, *records, events.name])
     assert [row["images"] for row in rows(run)] == [80, 160, 240, 320]
     grid = Image.open(run / "fakes-000000.png")
     assert grid.size == (8 * 16, 8 * 16)
@@ -93,7 +94,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninte
     run = tmp_path / "00000-digits-dcgan"
     wait_for(run / "log.jsonl", process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 130
     assert f"Stopped and saved. Go on with: python -m training train --resume {run}" in output
     stopped_at = checkpoint(run)["seen"]
@@ -126,7 +127,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_loses_nothing(
     run = tmp_path / "00000-digits-dcgan"
     wait_for(run / "checkpoint-latest.pt", process)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # no file may grow beyond
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=240)
     assert process.returncode == 1
     last = output.splitlines()[-1]
     assert "could not be written (File too large)" in last

@@ -1,0 +1,36 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from tests.training.conftest import make_trainer, tiny_recipe
+from training import report
+
+
+def test_the_report_is_one_file_with_curves_pictures_and_commands(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer.train()
+    page = report.build(trainer.run)
+    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/webp;base64,") == 1
+    assert page.count("<polyline") == 9  # losses, scores, signs: two each; penalty, diversity, images/s
+    assert "data: 400 images" in page
+    assert f"python -m training train --resume {trainer.run.path}" in page
+    assert f"python -m export onnx {trainer.run.path} --name NAME" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched
+
+
+def test_warnings_stand_in_the_report_and_text_is_escaped(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "<b>", tiny_recipe())
+    trainer.logbook.tick({"images": 5, "diversity": 0.1}, ["alike & dull"])
+    page = report.build(trainer.run)
+    assert "5 images: alike &amp; dull" in page
+    tags: list[str] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attrs: tags.append(tag)  # type: ignore[method-assign]
+    parser.feed(page)
+    assert "b" not in tags
+
+
+def test_a_run_that_stopped_before_its_first_line_has_a_report_too(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    assert "stopped before the first line of the log" in report.build(trainer.run)

@@ -1,0 +1,114 @@
+"""report.html: one file that tells a run to someone who was not there, and needs nothing but a browser."""
+
+import base64
+import html
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.pictures import thin
+from training.plan import data_lines
+from training.run import Run
+
+# A curve of the log is shown under the first heading that names it.
+CHARTS = {
+    "Losses": ("critic_loss", "generator_loss"),
+    "Scores": ("real_score", "fake_score"),
+    "Signs of the scores": ("real_sign", "fake_sign"),
+    "Gradient penalty": ("penalty",),
+    "Diversity of the samples, 1 is that of the images": ("diversity",),
+    "Images a second": ("images_per_second",),
+}
+WIDTH, HEIGHT, POINTS = 480, 160, 400
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c1c1a; --paper: #fdfdfb; --line: #d5d5cf; --a: #b0124f; --b: #14649c }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e3; --paper: #161618; --line: #3a3a3d; --a: #ff7aa8; --b: #74bdf2 }
+}
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 64rem;
+  margin: 2rem auto; padding: 0 1rem }
+pre { overflow-x: auto; border: 1px solid var(--line); padding: .75rem; font-size: 14px }
+img { width: 100%; image-rendering: pixelated }
+figure { margin: 0 } figcaption { margin-top: .5rem }
+.grid { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)) }
+svg { width: 100%; height: auto } polyline { fill: none; stroke-width: 1.5 } .a { stroke: var(--a) }
+.b { stroke: var(--b) } rect { fill: none; stroke: var(--line) } text { fill: var(--ink); font-size: 12px }
+span.a { color: var(--a) } span.b { color: var(--b) }
+"""
+
+
+def build(run: Run) -> str:
+    """Return the report of a run folder as HTML; raises InputError where the folder is not whole."""
+    config, report = run.config(), run.report()
+    log = run.path / "log.jsonl"  # not there where the run stopped before its first tick
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    seen = f"{rows[-1]['images']:,} images seen" if rows else "stopped before the first line of the log"
+    folder = shlex.quote(str(run.path))
+    parts = [
+        f"<h1>{html.escape(run.path.name)}</h1><p>{seen}</p>",
+        *_warnings(rows),
+        '<div class="grid">',
+        *_pictures(run.path),
+        '</div><h2>Curves</h2><div class="grid">',
+        *(_chart(heading, names, rows) for heading, names in CHARTS.items()),
+        "</div><h2>Data</h2>",
+        _pre("\n".join(data_lines(report, config.recipe.images.size))),
+        "<h2>Go on</h2>",
+        _pre(f"python -m training train --resume {folder}"),
+        "<h2>Export</h2>",
+        _pre(f"python -m export onnx {folder} --name NAME"),
+        "<h2>Configuration</h2>",
+        _pre(config.model_dump_json(indent=2)),
+    ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{run.path.name}</title>'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(parts)}</body></html>'
+    )
+
+
+def _pre(text: str) -> str:
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def _warnings(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    lines = [f"{row['images']:,} images: {warning}" for row in rows for warning in row.get("warnings", [])]
+    if lines:
+        yield f"<h2>Warnings</h2><ul>{''.join(f'<li>{html.escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    """Show the training images, the latest samples and how they came to be, the files inside the page."""
+    fakes = sorted(folder.glob("fakes-*.png"))[-1:]
+    named = [(folder / "reals.png", "Training images"), *((path, "Samples at the end") for path in fakes)]
+    for path, caption in [*named, (folder / "timelapse.webp", "The same samples over time")]:
+        if path.exists():
+            data = base64.b64encode(path.read_bytes()).decode()
+            source = f"data:image/{path.suffix[1:]};base64,{data}"
+            yield f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _chart(heading: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """Draw up to two curves over images seen as inline SVG; nothing where the log has none of them."""
+    curves = {name: [(row["images"], row[name]) for row in rows if name in row] for name in names}
+    points = [point for curve in curves.values() for point in curve]
+    if not points:
+        return ""
+    last = max(x for x, _ in points)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    scale = HEIGHT / ((high - low) or 1)
+    lines = [
+        f'<polyline class="{style}" points="'
+        + " ".join(f"{x / last * WIDTH:.1f},{(high - y) * scale:.1f}" for x, y in thin(curve, POINTS))
+        + '"/>'
+        for style, curve in zip("ab", curves.values(), strict=False)
+    ]
+    legend = " ".join(f'<span class="{style}">{name}</span>' for style, name in zip("ab", curves, strict=False))
+    axis = (
+        f'<text x="0" y="{HEIGHT + 16}">0</text><text x="{WIDTH}" y="{HEIGHT + 16}" text-anchor="end">{last:,}</text>'
+    )
+    bounds = f'<text x="4" y="14">{high:.4g}</text><text x="4" y="{HEIGHT - 4}">{low:.4g}</text>'
+    box = f'<rect width="{WIDTH}" height="{HEIGHT}"/>'
+    drawing = f'<svg viewBox="-1 -1 {WIDTH + 2} {HEIGHT + 22}" role="img">{box}{"".join(lines)}{bounds}{axis}</svg>'
+    return f"<figure>{drawing}<figcaption>{heading}: {legend}</figcaption></figure>"
