@@ -75,6 +75,8 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
     dataset = images.read(Path(config.data), config.recipe.images)
     plan.show(config, dataset.report, device, console)
     if dry_run:
+        for line in plan.estimate(config.recipe, dataset.report.count, device):
+            console.print(line, soft_wrap=True)
         return
     resuming = isinstance(where, Run)
     run = where if isinstance(where, Run) else Run.create(where, config)

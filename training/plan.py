@@ -1,5 +1,7 @@
 """What a run is about to do, told before it starts: the networks, the data as it was found, the device."""
 
+import sys
+import time
 from collections.abc import Iterator
 
 import torch
@@ -8,8 +10,16 @@ from rich.console import Console
 from training import networks
 from training.device import Device
 from training.images import Report
+from training.recipe import Recipe
 from training.run import Config
+from training.step import Game
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+MEASURED_STEPS, MEASURED_SECONDS = 8, 10.0  # whichever is reached first, after one step that is not timed
 LISTED = 10  # skipped files that are printed; data.json has them all
 
 
@@ -45,3 +55,42 @@ def _measures(name: str) -> tuple[int, int]:
 def _area(name: str) -> int:
     width, height = _measures(name)
     return width * height
+
+
+def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
+    """Play a few steps on random images, as many as a run would hold in memory; tell speed, time and memory."""
+    game = Game(recipe, device)
+    shape = (game.images_per_step, recipe.images.channels, recipe.images.size, recipe.images.size)
+    reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
+    speed = _images_per_second(game, reals)
+    minutes = recipe.kimg * 1000 / speed / 60
+    yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg, if nothing else runs"
+    if peak := _peak_bytes(device):
+        # What the images themselves take is in this process already, on the CPU; on a GPU they come on top.
+        images = 0 if device.torch.type == "cpu" else count * reals[0].numel()
+        yield f"estimate: {(peak + images) / 2**30:.1f} GiB of memory"
+
+
+def _images_per_second(game: Game, reals: torch.Tensor) -> float:
+    def finish() -> float:
+        if reals.device.type == "cuda":
+            torch.cuda.synchronize(reals.device)
+        return time.perf_counter()
+
+    game.step(reals, 0)  # allocates, and makes the optimisers' moments
+    started = finish()
+    played, now = 0, started
+    while played < MEASURED_STEPS and now - started < MEASURED_SECONDS:
+        game.step(reals, 0)
+        played, now = played + 1, finish()
+    return played * len(reals) / (now - started)
+
+
+def _peak_bytes(device: Device) -> int:
+    """Return the most memory that was in use so far: of the GPU, or of this process; 0 where nobody can say."""
+    if device.torch.type == "cuda":
+        return torch.cuda.max_memory_allocated(device.torch)
+    if resource is None:
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,5 +1,11 @@
+import re
+
+from tests.training.conftest import tiny_recipe
+from training import plan
+from training import recipe as recipes
+from training.device import choose
 from training.images import Report, Skipped
-from training.plan import data_lines
+from training.plan import data_lines, estimate
 
 
 def report(**changes: object) -> Report:
@@ -22,3 +28,13 @@ def test_a_long_list_of_skipped_files_is_cut_short() -> None:
     lines = list(data_lines(report(skipped=skipped, sizes={"64x64": 21}), 64))
     assert lines[2:4] == ["  sizes: 64x64", "  skipped 0.png: too small (8x8)"]
     assert lines[-1] == "  … and 15 more, listed in data.json"
+
+
+def test_the_estimate_is_measured_and_called_one() -> None:
+    speed, memory = estimate(tiny_recipe(), 400, choose("cpu"))
+    assert re.fullmatch(r"estimate: [\d,]+ images/s, \d+ minutes for 0.32 kimg, if nothing else runs", speed)
+    assert re.fullmatch(r"estimate: \d+\.\d GiB of memory", memory)
+
+
+def test_a_lazy_penalty_is_in_the_estimate() -> None:
+    assert plan.MEASURED_STEPS % max(recipes.load(name).objective.penalty_every for name in recipes.names()) == 0
