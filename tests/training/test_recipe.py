@@ -38,7 +38,7 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "setting", "words"),
     [
-        ("roses", "batch=32", "there is no recipe 'roses'; recipes are cats, digits"),
+        ("roses", "batch=32", "there is no recipe 'roses'; recipes are cats, "),
         ("digits", "batch", "has no '='"),
         ("digits", "batch=many", "batch: Input should be a valid integer"),
         ("digits", "bach=3", "there is no field bach"),
