@@ -41,6 +41,14 @@ def test_a_warning_says_what_is_wrong_and_what_to_try() -> None:
     assert "try lower learning rates" in sentence
 
 
+def test_the_calibrated_runs_are_told_apart() -> None:
+    """The extremes of docs/health.md: three healthy runs, then a collapsed one and one that learnt by heart."""
+    for diversity_, sign, loss in [(0.86, 0.24, 1.5), (0.93, 0.24, 1.8), (0.96, 0.59, 1.7)]:
+        assert Health("dcgan").warnings(row(GRACE, diversity=diversity_, real_sign=sign, generator_loss=loss)) == []
+    assert len(Health("dcgan").warnings(row(GRACE, diversity=0.02, real_sign=1.0, generator_loss=419.0))) == 3
+    assert len(Health("dcgan").warnings(row(GRACE, diversity=0.48, real_sign=0.95, generator_loss=7.1))) == 1
+
+
 def test_what_is_bad_from_the_start_is_news_only_after_a_while() -> None:
     health = Health("dcgan")
     said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, GRACE, GRACE + 1)]
