@@ -124,6 +124,7 @@ class Trainer:
         if elapsed >= min(seconds * MEASURED_SHARE, MEASURED_SECONDS):
             self.total = max(round(speed * seconds), self.seen)
             self.console.print(f"{speed:,.0f} images/s: {self.total:,} images in {self.config.minutes:g} minutes")
+            self._save()  # a run that is killed from here on keeps its schedule
 
     def _passed(self, kimg: float) -> bool:
         """Tell whether the last step crossed a multiple of ``kimg``."""

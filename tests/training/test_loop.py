@@ -88,6 +88,14 @@ def test_a_budget_in_minutes_is_turned_into_images_once_and_kept(tmp_path: Path)
     assert total <= trainer.seen < total + 16
 
 
+def test_the_schedule_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(), minutes=1)
+    trainer._fix_total(elapsed=1.0, speed=50.0)
+    assert trainer.total is None  # too early to tell
+    trainer._fix_total(elapsed=6.0, speed=50.0)
+    assert trainer.total == checkpoint(trainer.run.path)["total"] == 3000
+
+
 @pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninterrupted: Path) -> None:
     process = start(tmp_path)
