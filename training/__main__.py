@@ -65,7 +65,7 @@ def train(
     if minutes and kimg:
         raise InputError("--minutes and --kimg are two budgets; give one")
     resolved = recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
-    config = Config(name=recipe, recipe=resolved, data=str(data), seed=seed, device=device, minutes=minutes)
+    config = Config(name=recipe, recipe=resolved, data=str(data.absolute()), seed=seed, device=device, minutes=minutes)
     _train(out, config, dry_run=dry_run)
 
 

@@ -40,7 +40,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["train"], "--data is missing"),
-        (["train", "--data", "nowhere"], "--data nowhere does not exist"),
+        (["train", "--data", "nowhere"], "nowhere does not exist"),
         (["train", "--data", DIGITS, "--recipe", "roses"], "there is no recipe 'roses'"),
         (["train", "--data", DIGITS, "--size", 30], "sizes are 16, 28, 32"),
         (["train", "--data", DIGITS, "--minutes", 1, "--kimg", 1], "--minutes and --kimg are two budgets"),
