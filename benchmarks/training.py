@@ -36,7 +36,7 @@ def main(
     chosen, resolved = devices.choose("cpu"), recipes.load(recipe, settings or ())
     games = {device: Game(resolved, device) for device in (chosen, Device(chosen.torch, bfloat16=False))}
     shape = (resolved.images.channels, resolved.images.size, resolved.images.size)
-    reals = torch.rand(next(iter(games.values())).images_per_step, *shape) * 2 - 1
+    reals = torch.rand(next(iter(games.values())).images_per_step(0), *shape) * 2 - 1
     placed = {device: device.place(reals) for device in games}
     speeds: dict[Device, list[float]] = {device: [] for device in games}
     for device, game in games.items():

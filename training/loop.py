@@ -16,7 +16,7 @@ from training.health import Health, diversity
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
 from training.order import Order
-from training.pictures import to_images
+from training.pictures import to_images, to_pixels
 from training.run import Config, Run
 from training.step import Game
 
@@ -59,7 +59,7 @@ class Trainer:
         self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
         self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
         self.averages, self.logbook = Averages(), Logbook(run, console)
-        self.seen = 0
+        self.seen = self.seen_before = 0  # now, and before the last step
         # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
         self.total = None if config.minutes else round(self.recipe.kimg * 1000)
 
@@ -104,7 +104,7 @@ class Trainer:
     def _advance(self) -> None:
         """Play one step on the next images."""
         self.game.set_learning_rates(self.seen / self.total if self.total else 0.0)
-        indices = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step))
+        indices = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step(self.seen)))
         reals = self.game.device.place(to_images(self.images[indices.to(self.images.device)]))
         if self.recipe.images.flip:
             mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
@@ -116,7 +116,7 @@ class Trainer:
             raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error
         if stats is not None:
             self.averages.add(stats)
-        self.seen += len(reals)
+        self.seen_before, self.seen = self.seen, self.seen + len(reals)
 
     def _fix_total(self, elapsed: float, speed: float) -> None:
         """Settle how many images the budget in minutes buys, once enough of it is spent to know."""
@@ -129,7 +129,7 @@ class Trainer:
     def _passed(self, kimg: float) -> bool:
         """Tell whether the last step crossed a multiple of ``kimg``."""
         interval = kimg * 1000
-        return self.seen // interval > (self.seen - self.game.images_per_step) // interval
+        return self.seen // interval > self.seen_before // interval
 
     def _record(self, speed: float) -> None:
         if self._passed(self.recipe.tick_kimg):
@@ -140,9 +140,10 @@ class Trainer:
 
     def _examine(self) -> dict[str, float]:
         """Return the figures of a tick that are no averages over its steps."""
-        samples = self.game.sample(self.latents[: len(self.reals)])
+        # As pixels: MKL's float32 tanh was seen to differ in its last bit between two runs, and the log must not.
+        pixels = torch.from_numpy(to_pixels(self.game.sample(self.latents[: len(self.reals)])))
         return {
-            "diversity": diversity(samples, to_images(self.reals)),
+            "diversity": diversity(to_images(pixels), to_images(self.reals).cpu()),
             "skipped_steps": self.guard.take_skipped(),
         }
 

@@ -60,7 +60,7 @@ def _area(name: str) -> int:
 def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
     """Play a few steps on random images, as many as a run would hold in memory; tell speed, time and memory."""
     game = Game(recipe, device)
-    shape = (game.images_per_step, recipe.images.channels, recipe.images.size, recipe.images.size)
+    shape = (game.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
     reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
     speed = _images_per_second(game, reals)
     minutes = recipe.kimg * 1000 / speed / 60

@@ -78,6 +78,7 @@ class Recipe(_Frozen):
     optimiser: OptimiserConfig
     augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()  # of what the critic sees (DiffAugment)
     batch: int = Field(ge=2)
+    double_batch_kimg: float | None = Field(None, gt=0)  # from when on the batch is twice as large
     kimg: float = Field(gt=0)  # the whole run
     ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average
     tick_kimg: float = Field(1.0, gt=0)  # between lines of log.jsonl
@@ -117,9 +118,9 @@ def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
         raise InputError(f"there is no recipe {name!r}; recipes are {', '.join(names())}, or the path of a .yaml file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for key, value in [*map(_parse, settings), *((k.replace("__", "."), v) for k, v in fields.items())]:
-            if value is not None:
-                _set(values, key, value)
+        given = ((key.replace("__", "."), value) for key, value in fields.items() if value is not None)
+        for key, value in (*map(_parse, settings), *given):
+            _set(values, key, value)
         return Recipe.model_validate(values)
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}") from error

@@ -30,23 +30,24 @@ class Game:
         self.critic_optimiser = Adam(self.critic.parameters(), rates.critic_lr, rates.betas, fused=True)
         self.steps = 0
 
-    @property
-    def images_per_step(self) -> int:
-        """How many real images one step shows to the critic."""
-        return self.recipe.batch * self.recipe.objective.critic_steps
+    def images_per_step(self, images_seen: int) -> int:
+        """Return how many real images the next step shows to the critic."""
+        later = self.recipe.double_batch_kimg
+        doubled = later is not None and images_seen >= later * 1000
+        return self.recipe.batch * self.recipe.objective.critic_steps * (2 if doubled else 1)
 
     def step(self, reals: Tensor, images_seen: int) -> Stats:
         """Play one step.
 
         Args:
-            reals: (images_per_step, C, S, S) float32 in [-1, 1].
+            reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1].
             images_seen: before this step; the average's half-life ramps up with it.
 
         Returns:
             Scalars for the log, still on the device.
         """
         stats: Stats = {}
-        batches = torch.split(reals, self.recipe.batch)
+        batches = torch.chunk(reals, self.recipe.objective.critic_steps)
         for batch in batches:
             # The last fakes keep their graph and serve the generator's step too: one forward pass less.
             fakes = self._generate(len(batch), with_graph=batch is batches[-1])

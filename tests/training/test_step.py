@@ -34,7 +34,7 @@ def kernels(network: torch.nn.Module) -> list[Tensor]:
 def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -> None:
     played = game(name, Device(torch.device("cpu"), bfloat16))
     before = snapshot(played.generator), snapshot(played.critic)
-    stats = played.step(reals(played.images_per_step), images_seen=0)
+    stats = played.step(reals(played.images_per_step(0)), images_seen=0)
     for was, network in zip(before, (played.generator, played.critic), strict=True):
         assert all(not torch.equal(a, b) for a, b in zip(was, kernels(network), strict=True))
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
@@ -53,6 +53,14 @@ def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
 def test_a_lazy_penalty_is_computed_every_so_many_steps_and_weighted_up() -> None:
     lazy = game(objective__penalty_every="3")
     assert ["penalty" in lazy.step(reals(), 0) for _ in range(6)] == [True, False, False] * 2
+
+
+def test_the_batch_doubles_after_the_images_that_the_recipe_names() -> None:
+    late = game("lotus", double_batch_kimg="1")
+    assert [late.images_per_step(seen) for seen in (0, 999, 1000, 5000)] == [80, 80, 160, 160]  # five critic steps
+    assert game("lotus", double_batch_kimg="null").images_per_step(10**9) == 80
+    stats = late.step(reals(160), images_seen=1000)
+    assert all(value.isfinite() for value in stats.values())
 
 
 def test_both_batches_in_one_pass_score_as_in_two() -> None:
