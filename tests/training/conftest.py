@@ -1,3 +1,6 @@
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,17 @@ def make_trainer(out: Path, recipe: Recipe, seed: int = 0, minutes: float | None
     run = Run.create(out, config)
     run.write_text("data.json", dataset.report.model_dump_json())
     return Trainer(run, config, dataset, choose("cpu"), Console(quiet=True))
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file of this process grow beyond 1 kB; Python ignores SIGXFSZ, so a write fails as on a full disk.
+
+    Only around the write itself: pytest's own output may be a file, too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

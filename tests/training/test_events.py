@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.training.test_run import full_disk  # noqa: F401 (a fixture)
+from tests.training.conftest import full_disk
 from training.errors import DiskError
 from training.events import Events
 from training.pictures import png
@@ -35,7 +35,6 @@ def test_a_resumed_run_hides_what_the_killed_one_wrote_too_much(
     assert [(event.step, event.value) for event in reader.Scalars("critic_loss")] == [(1000, 0.5), (2000, 0.25)]
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(DiskError, match="could not be written"):
+    with full_disk(), pytest.raises(DiskError, match="could not be written"):
         Events(tmp_path).scalars(1000, {f"figure_{i}": 0.5 for i in range(100)})

@@ -1,12 +1,10 @@
 import os
-import resource
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.training.conftest import make_trainer, tiny_recipe
+from tests.training.conftest import full_disk, make_trainer, tiny_recipe
 from training.errors import InputError, TrainingError
 from training.files import write_atomically
 from training.run import Run
@@ -19,21 +17,11 @@ def run(tmp_path: Path) -> Run:
     return trainer.run
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Let no file grow beyond 1 kB; Python ignores SIGXFSZ, so a write fails as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path, full_disk: None) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
-    with pytest.raises(
-        TrainingError, match=r"could not be written \(File too large\); what was there before is intact"
-    ):
+    words = r"could not be written \(File too large\); what was there before is intact"
+    with full_disk(), pytest.raises(TrainingError, match=words):
         write_atomically(path, b"new" * 1000)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
@@ -110,9 +98,9 @@ def test_the_last_two_checkpoints_are_kept(run: Run, links: bool, monkeypatch: p
     assert not list(run.path.glob(".*"))
 
 
-def test_on_a_full_disk_both_checkpoints_stay_whole(run: Run, full_disk: None) -> None:
+def test_on_a_full_disk_both_checkpoints_stay_whole(run: Run) -> None:
     state, _ = run.load_checkpoint()
-    with pytest.raises(TrainingError, match=r"checkpoint-latest\.pt could not be written"):
+    with full_disk(), pytest.raises(TrainingError, match=r"checkpoint-latest\.pt could not be written"):
         run.save_checkpoint(state | {"seen": 16})
     for path in (run.checkpoint, run.previous):
         assert torch.load(path, weights_only=True)["seen"] == 0
