@@ -34,7 +34,7 @@ def colour(images: Tensor) -> Tensor:
 def translation(images: Tensor) -> Tensor:
     """Shift by up to an eighth of the side, both ways; what comes in is 0, a middle grey.
 
-    A shift is a product with a matrix of zeros and ones: it keeps to the speed of matrix products, on a GPU too.
+    A shift is a product with a matrix of zeros and ones, exact in every precision, and needs no index.
     """
     rows, columns = (_shifts(len(images), size, images) for size in images.shape[2:])
     return rows @ images @ columns.mT

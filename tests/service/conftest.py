@@ -1,8 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.library import Library, load_library
+from service.renderer import Renderer
+from service.settings import read_settings
 from tests import tiny
 
 
@@ -19,3 +22,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def library(models: Path) -> Library:
     return load_library(models, "cpu")
+
+
+@pytest.fixture(scope="module")
+def renderer(models: Path) -> Iterator[Renderer]:
+    made = Renderer(read_settings(models=models))
+    made.load()
+    yield made
+    made.close()

@@ -1,5 +1,4 @@
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +9,6 @@ from service.errors import ServiceError
 from service.pictures import ARRAYS, FORMS, Picture
 from service.renderer import NotReadyError, Renderer
 from service.settings import read_settings
-
-
-@pytest.fixture(scope="module")
-def renderer(models: Path) -> Iterator[Renderer]:
-    made = Renderer(read_settings(models=models))
-    made.load()
-    yield made
-    made.close()
 
 
 def draw(renderer: Renderer, picture: Picture) -> np.ndarray:

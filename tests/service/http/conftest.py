@@ -1,7 +1,5 @@
 import asyncio
-from collections.abc import Iterator
 from functools import partialmethod
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,14 +27,6 @@ class Client:
         transport = httpx.ASGITransport(self._app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, url, **arguments)
-
-
-@pytest.fixture(scope="module")
-def renderer(models: Path) -> Iterator[Renderer]:
-    made = Renderer(read_settings(models=models))
-    made.load()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
