@@ -27,7 +27,7 @@ class Pixels(nn.Module):
         return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def fold_batch_norm(generator: nn.Module) -> nn.Sequential:
+def fold_batch_norm(generator: nn.Sequential) -> nn.Sequential:
     """Return the same function without BatchNorm: its scale and shift go into the convolution before it.
 
     Raises:
@@ -41,7 +41,7 @@ def fold_batch_norm(generator: nn.Module) -> nn.Sequential:
             layers[-1] = fuse_conv_bn_eval(layers[-1], layer, transpose=isinstance(layers[-1], nn.ConvTranspose2d))
         else:
             raise ExportError(f"BatchNorm follows {type(layers[-1]).__name__}, and only a convolution can take it up")
-    return nn.Sequential(*layers)
+    return type(generator)(*layers)
 
 
 def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:

@@ -36,13 +36,16 @@ class GeneratorConfig(_Frozen):
     family: Literal["transposed", "upsample"]
     latent_dim: int = Field(ge=1, le=4096)
     width: int = Field(ge=1)  # filters next to the image (transposed), of the first feature map (upsample)
+    max_width: int = Field(512, ge=1)  # filters double towards the small maps, but no further than this (transposed)
     second_stride: Literal[2, 4] = 2  # 4 leaps from 4 pixels to 16 in one layer
+    skip_excitation: bool = False  # small maps gate the large ones (transposed)
 
 
 class CriticConfig(_Frozen):
     """The critic (WGAN) or discriminator (DCGAN): strided convolutions, then one linear layer."""
 
-    width: int = Field(ge=1)  # filters next to the image; they double with every halving
+    width: int = Field(ge=1)  # filters next to the image; they double with every halving, up to max_width
+    max_width: int = Field(512, ge=1)
     norm: Literal["none", "batch"] = "none"
     dropout: float = Field(0.0, ge=0, lt=1)
     minibatch_std: bool = False

@@ -149,7 +149,7 @@ class Run:
 class Snapshot:
     """A trained generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
 
-    generator: nn.Module
+    generator: nn.Sequential
     recipe: Recipe
     images_seen: int
 

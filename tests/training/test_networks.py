@@ -5,7 +5,7 @@ from torch import nn
 from tests.training.conftest import tiny_recipe
 from training import networks
 from training import recipe as recipes
-from training.networks.layers import MinibatchStd
+from training.networks.layers import MinibatchStd, SkipExcitation
 
 
 @pytest.mark.parametrize("size", recipes.SIZES)
@@ -30,6 +30,35 @@ def test_the_lotus_generator_has_five_4x4_transposed_convolutions_of_the_article
     grown = [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d)]
     assert [layer.kernel_size for layer in grown] == [(4, 4)] * 5
     assert [layer.stride[0] for layer in grown] == [1, 4, 2, 2, 2]
+
+
+def test_a_gate_that_has_learned_nothing_lets_half_of_every_channel_through() -> None:
+    excitation = SkipExcitation(low=5, high=3)
+    for parameter in excitation.parameters():
+        nn.init.zeros_(parameter)
+    large = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(excitation(large, torch.randn(2, 5, 4, 4)), large / 2)
+
+
+def test_a_gate_scales_whole_channels_by_what_the_small_map_holds() -> None:
+    excitation = SkipExcitation(low=5, high=3)
+    opened = excitation(torch.ones(2, 3, 32, 32), torch.randn(2, 5, 8, 8) * 10)
+    torch.testing.assert_close(opened, opened[:, :, :1, :1].expand_as(opened))
+    assert not torch.allclose(opened[0], opened[1])
+    assert opened.min() >= 0
+    assert opened.max() <= 1
+
+
+@pytest.mark.parametrize("size", [64, 128, 256])
+def test_maps_are_gated_from_three_doublings_below(size: int) -> None:
+    settings = ["generator.width=4", "generator.max_width=16", "generator.skip_excitation=true"]
+    generator = networks.build_generator(recipes.load("lotus-best", settings, images__size=size))
+    seen: list[tuple[int, int]] = []
+    for layer in generator.modules():
+        if isinstance(layer, SkipExcitation):
+            layer.register_forward_hook(lambda _, maps, __: seen.append((maps[1].shape[-1], maps[0].shape[-1])))
+    generator(torch.randn(2, 128))
+    assert seen == [(small, small * 8) for small in (4, 8, 16) if small * 8 < size]
 
 
 def test_the_digits_generator_is_dense_to_7x7x128_then_upsampled() -> None:

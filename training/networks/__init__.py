@@ -8,9 +8,10 @@ from training.recipe import Recipe
 GENERATORS = {"transposed": generators.transposed, "upsample": generators.upsample}
 
 
-def build_generator(recipe: Recipe) -> nn.Module:
+def build_generator(recipe: Recipe) -> nn.Sequential:
     """Return the recipe's generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
-    return GENERATORS[recipe.generator.family](recipe.generator, recipe.images).apply(_initialise)
+    generator = GENERATORS[recipe.generator.family](recipe.generator, recipe.images)
+    return generator.apply(_initialise)
 
 
 def build_critic(recipe: Recipe) -> nn.Module:

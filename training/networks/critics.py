@@ -11,7 +11,7 @@ def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
 
     LeakyReLU 0.2 throughout; BatchNorm, where asked for, in all layers but the first (Radford et al. 2016).
     """
-    filters = widths(config.width, doublings(images.size))
+    filters = widths(config.width, doublings(images.size), config.max_width)
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(zip([images.channels, *filters], filters, strict=False)):
         normed = config.norm == "batch" and i > 0

@@ -4,34 +4,35 @@ from itertools import pairwise
 
 from torch import nn
 
-from training.networks.layers import Reshape, doublings, start_size, widths
+from training.networks.layers import SKIP, Reshape, SkipExcitation, Skipping, doublings, start_size, widths
 from training.recipe import GeneratorConfig, ImagesConfig
 
 
-def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Module:
+def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
     """Grow one pixel to the image by transposed convolutions, BatchNorm and ReLU, then tanh (Radford et al. 2016).
 
     The first layer makes 4×4 (or 7×7) of 1×1; each of the others doubles it with a 4×4 kernel, but that
-    ``second_stride: 4`` takes two doublings in one leap, as the lotus recipe does.
+    ``second_stride: 4`` takes two doublings in one leap, as the lotus recipe does. With ``skip_excitation`` the
+    small maps gate the large ones.
     """
     leap = config.second_stride == 4
     strides = [4, *[2] * (doublings(images.size) - 2)] if leap else [2] * doublings(images.size)
-    channels = widths(config.width, len(strides))[::-1]
+    channels = widths(config.width, len(strides), config.max_width)[::-1]
     layers: list[nn.Module] = [
         Reshape(config.latent_dim, 1, 1),
         nn.ConvTranspose2d(config.latent_dim, channels[0], start_size(images.size), bias=False),
     ]
-    for (before, after), stride in zip(pairwise(channels), strides, strict=False):
-        layers += [*_norm_relu(before), nn.ConvTranspose2d(before, after, 4, stride, (4 - stride) // 2, bias=False)]
-    stride = strides[-1]
-    layers += [
-        *_norm_relu(channels[-1]),
-        nn.ConvTranspose2d(channels[-1], images.channels, 4, stride, (4 - stride) // 2),
-    ]
-    return nn.Sequential(*layers, nn.Tanh())
+    for i, (filters, stride) in enumerate(zip(channels, strides, strict=True)):
+        layers += _norm_relu(filters)
+        if config.skip_excitation and i >= SKIP:
+            layers.append(SkipExcitation(channels[i - SKIP], filters))
+        last = i == len(channels) - 1
+        after = images.channels if last else channels[i + 1]
+        layers.append(nn.ConvTranspose2d(filters, after, 4, stride, (4 - stride) // 2, bias=last))
+    return Skipping(*layers, nn.Tanh())
 
 
-def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Module:
+def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
     """Map the latent densely to a small feature map, then repeat pixels and convolve 3×3 until it is the image.
 
     At 28 pixels and width 128: dense to 7×7×128, twice upsampling + convolution (128, 64 filters), convolution, tanh.

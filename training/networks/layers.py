@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-MAX_WIDTH = 512  # filters double towards the small maps, but no further than this
+SKIP = 3  # doublings between the map that a gate looks at and the one that it opens
 
 
 def start_size(size: int) -> int:
@@ -16,9 +16,9 @@ def doublings(size: int) -> int:
     return (size // start_size(size)).bit_length() - 1
 
 
-def widths(width: int, count: int) -> list[int]:
-    """Return ``count`` filter numbers that start at ``width`` and double, up to MAX_WIDTH."""
-    return [min(width << i, max(width, MAX_WIDTH)) for i in range(count)]
+def widths(width: int, count: int, most: int) -> list[int]:
+    """Return ``count`` filter numbers that start at ``width`` and double, up to ``most``."""
+    return [min(width << i, max(width, most)) for i in range(count)]
 
 
 class Reshape(nn.Module):
@@ -31,6 +31,37 @@ class Reshape(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, …) to (N, *shape)."""
         return x.reshape(x.shape[0], *self.shape)
+
+
+class SkipExcitation(nn.Module):
+    """Scale each channel of a large map by what a small, earlier one holds (Liu et al. 2021, eq. 3).
+
+    What the picture is reaches its fine layers directly, at the price of one number a channel.
+    """
+
+    def __init__(self, low: int, high: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4), nn.Conv2d(low, high, 4), nn.LeakyReLU(0.1), nn.Conv2d(high, high, 1), nn.Sigmoid()
+        )
+
+    def forward(self, large: Tensor, small: Tensor) -> Tensor:
+        """Map (N, high, H, W) and (N, low, h, w) to (N, high, H, W)."""
+        opened: Tensor = self.gate(small)  # (N, high, 1, 1) in (0, 1)
+        return large * opened
+
+
+class Skipping(nn.Sequential):
+    """A chain in which each :class:`SkipExcitation` also sees the map of ``SKIP`` doublings before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x as the layers do; every ReLU ends a map."""
+        maps: list[Tensor] = []
+        for layer in self:
+            x = layer(x, maps[-1 - SKIP]) if isinstance(layer, SkipExcitation) else layer(x)
+            if isinstance(layer, nn.ReLU):
+                maps.append(x)
+        return x
 
 
 class MinibatchStd(nn.Module):
