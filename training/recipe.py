@@ -49,6 +49,7 @@ class CriticConfig(_Frozen):
     norm: Literal["none", "batch"] = "none"
     dropout: float = Field(0.0, ge=0, lt=1)
     minibatch_std: bool = False
+    frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
 
 
 class ObjectiveConfig(_Frozen):

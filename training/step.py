@@ -24,6 +24,7 @@ class Game:
         self.objective = objectives.build(recipe.objective)
         self.generator = device.place(networks.build_generator(recipe))
         self.critic = device.place(networks.build_critic(recipe))
+        self.learning = [weight for weight in self.critic.parameters() if weight.requires_grad]  # the others are frozen
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         rates = recipe.optimiser
         self.generator_optimiser = Adam(self.generator.parameters(), rates.generator_lr, rates.betas, fused=True)
@@ -41,7 +42,7 @@ class Game:
 
         Args:
             reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1].
-            images_seen: before this step; the average's half-life ramps up with it.
+            images_seen: behind the average before this step; its half-life ramps up with them.
 
         Returns:
             Scalars for the log, still on the device.
@@ -128,7 +129,8 @@ class Game:
         return real_scores, fake_scores
 
     def _train_generator(self, reals: Tensor, fakes: Tensor) -> Stats:
-        self.critic.requires_grad_(False)
+        for weight in self.learning:
+            weight.requires_grad_(False)
         with self.device.autocast():
             fake_scores = self.critic(augment(fakes, self.recipe.augment)).float()
             if self.objective.paired:
@@ -137,7 +139,8 @@ class Game:
                 real_scores = torch.zeros_like(fake_scores)  # not looked at
         loss = self.objective.generator_loss(real_scores, fake_scores)
         self._descend(loss, self.generator_optimiser)
-        self.critic.requires_grad_(True)
+        for weight in self.learning:
+            weight.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
     @staticmethod

@@ -5,6 +5,7 @@ from torch import nn
 from tests.training.conftest import tiny_recipe
 from training import networks
 from training import recipe as recipes
+from training.errors import InputError
 from training.networks.layers import MinibatchStd, SkipExcitation
 
 
@@ -78,6 +79,19 @@ def test_the_critic_of_a_gradient_penalty_scores_each_image_by_itself() -> None:
     critic = networks.build_critic(tiny_recipe("lotus", images__channels="1"))
     images = torch.randn(6, 1, 16, 16)
     torch.testing.assert_close(critic(images)[:2], critic(images[:2]))
+
+
+@pytest.mark.parametrize(("frozen", "count"), [("0", 0), ("1", 2), ("2", 5)])  # weight, bias; weight, norm's two
+def test_the_first_convolutions_are_frozen_with_their_norms(frozen: str, count: int) -> None:
+    weights = list(networks.build_critic(tiny_recipe("cats", critic__frozen=frozen)).parameters())
+    assert [weight.requires_grad for weight in weights] == [False] * count + [True] * (len(weights) - count)
+
+
+def test_no_more_convolutions_are_frozen_than_there_are() -> None:
+    critic = networks.build_critic(tiny_recipe(critic__frozen="3"))  # the one after the minibatch deviation, too
+    assert [name for name, weight in critic.named_parameters() if weight.requires_grad] == ["8.weight", "8.bias"]
+    with pytest.raises(InputError, match=r"critic\.frozen=4: this critic has only 3 convolutions"):
+        networks.build_critic(tiny_recipe(critic__frozen="4"))
 
 
 def test_minibatch_deviation_is_zero_for_copies_and_known_for_opposites() -> None:

@@ -50,6 +50,20 @@ def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
     assert played.sample(torch.randn(64, 16)).mean() > 0.5  # it was grey, 0, before
 
 
+@pytest.mark.parametrize("name", ["digits-best", "cats", "lotus"])  # R1; BatchNorm; the penalty of WGAN-GP
+def test_frozen_layers_stand_still_and_the_generator_learns_through_them(name: str) -> None:
+    played = game(name, critic__frozen="1")
+    before, generator = snapshot(played.critic), snapshot(played.generator)
+    frozen = {key for key, weight in played.critic.named_parameters() if not weight.requires_grad}
+    was = {key: weight.clone() for key, weight in played.critic.named_parameters()}
+    for i in range(2):
+        played.step(reals(played.images_per_step(0)), images_seen=16 * i)
+    assert frozen == {"0.weight", "0.bias"}
+    assert all(torch.equal(weight, was[key]) for key, weight in played.critic.named_parameters() if key in frozen)
+    assert all(not torch.equal(a, b) for a, b in zip(before[1:], kernels(played.critic)[1:], strict=True))
+    assert all(not torch.equal(a, b) for a, b in zip(generator, kernels(played.generator), strict=True))
+
+
 def test_a_lazy_penalty_is_computed_every_so_many_steps_and_weighted_up() -> None:
     lazy = game(objective__penalty_every="3")
     assert ["penalty" in lazy.step(reals(), 0) for _ in range(6)] == [True, False, False] * 2

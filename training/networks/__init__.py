@@ -15,8 +15,14 @@ def build_generator(recipe: Recipe) -> nn.Sequential:
 
 
 def build_critic(recipe: Recipe) -> nn.Module:
-    """Return the recipe's critic: image (N, C, S, S) in [-1, 1] -> score (N,), unbounded."""
-    return critics.strided(recipe.critic, recipe.images).apply(_initialise)
+    """Return the recipe's critic: image (N, C, S, S) in [-1, 1] -> score (N,), unbounded.
+
+    Raises:
+        InputError: critic.frozen is more than its convolutions.
+    """
+    critic = critics.strided(recipe.critic, recipe.images).apply(_initialise)
+    critics.freeze(critic, recipe.critic.frozen)
+    return critic
 
 
 def count_parameters(network: nn.Module) -> int:

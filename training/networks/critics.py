@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from training.errors import InputError
 from training.networks.layers import MinibatchStd, doublings, start_size, widths
 from training.recipe import CriticConfig, ImagesConfig
 
@@ -27,3 +28,20 @@ def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
         layers += [MinibatchStd(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     layers += [nn.Flatten(), nn.Linear(last * start_size(images.size) ** 2, 1), nn.Flatten(start_dim=0)]
     return nn.Sequential(*layers)
+
+
+def freeze(critic: nn.Module, number: int) -> None:
+    """Let the first convolutions, and the norms that follow them, learn nothing (Mo et al. 2020, "FreezeD").
+
+    What they see in images is common to many subjects; gradients still pass through them.
+
+    Raises:
+        InputError: the critic has fewer convolutions than ``number``.
+    """
+    layers = [layer for layer in critic.modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
+    convolutions = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+    if number > len(convolutions):
+        raise InputError(f"critic.frozen={number}: this critic has only {len(convolutions)} convolutions")
+    end = [0, *convolutions[1:], len(layers)][number]  # of what is frozen: where the next convolution stands
+    for layer in layers[:end]:
+        layer.requires_grad_(False)
