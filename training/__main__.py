@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training import device as devices
-from training import images, mnist, plan, report
+from training import images, mnist, plan, report, transfer
 from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
@@ -42,6 +42,9 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, data order and latents.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start with the networks of this run folder, where they fit.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
 ) -> None:
@@ -54,6 +57,7 @@ def train(
             "--size": size,
             "--crop": crop,
             "--set": settings,
+            "--init-from": init_from,
         }
         if extra := [name for name, value in given.items() if value is not None]:
             raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
@@ -65,15 +69,28 @@ def train(
     if minutes and kimg:
         raise InputError("--minutes and --kimg are two budgets; give one")
     resolved = recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
-    config = Config(name=recipe, recipe=resolved, data=str(data.absolute()), seed=seed, device=device, minutes=minutes)
-    _train(out, config, dry_run=dry_run)
+    if resolved.critic.frozen and init_from is None:
+        raise InputError("critic.frozen without --init-from would freeze random layers: name a run to start from")
+    source = transfer.read(init_from) if init_from else None
+    config = Config(
+        name=recipe,
+        recipe=resolved,
+        data=str(data.absolute()),
+        seed=seed,
+        device=device,
+        minutes=minutes,
+        init_from=source.origin if source else None,
+    )
+    _train(out, config, source, dry_run=dry_run)
 
 
-def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
+def _train(where: Run | Path, config: Config, source: transfer.Source | None = None, *, dry_run: bool) -> None:
     """Train into a new folder under a path, or go on in a run's own."""
     device = devices.choose(config.device)
     dataset = images.read(Path(config.data), config.recipe.images)
     plan.show(config, dataset.report, device, console)
+    if source:
+        console.print(transfer.describe(source, config.recipe), soft_wrap=True, markup=False)
     if dry_run:
         for line in plan.estimate(config.recipe, dataset.report.count, device):
             console.print(line, soft_wrap=True)
@@ -87,6 +104,8 @@ def _train(where: Run | Path, config: Config, *, dry_run: bool) -> None:
     if resuming:
         trainer.resume()
     try:
+        if source:
+            trainer.start_from(source)
         finished = trainer.train()
     except DiskError as error:
         raise DiskError(f"{error}{_way_on(run)}") from error

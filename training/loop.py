@@ -19,6 +19,7 @@ from training.order import Order
 from training.pictures import to_images, to_pixels
 from training.run import Config, Run
 from training.step import Game
+from training.transfer import Source, take
 
 GRID = 64  # images in a grid
 MEASURED_SHARE, MEASURED_SECONDS = 0.1, 30.0  # of a budget in minutes, how much is spent to learn the speed
@@ -60,8 +61,15 @@ class Trainer:
         self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
         self.averages, self.logbook = Averages(), Logbook(run, console)
         self.seen = self.seen_before = 0  # now, and before the last step
+        # An average that was taken over is as old as its source: ramped up from zero, one step would overwrite it.
+        self.head_start = config.init_from.images_seen if config.init_from else 0
         # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
         self.total = None if config.minutes else round(self.recipe.kimg * 1000)
+
+    def start_from(self, source: Source) -> None:
+        """Take over another run's networks; saved at once, so that no resumed run needs that one."""
+        take(source, self.game)
+        self._save()
 
     def resume(self) -> None:
         """Go back to the run's checkpoint; raises InputError where it does not fit the recipe."""
@@ -110,7 +118,7 @@ class Trainer:
             mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
             reals = torch.where(mirrored, reals.flip(3), reals)
         try:
-            stats = self.guard.play(lambda: self.game.step(reals, self.seen))
+            stats = self.guard.play(lambda: self.game.step(reals, self.seen + self.head_start))
         except TrainingError as error:
             healthy = self.run.checkpoint if self.run.checkpoint.exists() else "none was saved yet"
             raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error

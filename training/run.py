@@ -26,6 +26,15 @@ from training.recipe import Recipe
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class Origin(BaseModel):
+    """The run that another run's networks come from (--init-from)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    images_seen: int  # by then
+
+
 class Config(BaseModel):
     """A run, resolved: what config.json says."""
 
@@ -37,6 +46,7 @@ class Config(BaseModel):
     seed: int
     device: str
     minutes: float | None  # a budget of time instead of recipe.kimg
+    init_from: Origin | None = None  # where the first weights came from; they stand in the first checkpoint
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,15 @@ class Snapshot:
     generator: nn.Sequential
     recipe: Recipe
     images_seen: int
+
+
+def load_checkpoint_of(path: Path) -> dict[str, Any]:
+    """Read another run's latest checkpoint, given as its folder or as the file, and leave all there as it is.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    return _load(path if path.is_file() else Run.open(path).checkpoint)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

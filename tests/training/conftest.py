@@ -12,7 +12,7 @@ from training import recipe as recipes
 from training.device import choose
 from training.loop import Trainer
 from training.recipe import Recipe
-from training.run import Config, Run
+from training.run import Config, Origin, Run
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +28,12 @@ def tiny_recipe(name: str = "digits-best", **changes: str) -> Recipe:
     return recipes.load(name, [f"{key}={value}" for key, value in settings.items()], images__size=16)
 
 
-def make_trainer(out: Path, recipe: Recipe, seed: int = 0, minutes: float | None = None) -> Trainer:
-    config = Config(name="tiny", recipe=recipe, data=str(DIGITS), seed=seed, device="cpu", minutes=minutes)
+def make_trainer(
+    out: Path, recipe: Recipe, seed: int = 0, minutes: float | None = None, init_from: Origin | None = None
+) -> Trainer:
+    config = Config(
+        name="tiny", recipe=recipe, data=str(DIGITS), seed=seed, device="cpu", minutes=minutes, init_from=init_from
+    )
     dataset = images.read(DIGITS, recipe.images)
     run = Run.create(out, config)
     run.write_text("data.json", dataset.report.model_dump_json())

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from tests import DIGITS
@@ -47,6 +49,9 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--data", DIGITS, "--device", "cuda"], "torch sees no CUDA GPU here"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train", "--resume", "nowhere", "--kimg", 1], "leave out --kimg"),
+        (["train", "--resume", "nowhere", "--init-from", "there"], "leave out --init-from"),
+        (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
+        (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
     ],
 )
@@ -82,6 +87,32 @@ def test_resume_refuses_other_images(tmp_path: Path) -> None:
     result = training("train", "--resume", trainer.run.path)
     assert result.returncode == 2
     assert "no longer holds the images" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_another_and_goes_on_without_it(tmp_path: Path) -> None:
+    source = make_trainer(tmp_path / "source", tiny_recipe())
+    source.train()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(tiny_recipe(critic__minibatch_std="false").model_dump(mode="json")))
+    command = ["train", "--data", DIGITS, "--recipe", mine, "--out", tmp_path / "runs", "--init-from", source.run.path]
+    command += ["--set", "critic.frozen=1"]
+    taken = "6,321 of 6,321 parameters of the generator and 2,200 of 2,457 of the critic are taken"
+    sentence = f"init-from {source.run.path} at 320 images seen: {taken}"
+    planned = training(*command, "--dry-run")
+    assert sentence in planned.stdout, planned.stderr
+    assert not (tmp_path / "runs").exists()
+    assert sentence in training(*command).stdout
+    (run,) = (tmp_path / "runs").iterdir()
+    assert json.loads((run / "config.json").read_text())["init_from"]["images_seen"] == 320
+    average = torch.load(run / "checkpoint-latest.pt", weights_only=True)["game"]["average"]
+    shutil.rmtree(source.run.path)
+    (run / "checkpoint-previous.pt").replace(run / "checkpoint-latest.pt")
+    resumed = training("train", "--resume", run)
+    assert resumed.returncode == 0, resumed.stderr
+    again = torch.load(run / "checkpoint-latest.pt", weights_only=True)["game"]["average"]
+    assert all(torch.equal(tensor, again[key]) for key, tensor in average.items())
+    assert '"images_seen": 320' in (run / "report.html").read_text().replace("&quot;", '"')
 
 
 def test_seeds_are_ranges_and_lists() -> None:
