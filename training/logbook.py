@@ -81,15 +81,15 @@ class Logbook:
         """Write reals.png: what the generated images should come to look like."""
         write_atomically(self._run.path / "reals.png", png(grid(pixels)))
 
-    def fakes(self, images: Tensor, images_seen: int) -> None:
-        """Write fakes-000512.png: images (N, C, S, S) in [-1, 1] at 512 kimg."""
-        name = f"fakes-{images_seen // 1000:06d}.png"
+    def fakes(self, images: Tensor, images_seen: int) -> bytes:
+        """Write fakes-000512640.png, images (N, C, S, S) in [-1, 1] at 512,640 images seen, and return it."""
         data = png(grid(to_pixels(images)))
-        write_atomically(self._run.path / name, data)
-        self._events.picture(images_seen, "fakes", data)
+        write_atomically(self._run.path / f"fakes-{images_seen:09d}.png", data)
+        return data
 
-    def timelapse(self) -> None:
-        """Write timelapse.webp: the fakes-*.png so far, as an animation."""
+    def snapshot(self, images: Tensor, images_seen: int) -> None:
+        """Write the picture of a snapshot, into TensorBoard too, which shows ten; and timelapse.webp of all so far."""
+        self._events.picture(images_seen, "fakes", self.fakes(images, images_seen))
         files = thin(sorted(self._run.path.glob("fakes-*.png")), FRAMES)
         write_atomically(self._run.path / "timelapse.webp", animation([Image.open(file) for file in files]))
 

@@ -89,6 +89,7 @@ class Trainer:
         """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""
         if not self.seen:
             self.logbook.reals(self.reals.cpu().numpy())
+            self.logbook.fakes(self.game.sample(self.latents), 0)  # the timelapse begins with the untrained generator
         stop = Stop()
         with stop.listening(), progress_bar(self.console) as progress:
             task = progress.add_task(self.run.path.name, total=self.total, completed=self.seen, speed=0.0)
@@ -102,7 +103,7 @@ class Trainer:
                 progress.update(task, completed=self.seen, total=self.total, speed=speed)
                 self._record(speed)
                 # What ten steps that are not finite will end goes into no checkpoint: those are all healthy.
-                if self._passed(self.recipe.snapshot_kimg) and not self.guard.in_a_row:
+                if self._passed(self.recipe.snapshot_images(len(self.images))) and not self.guard.in_a_row:
                     self._save()
                     last_save = self.seen
             if last_save != self.seen:
@@ -134,16 +135,15 @@ class Trainer:
             self.console.print(f"{speed:,.0f} images/s: {self.total:,} images in {self.config.minutes:g} minutes")
             self._save()  # a run that is killed from here on keeps its schedule
 
-    def _passed(self, kimg: float) -> bool:
-        """Tell whether the last step crossed a multiple of ``kimg``."""
-        interval = kimg * 1000
+    def _passed(self, interval: float) -> bool:
+        """Tell whether the last step crossed a multiple of ``interval`` images."""
         return self.seen // interval > self.seen_before // interval
 
     def _record(self, speed: float) -> None:
-        if self._passed(self.recipe.tick_kimg):
+        if self._passed(self.recipe.tick_kimg * 1000):
             row = {"images": self.seen, **self.averages.take(), **self._examine()}
             self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
-        if self._passed(self.recipe.picture_kimg):
+        if self._passed(self.recipe.picture_images()):
             self.logbook.fakes(self.game.sample(self.latents), self.seen)
 
     def _examine(self) -> dict[str, float]:
@@ -159,8 +159,7 @@ class Trainer:
         return {"averages": self.averages, "guard": self.guard, "health": self.health}
 
     def _save(self) -> None:
-        self.logbook.fakes(self.game.sample(self.latents), self.seen)
-        self.logbook.timelapse()
+        self.logbook.snapshot(self.game.sample(self.latents), self.seen)
         self.run.save_generator(self.game.average, self.recipe, self.seen)
         self.run.save_checkpoint(
             {

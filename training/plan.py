@@ -30,6 +30,8 @@ def show(config: Config, report: Report, device: Device, console: Console) -> No
         console.print(f"{name}: {networks.count_parameters(build(config.recipe)):,} parameters")
     for line in data_lines(report, config.recipe.images.size):
         console.print(line, soft_wrap=True, markup=False)
+    pictures, snapshots = config.recipe.picture_images(), config.recipe.snapshot_images(report.count)
+    console.print(f"every {pictures:,.0f} images a picture, every {snapshots:,.0f} a snapshot")
     console.print(f"device: {device}, {torch.get_num_threads()} threads")
 
 

@@ -15,6 +15,8 @@ from training.errors import InputError
 FOLDER = Path(__file__).parent / "recipes"
 # Networks double from 4 or 7 pixels: the powers of two, and MNIST's 28 with its own doublings.
 SIZES = (16, 28, 32, 56, 64, 112, 128, 224, 256)
+PICTURE_KIMG, SNAPSHOT_KIMG = 10.0, 50.0  # of a recipe that says nothing of them
+FEWEST, MOST = 10, 100  # snapshots of a run that counts them in epochs
 
 
 class _Frozen(BaseModel):
@@ -86,8 +88,10 @@ class Recipe(_Frozen):
     kimg: float = Field(gt=0)  # the whole run
     ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average
     tick_kimg: float = Field(1.0, gt=0)  # between lines of log.jsonl
-    picture_kimg: float = Field(10.0, gt=0)  # between fakes-*.png
-    snapshot_kimg: float = Field(50.0, gt=0)  # between checkpoints
+    picture_kimg: float | None = Field(None, gt=0)  # between fakes-*.png
+    picture_batches: int | None = Field(None, ge=1)  # or in batches
+    snapshot_kimg: float | None = Field(None, gt=0)  # between checkpoints
+    snapshot_epochs: float | None = Field(None, gt=0)  # or in passes through the images
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":
@@ -98,7 +102,23 @@ class Recipe(_Frozen):
             raise ValueError("critic.norm 'batch' does not go with a gradient penalty; set critic.norm=none")
         if self.critic.minibatch_std and self.batch % 8:
             raise ValueError("critic.minibatch_std compares groups of 8 images; make batch a multiple of 8")
+        for kimg, other in (("picture_kimg", "picture_batches"), ("snapshot_kimg", "snapshot_epochs")):
+            if getattr(self, kimg) and getattr(self, other):
+                raise ValueError(f"{kimg} and {other} say the same in two units; set {other}=null, or {kimg}")
         return self
+
+    def picture_images(self) -> float:
+        """Return how many images are seen between two pictures."""
+        if self.picture_batches:
+            return float(self.picture_batches * self.batch)
+        return 1000 * (self.picture_kimg or PICTURE_KIMG)
+
+    def snapshot_images(self, count: int) -> float:
+        """Return how many images are seen between two snapshots, where ``count`` are an epoch."""
+        if self.snapshot_epochs:  # five of a few dozen photos are a moment, five of a million images the whole run
+            total = 1000 * self.kimg
+            return min(max(self.snapshot_epochs * count, total / MOST), total / FEWEST)
+        return 1000 * (self.snapshot_kimg or SNAPSHOT_KIMG)
 
 
 def names() -> list[str]:

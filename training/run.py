@@ -134,7 +134,7 @@ class Run:
         """Write a snapshot of the averaged generator for those who only draw: weights and what rebuilds them."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in average.state_dict().items()}
         state = {"recipe": recipe.model_dump_json(), "images_seen": images_seen, "weights": weights}
-        _save(self.path / f"generator-{images_seen // 1000:06d}.pt", state)
+        _save(self.path / f"generator-{images_seen:09d}.pt", state)
 
     def load_generator(self) -> "Snapshot":
         """Rebuild the latest snapshot's generator, in evaluation mode on the CPU.

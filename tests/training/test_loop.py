@@ -1,4 +1,5 @@
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -14,7 +15,9 @@ from PIL import Image
 
 from tests import DIGITS
 from tests.training.conftest import make_trainer, tiny_recipe
+from training.order import Order
 
+KINDS = ("generator", "fakes")
 TRAIN = [sys.executable, "-m", "training", "train"]
 # 250 steps of a small network: a few seconds, so that there is something to interrupt.
 SMALL = ["generator.width=8", "critic.width=8", "batch=16", "kimg=4", "tick_kimg=0.1", "snapshot_kimg=0.25"]
@@ -70,14 +73,26 @@ def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     assert trainer.train()
     run = trainer.run.path
-    checkpoints = ["checkpoint-latest.pt", "checkpoint-previous.pt", "generator-000000.pt"]
-    records = ["config.json", "data.json", "log.jsonl", "reals.png", "fakes-000000.png", "timelapse.webp"]
+    checkpoints = ["checkpoint-latest.pt", "checkpoint-previous.pt", "generator-000000160.pt", "generator-000000320.pt"]
+    pictures = ["reals.png", "fakes-000000000.png", "fakes-000000160.png", "fakes-000000320.png", "timelapse.webp"]
+    records = ["config.json", "data.json", "log.jsonl"]
     (events,) = run.glob("events.out.tfevents.*")
-    assert sorted(path.name for path in run.iterdir()) == sorted([*checkpoints, *records, events.name])
+    assert sorted(path.name for path in run.iterdir()) == sorted([*checkpoints, *pictures, *records, events.name])
     assert [row["images"] for row in rows(run)] == [80, 160, 240, 320]
-    grid = Image.open(run / "fakes-000000.png")
+    grid = Image.open(run / "fakes-000000320.png")
     assert grid.size == (8 * 16, 8 * 16)
     assert np.asarray(grid).std() > 0
+
+
+def test_the_cats_recipe_draws_every_ten_batches_and_saves_every_five_epochs(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe("cats", images__channels="1", kimg="2.1"))
+    trainer.images = trainer.images[:40]  # five epochs are 200 images, and a batch is 16
+    trainer.order = Order(40, seed=0)
+    assert trainer.train()
+    seen = {kind: [int(path.stem[-9:]) for path in sorted(trainer.run.path.glob(f"{kind}-*"))] for kind in KINDS}
+    fives = [16 * math.ceil(images / 16) for images in range(200, 2100, 200)]  # the steps that end five epochs
+    assert seen["generator"] == [*fives, 2112]  # and the run's end
+    assert seen["fakes"] == sorted({*range(0, 2112, 160), *seen["generator"]})
 
 
 def test_a_budget_in_minutes_is_turned_into_images_once_and_kept(tmp_path: Path) -> None:

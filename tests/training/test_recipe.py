@@ -4,6 +4,7 @@ import pytest
 
 from training import recipe as recipes
 from training.errors import InputError
+from training.pictures import FRAMES
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -21,6 +22,25 @@ def test_the_three_articles_are_there() -> None:
     assert digits.critic.dropout > 0
     assert lotus.objective.name == "wgan-gp"
     assert lotus.objective.penalty == 10
+    assert lotus.kimg * 1000 / 68 / 3000 == 3  # stages
+    assert lotus.kimg - lotus.double_batch_kimg == lotus.kimg / 3
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_a_recipe_makes_about_a_timelapse_of_pictures_and_no_flood_of_snapshots(name: str) -> None:
+    recipe = recipes.load(name)
+    pictures = recipe.kimg * 1000 / recipe.picture_images()
+    assert pictures > 30
+    assert name == "cats" or pictures <= FRAMES  # the article's habit is a picture every ten batches
+    for photos in (16, 5153, 60_000):
+        assert 8 <= recipe.kimg * 1000 / recipe.snapshot_images(photos) <= 100
+
+
+def test_pictures_and_snapshots_are_counted_in_images_batches_or_epochs() -> None:
+    recipe = recipes.load("cats", ["picture_batches=3", "snapshot_epochs=2"])
+    assert (recipe.picture_images(), recipe.snapshot_images(5000)) == (3 * 64, 10_000)
+    plain = recipes.load("cats", ["picture_batches=null", "picture_kimg=8", "snapshot_epochs=null"])
+    assert (plain.picture_images(), plain.snapshot_images(5000)) == (8000, 50_000)
 
 
 def test_settings_change_fields_and_none_leaves_them() -> None:
@@ -47,6 +67,8 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
         ("digits", "batch=[", "is not YAML"),
         ("cats", "objective.penalty=10", "set critic.norm=none"),
         ("digits-best", "batch=12", "multiple of 8"),
+        ("cats", "picture_kimg=5", "picture_kimg and picture_batches say the same .* set picture_batches=null"),
+        ("cats", "snapshot_kimg=5", "set snapshot_epochs=null"),
     ],
 )
 def test_a_wrong_choice_is_refused_in_words(name: str, setting: str, words: str) -> None:
