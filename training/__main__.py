@@ -17,6 +17,7 @@ from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
 from training.loop import Trainer
+from training.metrics import stacked
 from training.pictures import grid, png, to_pixels
 from training.run import Config, Run
 
@@ -195,6 +196,19 @@ def fetch_mnist(out: Annotated[Path, typer.Option(help="The folder to put it int
     console.print(
         f"MNIST is in {out}. Train on it with: python -m training train --data {out} --recipe digits", soft_wrap=True
     )
+
+
+@data_app.command("stacked")
+def stack_mnist(
+    data: Annotated[Path, typer.Option(help="The folder of MNIST, or another idx file of digits.")],
+    out: Annotated[Path, typer.Option(help="The zip to write.")] = Path("stacked.zip"),
+) -> None:
+    """Make Stacked MNIST: images of three random digits, one in each channel."""
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: there is no folder {out.parent}")
+    stacked.write(data, out)
+    how = f"--data {out} --recipe digits-best --set images.channels=3"
+    console.print(f"Stacked MNIST is in {out}. Train on it with: python -m training train {how}", soft_wrap=True)
 
 
 def main() -> NoReturn:

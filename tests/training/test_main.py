@@ -53,6 +53,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
         (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
+        (["data", "stacked", "--data", "nowhere"], "nowhere does not exist"),
     ],
 )
 def test_a_users_mistake_gets_one_sentence_and_exit_code_2(arguments: list[object], words: str) -> None:

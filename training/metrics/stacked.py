@@ -1,10 +1,36 @@
 """Stacked MNIST: three digits in the three channels of an image make 1000 modes, of which a generator may lose some."""
 
+import io
+import zipfile
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from training import images
+from training.files import write_atomically
 from training.images import Pixels
 from training.metrics.lenet import Classifier
+from training.recipe import ImagesConfig
+
+NUMBER = 60_000  # of a training set: as many as MNIST has, sixty of a mode
+
+
+def write(digits: Path, out: Path) -> None:
+    """Write a training set: a zip of images of 28 pixels, of three random digits each.
+
+    Raises:
+        InputError: the digits cannot be read.
+        DiskError: the zip cannot be written.
+    """
+    dataset = images.read(digits, ImagesConfig(size=28, channels=1))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for i, pixels in enumerate(stack(dataset.images, NUMBER)):
+            with archive.open(f"{i:05d}.png", "w") as file:
+                Image.fromarray(pixels.transpose(1, 2, 0)).save(file, "PNG")
+    write_atomically(out, buffer.getvalue())
 
 
 def stack(digits: Pixels, number: int) -> Pixels:

@@ -1,10 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from tests import DIGITS as MNIST
+from training import images
 from training.images import Pixels
+from training.metrics import stacked
 from training.metrics.lenet import Classifier, LeNet
 from training.metrics.stacked import modes, stack
+from training.recipe import ImagesConfig
 
 
 class Brightness(LeNet):
@@ -33,3 +39,13 @@ def test_random_stacks_cover_nearly_all_modes() -> None:
     stacks = stack(DIGITS, 5000)
     assert stacks.shape == (5000, 3, 16, 16)
     assert modes(PERFECT, stacks)["stacked-modes"] > 980
+
+
+def test_the_training_set_is_a_zip_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacked, "NUMBER", 50)
+    stacked.write(MNIST, tmp_path / "stacked.zip")
+    written = images.read(tmp_path / "stacked.zip", ImagesConfig(size=28, channels=3)).images
+    digits = images.read(MNIST, ImagesConfig(size=28, channels=1)).images
+    np.testing.assert_array_equal(written, stack(digits, 50))
+    known = {digit.tobytes() for digit in digits}
+    assert {channel.tobytes() for image in written for channel in image} <= known
