@@ -152,16 +152,21 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
-    stacked: Annotated[bool, typer.Option("--stacked", help="Stacked MNIST: count the modes of 1000.")] = False,
+    stack: Annotated[bool, typer.Option("--stacked", help="Stacked MNIST: count the modes of 1000.")] = False,
+    inception: Annotated[Path | None, typer.Option(help="inception-2015-12-05.pt, for fid (docs/evaluate.md).")] = None,
 ) -> None:
     """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
     from training import evaluate as evaluation  # torchmetrics is slow to import, and the rest does without
 
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: there is no folder {out.parent}")
+    if stack and inception:
+        raise InputError("--stacked counts modes and looks at nothing else; leave out --inception")
     with console.status("Drawing and scoring …"):
-        score = evaluation.evaluate_stacked if stacked else evaluation.evaluate
-        result = score(model, data, samples)
+        if stack:
+            result = evaluation.evaluate_stacked(model, data, samples)
+        else:
+            result = evaluation.evaluate(model, data, samples, inception)
     write_atomically(out, (result.to_json() + "\n").encode())
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
     for row in result.scores:

@@ -17,7 +17,7 @@ from PIL import Image
 from training import images
 from training.errors import InputError
 from training.images import Pixels
-from training.metrics import distances, labels, lenet
+from training.metrics import distances, inception, labels, lenet
 from training.metrics.features import Features, random_conv
 from training.metrics.memorisation import TrainingSet, picture
 from training.metrics.samples import open_sampler
@@ -79,17 +79,27 @@ class Evaluation:
         return json.dumps(figures, indent=2)
 
 
-def evaluate(model: Path, data: Path, number: int) -> Evaluation:
+def evaluate(model: Path, data: Path, number: int, weights: Path | None = None) -> Evaluation:
     """Score ``number`` samples of a model against the images that it was trained on, or such as these.
 
+    Args:
+        model: an ONNX file or a run folder.
+        data: a source of images.
+        number: at most half as many as there are images.
+        weights: the file of Inception v3, where its ``fid`` is wanted too.
+
     Raises:
-        InputError: the model or the images cannot be read.
+        InputError: the model, the images or the weights cannot be read.
     """
+    eyes = inception.load(weights) if weights else None
     sampler = open_sampler(model)
     dataset = images.read(data, ImagesConfig(size=sampler.size, channels=sampler.channels))
     sets = split(dataset.images, sampler.draw(min(number, len(dataset.images) // 2)))
     found = labels.find(data, len(dataset.images))
     measures, note = _measures(data, found, sets.reference)
+    if eyes:
+        measures.append(over(eyes, sets.reference))
+        note += f"; inception: the file passed, digest {eyes.digest[:12]}"
     scores = [score for measure in measures for score in sets.score(measure)]
     copies, closest = look_for_copies(sets, TrainingSet(dataset.images, mirror=found is None))
     return Evaluation([*scores, *copies], note, closest)
@@ -143,12 +153,14 @@ def split(reals: Pixels, samples: Pixels) -> Sets:
 def over(features: Features, reference: Pixels) -> Measure:
     """Return the measure of what is compared over features."""
     real = features(reference)
+    own = (f"{features.name}-fd", f"{features.name}-kd")
+    frechet, kernel = ("fid", "kid") if features.name == inception.NAME else own
 
     def measure(pixels: Pixels) -> Figures:
         seen = features(pixels)
         return {
-            f"{features.name}-fd": distances.frechet(real, seen),
-            f"{features.name}-kd": distances.kernel(real, seen),
+            frechet: distances.frechet(real, seen),
+            kernel: distances.kernel(real, seen),
             f"{features.name}-recall": distances.recall(real, seen),
             f"{features.name}-coverage": distances.coverage(real, seen),
         }

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -12,8 +13,11 @@ from pydantic import TypeAdapter
 from service.contract import Metric
 from tests import DIGITS, tiny
 from tests.training.conftest import make_trainer, tiny_recipe
+from tests.training.metrics.test_inception import Stand, write
+from training import evaluate as evaluation
 from training import images
 from training.evaluate import Sets, split
+from training.metrics import inception
 from training.recipe import ImagesConfig
 
 
@@ -64,9 +68,24 @@ def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path, cache: 
     assert {"random-conv-fd", "random-conv-kd", "random-conv-recall", "random-conv-coverage"} <= scores.keys()
     assert not any(name.startswith(("lenet", "digit")) for name in scores)
     assert "random-conv: fixed random weights, digest" in result.stdout
+    assert "fid" not in scores
     again = tmp_path / "again.json"
     evaluate(cache, model, "--data", photos, "--samples", 16, "--out", again)
     assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
+
+
+def test_only_over_the_features_of_inception_is_a_distance_called_fid(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(inception, "DIMENSIONS", 16)  # the square root of a 2048×2048 matrix takes many seconds
+    model = tiny.write(tmp_path, tiny.card()) / "model.onnx"
+    weights = write(tmp_path / "inception.pt", Stand(16))
+    result = evaluation.evaluate(model, DIGITS, 100, weights)
+    scores = {score.name: score for score in result.scores}
+    assert 0 < scores["fid"].floor < scores["fid"].value
+    assert {"kid", "inception-recall", "inception-coverage", "lenet-fd"} <= scores.keys()
+    assert f"inception: the file passed, digest {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}" in result.note
 
 
 @pytest.mark.parametrize(
@@ -75,6 +94,8 @@ def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path, cache: 
         (["nothing", "--data", DIGITS], "nothing does not exist; name a model.onnx or a run folder"),
         ([DIGITS, "--data", DIGITS], "is not an ONNX model"),
         (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "there is no folder nowhere"),
+        (["nothing", "--data", DIGITS, "--inception", DIGITS], "is not the TorchScript file of Inception v3"),
+        (["nothing", "--data", DIGITS, "--inception", DIGITS, "--stacked"], "leave out --inception"),
     ],
 )
 def test_a_users_mistake_gets_one_sentence_and_exit_code_2(cache: Path, arguments: list[object], words: str) -> None:

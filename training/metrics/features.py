@@ -22,16 +22,17 @@ class Features:
     name: str
     digest: str  # of its weights
     extract: Callable[[Tensor], Tensor]  # (N, C, S, S) in [-1, 1] -> (N, D)
+    batch: int = BATCH
 
     def __call__(self, pixels: Pixels) -> Tensor:
         """Map images (N, C, S, S) to features (N, D) float32."""
-        return in_batches(self.extract, pixels)
+        return in_batches(self.extract, pixels, self.batch)
 
 
 @torch.inference_mode()
-def in_batches(function: Callable[[Tensor], Tensor], pixels: Pixels) -> Tensor:
+def in_batches(function: Callable[[Tensor], Tensor], pixels: Pixels, batch: int = BATCH) -> Tensor:
     """Apply a function of images in [-1, 1] to a large set, a batch at a time."""
-    return torch.cat([function(to_images(part)) for part in torch.split(torch.from_numpy(pixels), BATCH)])
+    return torch.cat([function(to_images(part)) for part in torch.split(torch.from_numpy(pixels), batch)])
 
 
 def digest_of(network: nn.Module) -> str:
