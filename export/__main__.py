@@ -32,6 +32,7 @@ def onnx(
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next free one.")] = None,
     models: Annotated[Path, typer.Option(help="Where models stand.")] = Path("models"),
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "unspecified",
+    data_name: Annotated[str | None, typer.Option(help="What the images are; default: their folder's name.")] = None,
     data_licence: Annotated[str, typer.Option(help="Of the images that they were trained on.")] = "unspecified",
     metrics: Annotated[Path | None, typer.Option(help="JSON: [{name, value, samples}, …], for the card.")] = None,
 ) -> None:
@@ -43,8 +44,15 @@ def onnx(
     store.refuse_taken(folder)
     from export.onnx_file import build  # torch is slow to import, and inspect does without
 
-    figures = _read_metrics(metrics) if metrics else []
-    data = build(run, name=name, version=number, licence=licence, data_licence=data_licence, metrics=figures)
+    data = build(
+        run,
+        name=name,
+        version=number,
+        licence=licence,
+        data_name=data_name,
+        data_licence=data_licence,
+        metrics=_read_metrics(metrics) if metrics else [],
+    )
     store.store(data, folder)
     console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
 

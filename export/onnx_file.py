@@ -14,8 +14,17 @@ from training.errors import TrainingError
 from training.run import Run, Snapshot
 
 
-def build(path: Path, *, name: str, version: int, licence: str, data_licence: str, metrics: list[Metric]) -> bytes:
-    """Return a checked model file of the run's latest averaged generator.
+def build(
+    path: Path,
+    *,
+    name: str,
+    version: int,
+    licence: str,
+    data_name: str | None,
+    data_licence: str,
+    metrics: list[Metric],
+) -> bytes:
+    """Return a checked model file of the run's latest averaged generator, and describe it by the given words.
 
     Raises:
         InputError: the run cannot be read.
@@ -37,7 +46,7 @@ def build(path: Path, *, name: str, version: int, licence: str, data_licence: st
         recipe=config.name,
         objective=snapshot.recipe.objective.name,
         images_seen=snapshot.images_seen,
-        dataset=Dataset(name=report.name, licence=data_licence, count=report.count, digest=report.digest),
+        dataset=Dataset(name=data_name or report.name, licence=data_licence, count=report.count, digest=report.digest),
         metrics=tuple(metrics),
         run=path.resolve().name,
         commit=_commit(),

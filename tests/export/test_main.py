@@ -24,7 +24,7 @@ def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     metrics = folder / "metrics.json"
     metrics.write_text(json.dumps([{"name": "sliced-wasserstein", "value": 0.25, "samples": 400}]))
-    licences = ("--licence", "Apache-2.0", "--data-licence", "CC BY-SA 3.0")
+    licences = ("--licence", "Apache-2.0", "--data-name", "MNIST", "--data-licence", "CC BY-SA 3.0")
     result = export("onnx", run, "--name", "tiny", "--models", folder, "--metrics", metrics, *licences)
     assert result.returncode == 0, result.stderr
     assert "tiny/1/model.onnx" in result.stdout
@@ -37,7 +37,7 @@ def test_the_file_describes_itself(models: Path, run: Path) -> None:
     assert (card.height, card.width, card.channels) == (16, 16, 1)
     assert (card.recipe, card.objective, card.images_seen, card.run) == ("tiny", "dcgan", 320, run.name)
     assert card.dataset.model_dump() == {
-        "name": "digits-images-idx3-ubyte",
+        "name": "MNIST",
         "licence": "CC BY-SA 3.0",
         "count": 400,
         "digest": Run.open(run).report().digest,
