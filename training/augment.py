@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from training.distributed import share, whole
+
 SHIFT = 1 / 8  # of the side, at most, in each direction
 CUT = 1 / 2  # of the side
 
@@ -24,7 +26,8 @@ def augment(images: Tensor, names: Iterable[str]) -> Tensor:
 
 def colour(images: Tensor) -> Tensor:
     """Move brightness by up to ±0.5, scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
-    brightness, saturation, contrast = torch.rand(3, len(images), 1, 1, 1, device=images.device).to(images.dtype)
+    factors = torch.rand(3, whole(len(images)), 1, 1, 1, device=images.device).to(images.dtype)
+    brightness, saturation, contrast = map(share, factors)
     images = images + (brightness - 0.5)
     grey = images.mean(dim=1, keepdim=True)
     images = torch.lerp(grey, images, 2 * saturation)
@@ -56,7 +59,7 @@ AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def _shifts(number: int, size: int, like: Tensor) -> Tensor:
     """Return matrices (N, 1, size, size) that shift a column of pixels each by its own random distance."""
     most = round(size * SHIFT)
-    distances = torch.randint(-most, most + 1, (number, 1, 1, 1), device=like.device)
+    distances = share(torch.randint(-most, most + 1, (whole(number), 1, 1, 1), device=like.device))
     places = torch.arange(size, device=like.device)
     return (places[:, None] + distances == places).to(like.dtype)
 
@@ -64,6 +67,6 @@ def _shifts(number: int, size: int, like: Tensor) -> Tensor:
 def _outside(number: int, size: int, like: Tensor) -> Tensor:
     """Return (N, 1, 1, size): 1 outside of a random stretch of ``CUT`` of the size, 0 in it."""
     length = round(size * CUT)
-    starts = torch.randint(-length // 2, size - length // 2 + 1, (number, 1, 1, 1), device=like.device)
+    starts = share(torch.randint(-length // 2, size - length // 2 + 1, (whole(number), 1, 1, 1), device=like.device))
     places = torch.arange(size, device=like.device)
     return ((places < starts) | (places >= starts + length)).to(like.dtype)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from training.distributed import share, whole
 from training.recipe import ObjectiveConfig
 
 Critic = Callable[[Tensor], Tensor] | nn.Module
@@ -77,7 +78,7 @@ def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
         reals: (N, C, H, W) float32.
         fakes: as ``reals``; no gradient flows into either.
     """
-    mix = torch.rand(reals.shape[0], 1, 1, 1, device=reals.device)
+    mix = share(torch.rand(whole(reals.shape[0]), 1, 1, 1, device=reals.device))
     between = torch.lerp(fakes.detach(), reals, mix)
     norms: Tensor = torch.linalg.vector_norm(_gradients(critic, between), dim=1)
     return (norms - 1).square().mean()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from training import ema, networks, objectives
+from training import distributed, ema, networks, objectives
 from training.augment import augment
 from training.device import Device
 from training.recipe import Recipe
@@ -41,11 +41,11 @@ class Game:
         """Play one step.
 
         Args:
-            reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1].
+            reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1], or this process's share of them.
             images_seen: behind the average before this step; its half-life ramps up with them.
 
         Returns:
-            Scalars for the log, still on the device.
+            Scalars for the log, still on the device, the same in all processes.
         """
         stats: Stats = {}
         batches = torch.chunk(reals, self.recipe.objective.critic_steps)
@@ -54,10 +54,10 @@ class Game:
             fakes = self._generate(len(batch), with_graph=batch is batches[-1])
             stats |= self._train_critic(batch, fakes)
         stats |= self._train_generator(batches[-1], fakes)
-        seen = images_seen + len(reals)
-        ema.update(self.average, self.generator, len(reals), ema.half_life(self.recipe.ema_kimg, seen))
+        shown = distributed.whole(len(reals))
+        ema.update(self.average, self.generator, shown, ema.half_life(self.recipe.ema_kimg, images_seen + shown))
         self.steps += 1
-        return stats
+        return distributed.average_stats(stats)
 
     def set_learning_rates(self, progress: float) -> None:
         """Lower both rates linearly to zero as ``progress`` goes from 0 to 1, if the recipe decays them."""
@@ -73,7 +73,7 @@ class Game:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next step depends on, the random states too."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        cuda = torch.cuda.get_rng_state_all() if self.device.torch.type == "cuda" else []
+        cuda = [torch.cuda.get_rng_state()] if self.device.torch.type == "cuda" else []
         return state | {"steps": self.steps, "rng": torch.get_rng_state(), "cuda_rng": cuda}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -83,7 +83,7 @@ class Game:
         self.steps = state["steps"]
         torch.set_rng_state(state["rng"])
         if self.device.torch.type == "cuda" and state["cuda_rng"]:
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+            torch.cuda.set_rng_state(state["cuda_rng"][0])
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -95,7 +95,8 @@ class Game:
         }
 
     def _generate(self, number: int, *, with_graph: bool) -> Tensor:
-        latents = torch.randn(number, self.recipe.generator.latent_dim, device=self.device.torch)
+        shape = distributed.whole(number), self.recipe.generator.latent_dim
+        latents = distributed.share(torch.randn(shape, device=self.device.torch))
         with torch.set_grad_enabled(with_graph), self.device.autocast():
             images: Tensor = self.generator(latents)
         return images
@@ -147,4 +148,5 @@ class Game:
     def _descend(loss: Tensor, optimiser: Adam) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        distributed.average_gradients(optimiser.param_groups[0]["params"])
         optimiser.step()

@@ -3,7 +3,7 @@
 from torch import nn
 
 from training.errors import InputError
-from training.networks.layers import MinibatchStd, doublings, start_size, widths
+from training.networks.layers import BatchNorm, Dropout, MinibatchStd, doublings, start_size, widths
 from training.recipe import CriticConfig, ImagesConfig
 
 
@@ -18,10 +18,10 @@ def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
         normed = config.norm == "batch" and i > 0
         layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normed))
         if normed:
-            layers.append(nn.BatchNorm2d(after))
+            layers.append(BatchNorm(after))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         if config.dropout:
-            layers.append(nn.Dropout2d(config.dropout))
+            layers.append(Dropout(config.dropout))
     last = filters[-1]
     if config.minibatch_std:
         # A convolution after the statistic, so that what it tells can be weighed against the features.

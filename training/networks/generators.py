@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from training.networks.layers import SKIP, Reshape, SkipExcitation, Skipping, doublings, start_size, widths
+from training.networks.layers import SKIP, BatchNorm, Reshape, SkipExcitation, Skipping, doublings, start_size, widths
 from training.recipe import GeneratorConfig, ImagesConfig
 
 
@@ -55,4 +55,4 @@ def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
 
 
 def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
-    return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+    return BatchNorm(channels), nn.ReLU(inplace=True)

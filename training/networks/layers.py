@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from training import distributed
+
 SKIP = 3  # doublings between the map that a gate looks at and the one that it opens
 
 
@@ -62,6 +64,41 @@ class Skipping(nn.Sequential):
             if isinstance(layer, nn.ReLU):
                 maps.append(x)
         return x
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """BatchNorm over the batch of all processes, so that the network is the same however many train it."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        if not self.training or distributed.size() == 1:
+            return super().forward(x)
+        wide = x.float()
+        mean = distributed.mean(wide.mean(dim=(0, 2, 3)))  # (C,)
+        centred = wide - mean[:, None, None]
+        variance = distributed.mean(centred.square().mean(dim=(0, 2, 3)))  # (C,)
+        count = distributed.whole(x.numel() // len(mean))
+        self.running_mean.lerp_(mean.detach(), self.momentum)
+        self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
+        self.num_batches_tracked += 1
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
+
+
+class Dropout(nn.Dropout2d):
+    """Dropout of whole channels, drawn for the images of all processes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        if not self.training:
+            return x
+        kept = x.new_empty(distributed.whole(len(x)), x.shape[1], 1, 1).bernoulli_(1 - self.p)
+        return x * distributed.share(kept.div_(1 - self.p))
 
 
 class MinibatchStd(nn.Module):
