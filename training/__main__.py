@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training import device as devices
-from training import images, mnist, plan, report, transfer
+from training import distributed, images, mnist, plan, report, transfer
 from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
@@ -50,6 +50,8 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
 ) -> None:
     """Train a generator on a folder of images."""
+    distributed.join()
+    console.quiet = distributed.rank() > 0
     if resume is not None:
         given = {
             "--data": data,
@@ -62,17 +64,19 @@ def train(
         }
         if extra := [name for name, value in given.items() if value is not None]:
             raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
-        run = Run.open(resume)
-        _train(run, run.config(), dry_run=dry_run)
+        run = distributed.by_first(lambda: Run.open(resume))
+        _train(run, distributed.by_first(run.config), dry_run=dry_run)
         return
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
     if minutes and kimg:
         raise InputError("--minutes and --kimg are two budgets; give one")
-    resolved = recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
+    resolved = distributed.by_first(
+        lambda: recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
+    )
     if resolved.critic.frozen and init_from is None:
         raise InputError("critic.frozen without --init-from would freeze random layers: name a run to start from")
-    source = transfer.read(init_from) if init_from else None
+    source = distributed.by_first(lambda: transfer.read(init_from)) if init_from else None
     config = Config(
         name=recipe,
         recipe=resolved,
@@ -87,8 +91,13 @@ def train(
 
 def _train(where: Run | Path, config: Config, source: transfer.Source | None = None, *, dry_run: bool) -> None:
     """Train into a new folder under a path, or go on in a run's own."""
-    device = devices.choose(config.device)
-    dataset = images.read(Path(config.data), config.recipe.images)
+    if dry_run and distributed.size() > 1:
+        raise InputError("--dry-run plans for one process: leave torchrun out")
+    distributed.check(config.recipe.batch)
+    device = distributed.by_all(lambda: devices.choose(config.device))
+    dataset = distributed.by_all(lambda: images.read(Path(config.data), config.recipe.images))
+    if len(set(distributed.gather(dataset.report.digest))) > 1:
+        raise InputError(f"{config.data} does not hold the same images for all processes")
     plan.show(config, dataset.report, device, console)
     if source:
         console.print(transfer.describe(source, config.recipe), soft_wrap=True, markup=False)
@@ -97,10 +106,10 @@ def _train(where: Run | Path, config: Config, source: transfer.Source | None = N
             console.print(line, soft_wrap=True)
         return
     resuming = isinstance(where, Run)
-    run = where if isinstance(where, Run) else Run.create(where, config)
-    if resuming and run.report().digest != dataset.report.digest:
+    run = where if isinstance(where, Run) else distributed.by_first(lambda: Run.create(where, config))
+    if resuming and distributed.by_first(run.report).digest != dataset.report.digest:
         raise InputError(f"{config.data} no longer holds the images that {run.path} was trained on")
-    run.write_text("data.json", dataset.report.model_dump_json(indent=2))
+    distributed.by_first(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
     trainer = Trainer(run, config, dataset, device, console)
     if resuming:
         trainer.resume()
@@ -110,11 +119,19 @@ def _train(where: Run | Path, config: Config, source: transfer.Source | None = N
         finished = trainer.train()
     except DiskError as error:
         raise DiskError(f"{error}{_way_on(run)}") from error
-    run.write_text("report.html", report.build(run))
+    distributed.by_first(lambda: _conclude(run, finished=finished))
+    distributed.leave()
     if not finished:
-        console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
         raise typer.Exit(130)
-    console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
+
+
+def _conclude(run: Run, *, finished: bool) -> None:
+    """Write the report, and say what comes next."""
+    run.write_text("report.html", report.build(run))
+    if finished:
+        console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
+    else:
+        console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
 
 
 def _way_on(run: Run) -> str:
@@ -221,7 +238,10 @@ def main() -> NoReturn:
     try:
         app(prog_name="python -m training")
     except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Of processes that train together all raise it; none ends, and is missed, before the first one has said it.
+        sentence = f"error: {error}"
+        distributed.by_first(lambda: print(sentence, file=sys.stderr))
+        distributed.leave()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

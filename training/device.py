@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from training import distributed
 from training.errors import InputError
 
 Thing = TypeVar("Thing", Tensor, nn.Module)
@@ -34,16 +35,19 @@ class Device:
 
 
 def choose(name: str) -> Device:
-    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto takes a GPU if there is one.
+    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto takes a GPU if there is one, each process its own.
 
     Raises:
-        InputError: ``cuda`` was asked for and there is none.
+        InputError: ``cuda`` was asked for and there is none, or there are fewer than processes on this machine.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "--device cuda: torch sees no CUDA GPU here; use --device cpu, or install a CUDA build of torch"
         )
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
+        if distributed.local_rank() >= torch.cuda.device_count():
+            raise InputError(f"this machine has fewer GPUs than processes: start {torch.cuda.device_count()} of them")
+        torch.cuda.set_device(distributed.local_rank())  # what "cuda" means in this process from here on
         return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
     return Device(torch.device("cpu"), _cpu_has_bfloat16())
 

@@ -9,6 +9,7 @@ from types import FrameType
 import torch
 from rich.console import Console
 
+from training import distributed
 from training.device import Device
 from training.errors import InputError, TrainingError
 from training.guard import Guard
@@ -73,7 +74,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Go back to the run's checkpoint; raises InputError where it does not fit the recipe."""
-        state, warning = self.run.load_checkpoint()
+        state, warning = distributed.by_first(self.run.load_checkpoint)
         if warning:
             self.console.print(warning, soft_wrap=True)
         try:
@@ -83,19 +84,20 @@ class Trainer:
             self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
-        self.logbook.rewind(self.seen)
+        distributed.by_first(lambda: self.logbook.rewind(self.seen))
 
     def train(self) -> bool:
         """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""
         if not self.seen:
-            self.logbook.reals(self.reals.cpu().numpy())
-            self.logbook.fakes(self.game.sample(self.latents), 0)  # the timelapse begins with the untrained generator
-        stop = Stop()
+            distributed.by_first(lambda: self.logbook.reals(self.reals.cpu().numpy()))
+            distributed.by_first(self._draw)  # the timelapse begins with the untrained generator
+        stop, stopped = Stop(), False
         with stop.listening(), progress_bar(self.console) as progress:
             task = progress.add_task(self.run.path.name, total=self.total, completed=self.seen, speed=0.0)
             started, before, last_save = time.perf_counter(), self.seen, self.seen
-            while (self.total is None or self.seen < self.total) and not stop.requested:
+            while (self.total is None or self.seen < self.total) and not stopped:
                 self._advance()
+                stopped = distributed.in_any(stop.requested)
                 elapsed = time.perf_counter() - started
                 speed = (self.seen - before) / elapsed
                 if self.total is None:
@@ -108,15 +110,16 @@ class Trainer:
                     last_save = self.seen
             if last_save != self.seen:
                 self._save()
-        return not stop.requested
+        return not stopped
 
     def _advance(self) -> None:
         """Play one step on the next images."""
         self.game.set_learning_rates(self.seen / self.total if self.total else 0.0)
-        indices = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step(self.seen)))
+        everyones = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step(self.seen)))
+        indices = distributed.share(everyones)
         reals = self.game.device.place(to_images(self.images[indices.to(self.images.device)]))
         if self.recipe.images.flip:
-            mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
+            mirrored = distributed.share(torch.rand(len(everyones), 1, 1, 1, device=reals.device)) < 0.5
             reals = torch.where(mirrored, reals.flip(3), reals)
         try:
             stats = self.guard.play(lambda: self.game.step(reals, self.seen + self.head_start))
@@ -125,10 +128,11 @@ class Trainer:
             raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error
         if stats is not None:
             self.averages.add(stats)
-        self.seen_before, self.seen = self.seen, self.seen + len(reals)
+        self.seen_before, self.seen = self.seen, self.seen + len(everyones)
 
     def _fix_total(self, elapsed: float, speed: float) -> None:
         """Settle how many images the budget in minutes buys, once enough of it is spent to know."""
+        elapsed, speed = distributed.by_first(lambda: (elapsed, speed))  # there is one clock
         seconds = (self.config.minutes or 0) * 60
         if elapsed >= min(seconds * MEASURED_SHARE, MEASURED_SECONDS):
             self.total = max(round(speed * seconds), self.seen)
@@ -141,10 +145,16 @@ class Trainer:
 
     def _record(self, speed: float) -> None:
         if self._passed(self.recipe.tick_kimg * 1000):
-            row = {"images": self.seen, **self.averages.take(), **self._examine()}
-            self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
+            distributed.by_first(lambda: self._tick(speed))
         if self._passed(self.recipe.picture_images()):
-            self.logbook.fakes(self.game.sample(self.latents), self.seen)
+            distributed.by_first(self._draw)
+
+    def _tick(self, speed: float) -> None:
+        row = {"images": self.seen, **self.averages.take(), **self._examine()}
+        self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
+
+    def _draw(self) -> None:
+        self.logbook.fakes(self.game.sample(self.latents), self.seen)
 
     def _examine(self) -> dict[str, float]:
         """Return the figures of a tick that are no averages over its steps."""
@@ -159,6 +169,9 @@ class Trainer:
         return {"averages": self.averages, "guard": self.guard, "health": self.health}
 
     def _save(self) -> None:
+        distributed.by_first(self._write)
+
+    def _write(self) -> None:
         self.logbook.snapshot(self.game.sample(self.latents), self.seen)
         self.run.save_generator(self.game.average, self.recipe, self.seen)
         self.run.save_checkpoint(

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests import DIGITS
 from training import images
 from training import recipe as recipes
-from training.device import choose
+from training.device import Device, choose
 from training.loop import Trainer
 from training.recipe import Recipe
 from training.run import Config, Origin, Run
@@ -31,7 +31,12 @@ def tiny_recipe(name: str = "digits-best", **changes: str) -> Recipe:
 
 
 def make_trainer(
-    out: Path, recipe: Recipe, seed: int = 0, minutes: float | None = None, init_from: Origin | None = None
+    out: Path,
+    recipe: Recipe,
+    seed: int = 0,
+    minutes: float | None = None,
+    init_from: Origin | None = None,
+    device: Device | None = None,
 ) -> Trainer:
     config = Config(
         name="tiny", recipe=recipe, data=str(DIGITS), seed=seed, device="cpu", minutes=minutes, init_from=init_from
@@ -39,7 +44,7 @@ def make_trainer(
     dataset = images.read(DIGITS, recipe.images)
     run = Run.create(out, config)
     run.write_text("data.json", dataset.report.model_dump_json())
-    return Trainer(run, config, dataset, choose("cpu"), Console(quiet=True))
+    return Trainer(run, config, dataset, device or choose("cpu"), Console(quiet=True))
 
 
 @contextmanager
