@@ -65,7 +65,9 @@ def train(
         if extra := [name for name, value in given.items() if value is not None]:
             raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
         run = distributed.by_first(lambda: Run.open(resume))
-        _train(run, distributed.by_first(run.config), dry_run=dry_run)
+        config = distributed.by_first(run.config)
+        origin = None if distributed.by_first(run.begun) else config.init_from
+        _train(run, config, _read_source(Path(origin.path)) if origin else None, dry_run=dry_run)
         return
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
@@ -76,7 +78,7 @@ def train(
     )
     if resolved.critic.frozen and init_from is None:
         raise InputError("critic.frozen without --init-from would freeze random layers: name a run to start from")
-    source = distributed.by_first(lambda: transfer.read(init_from)) if init_from else None
+    source = _read_source(init_from) if init_from else None
     config = Config(
         name=recipe,
         recipe=resolved,
@@ -87,6 +89,10 @@ def train(
         init_from=source.origin if source else None,
     )
     _train(out, config, source, dry_run=dry_run)
+
+
+def _read_source(path: Path) -> transfer.Source:
+    return distributed.by_first(lambda: transfer.read(path))
 
 
 def _train(where: Run | Path, config: Config, source: transfer.Source | None = None, *, dry_run: bool) -> None:
@@ -107,7 +113,8 @@ def _train(where: Run | Path, config: Config, source: transfer.Source | None = N
         return
     resuming = isinstance(where, Run)
     run = where if isinstance(where, Run) else distributed.by_first(lambda: Run.create(where, config))
-    if resuming and distributed.by_first(run.report).digest != dataset.report.digest:
+    begun = distributed.by_first(run.begun)
+    if begun and distributed.by_first(run.report).digest != dataset.report.digest:
         raise InputError(f"{config.data} no longer holds the images that {run.path} was trained on")
     distributed.by_first(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
     trainer = Trainer(run, config, dataset, device, console)

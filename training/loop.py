@@ -73,7 +73,12 @@ class Trainer:
         self._save()
 
     def resume(self) -> None:
-        """Go back to the run's checkpoint; raises InputError where it does not fit the recipe."""
+        """Go back to the run's checkpoint, if it has one; raises InputError where it does not fit the recipe."""
+        if distributed.by_first(self.run.begun):
+            self._restore()
+        distributed.by_first(lambda: self.logbook.rewind(self.seen))
+
+    def _restore(self) -> None:
         state, warning = distributed.by_first(self.run.load_checkpoint)
         if warning:
             self.console.print(warning, soft_wrap=True)
@@ -84,7 +89,6 @@ class Trainer:
             self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
-        distributed.by_first(lambda: self.logbook.rewind(self.seen))
 
     def train(self) -> bool:
         """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""

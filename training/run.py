@@ -79,6 +79,10 @@ class Run:
         """Where everything needed to go on stands."""
         return self.path / "checkpoint-latest.pt"
 
+    def begun(self) -> bool:
+        """Tell whether there is anything to go on with; a run that was killed before that starts anew."""
+        return self.checkpoint.exists() or self.previous.exists()
+
     def config(self) -> Config:
         """Read config.json; raises InputError where it is not one of ours."""
         return self._read("config.json", Config)
