@@ -12,7 +12,8 @@ from service.contract import read_model
 from training import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 
 
 def test_every_direct_dependency_is_pinned() -> None:
@@ -53,3 +54,10 @@ def test_the_shipped_digits_keep_the_contract() -> None:
 def test_the_readme_lists_every_recipe() -> None:
     listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert sorted(listed) == recipes.names()
+
+
+def test_a_wheel_holds_all_that_a_package_reads() -> None:
+    for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
+        packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+        there = {path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        assert packed == {path for path in there if path.suffix != ".py"}, package

@@ -16,6 +16,7 @@ from service.http.errors import Problem, unavailable
 from service.http.limits import ClientGoneError, parse_json, read_body
 from service.http.negotiation import choose
 from service.http.schemas import find_model, read_request, to_picture
+from service.http.static import INDEX, Page
 from service.library import Model
 from service.pictures import FORMS, Picture
 from service.renderer import Renderer
@@ -28,20 +29,30 @@ class Routes:
     def __init__(self, renderer: Renderer, settings: Settings) -> None:
         self._renderer = renderer
         self._settings = settings
+        self._page = Page(settings.max_images)
 
     def table(self) -> list[Route]:
         """Return every route of the mounted app."""
         return [
             Route("/", self.index),
+            Route("/page/{file}", self.page),
             Route("/generate", self.generate, methods=["POST"]),
             Route("/models", self.models),
             Route("/models/{model}", self.model),
             Route("/metrics", self.metrics),
         ]
 
-    async def index(self, _: Request) -> Response:
-        """Say where to go."""
-        return JSONResponse({"name": "Nelumbo", "draw": "POST /generate", "models": "GET /models"})
+    async def index(self, request: Request) -> Response:
+        """Show the page to a person, and tell a program where to go."""
+        if choose(request.headers, ("text/html", "application/json")) == "text/html":
+            return self._page.answer(request, INDEX)
+        return JSONResponse(
+            {"name": "Nelumbo", "draw": "POST /generate", "models": "GET /models"}, headers={"Vary": "Accept"}
+        )
+
+    async def page(self, request: Request) -> Response:
+        """Send what the page is made of."""
+        return self._page.answer(request, request.path_params["file"])
 
     async def generate(self, request: Request) -> Response:
         """Draw what the body asks for, in the form that the Accept header asks for."""

@@ -32,6 +32,7 @@ def root(models: Path, tmp_path: Path) -> Path:
 def test_bentoml_serves_the_root_and_a_bento_of_it_the_same(root: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", command=[*BENTOML, "serve"], cwd=root) as server, server.client() as client:
         listed, drawn = client.get("/models").json(), client.post("/generate", json={"seed": 42}).content
+        page = client.get("/page/page.js").content
         assert [model["name"] for model in listed["models"]] == ["grey", "rgb"]
     environment = {**os.environ, **bentoml_home(tmp_path)}
     subprocess.run([*BENTOML, "build"], cwd=root, env=environment, check=True, capture_output=True, timeout=120)
@@ -41,4 +42,5 @@ def test_bentoml_serves_the_root_and_a_bento_of_it_the_same(root: Path, tmp_path
     command = [*BENTOML, "serve", "nelumbo:latest"]
     with serving(tmp_path / "log", command=command, cwd=tmp_path) as server, server.client() as client:
         assert client.get("/models").json() == listed
+        assert client.get("/page/page.js").content == page
         assert client.post("/generate", json={"seed": 42}).content == drawn
