@@ -25,7 +25,7 @@ def tiny_recipe(name: str = "digits-best", **changes: str) -> Recipe:
     small = {"generator.width": "8", "critic.width": "8", "generator.latent_dim": "16", "batch": "16", "kimg": "0.32"}
     often = {"tick_kimg": "0.08"}
     if name != "cats":  # which counts them in batches and epochs
-        often |= {"picture_kimg": "0.16", "snapshot_kimg": "0.16"}
+        often |= {"picture_kimg": "0.16", "picture_batches": "null", "snapshot_kimg": "0.16", "snapshot_epochs": "null"}
     settings = small | often | {key.replace("__", "."): value for key, value in changes.items()}
     return recipes.load(name, [f"{key}={value}" for key, value in settings.items()], images__size=16)
 
