@@ -33,6 +33,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert '"batch": 64' in result.stdout
     assert "generator: 855,617 parameters" in result.stdout
+    assert "every 16,000 images a picture, every 64,000 a snapshot" in result.stdout
     assert "data: 400 images" in result.stdout
     assert "estimate: " in result.stdout
     assert not (tmp_path / "runs").exists()
