@@ -1,4 +1,4 @@
-"""From images to what is sent: a PNG or contact sheet, JSON, a zip, or the bare arrays.
+"""From images to what is sent: a picture or contact sheet, JSON, a zip, or the bare arrays.
 
 A new form is a :class:`Form` and its line in :data:`FORMS`.
 """
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service import marking, png
+from service import marking, photos, png
 from service.library import Model
 
 Image = NDArray[np.uint8]  # (H, W, C)
@@ -37,6 +37,10 @@ class Picture:
     def seed_text(self) -> str | None:
         """Return the seeds as ``42,43``, or None for latents."""
         return ",".join(map(str, self.seeds)) or None
+
+    def seed_of(self, index: int) -> int | None:
+        """Return the seed of one image, or None where it came from a latent."""
+        return self.seeds[index] if self.seeds else None
 
     def names(self) -> list[str]:
         """Return a file name for each image, as StyleGAN's tools call them; a repeated seed gets a suffix."""
@@ -79,18 +83,31 @@ def _pixels(_: Picture, __: int, image: Image) -> Image:
 
 
 def _png(picture: Picture, index: int, image: Image) -> bytes:
-    return _encode(picture, image, str(picture.seeds[index]) if picture.seeds else None)
+    seed = picture.seed_of(index)
+    return _encode(picture, image, None if seed is None else str(seed))
 
 
 def _sheet(picture: Picture, images: list[Image]) -> bytes:
-    return _encode(picture, images[0] if len(images) == 1 else sheet(images), picture.seed_text())
+    return _encode(picture, _whole(images), picture.seed_text())
+
+
+def _photo(how: dict[str, Any]) -> Callable[[Picture, list[Image]], bytes]:
+    def gather(picture: Picture, images: list[Image]) -> bytes:
+        card = picture.model.card
+        texts = marking.texts(card.name, card.version, picture.truncation, picture.seed_text())
+        return photos.encode(_whole(images), how, texts)
+
+    return gather
+
+
+def _whole(images: list[Image]) -> Image:
+    return images[0] if len(images) == 1 else sheet(images)
 
 
 def _json(picture: Picture, pngs: list[bytes]) -> bytes:
-    seeds: Sequence[int | None] = picture.seeds or [None] * len(pngs)
     data = [
-        {"index": i, "seed": seed, "b64_json": base64.b64encode(png).decode()}
-        for i, (seed, png) in enumerate(zip(seeds, pngs, strict=True))
+        {"index": i, "seed": picture.seed_of(i), "b64_json": base64.b64encode(png).decode()}
+        for i, png in enumerate(pngs)
     ]
     model = picture.model
     answer = {"model": model.ref, "digest": model.digest, "truncation": picture.truncation, "data": data}
@@ -112,6 +129,8 @@ def _stack(_: Picture, images: list[Image]) -> NDArray[np.uint8]:
 # By media type, the one that is sent where the client does not care first.
 FORMS = {
     "image/png": Form(_pixels, _sheet, "png"),
+    "image/webp": Form(_pixels, _photo(photos.WEBP), "webp"),
+    "image/jpeg": Form(_pixels, _photo(photos.JPEG), "jpg"),
     "application/json": Form(_png, _json, "json"),
     "application/zip": Form(_png, _zip, "zip"),
 }

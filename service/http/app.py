@@ -15,6 +15,7 @@ from service import metrics
 from service.http.errors import Problem, unavailable
 from service.http.limits import NOBODY, ClientGoneError
 from service.http.routes import Routes
+from service.photos import TooLargeError
 from service.renderer import NotReadyError, Renderer
 from service.settings import Settings
 
@@ -93,6 +94,8 @@ def _problem(error: Exception) -> Problem:
         return error
     if isinstance(error, NotReadyError):
         return unavailable(f"Not ready: {error}; ask again later.")
+    if isinstance(error, TooLargeError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
         return _unrouted(error)
     return Problem(

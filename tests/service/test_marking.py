@@ -1,10 +1,17 @@
 import io
+import json
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from service import marking, png
+from service.library import Library
+from service.pictures import FORMS, Picture
 
 
 def marked(seed: str | None) -> Image.Image:
@@ -28,3 +35,17 @@ def test_a_reader_finds_how_to_make_the_picture_again() -> None:
 
 def test_a_picture_of_a_latent_names_no_seed() -> None:
     assert "seed" not in marked(None).info
+
+
+@pytest.mark.parametrize("media_type", [name for name in FORMS if name.startswith("image/")])
+def test_exiftool_finds_the_marking_in_every_format(library: Library, tmp_path: Path, media_type: str) -> None:
+    if shutil.which("exiftool") is None:
+        pytest.skip("no exiftool here")
+    form = FORMS[media_type]
+    picture = Picture(library.find("rgb"), seeds=(42,))
+    file = tmp_path / f"picture.{form.extension}"
+    file.write_bytes(form.gather(picture, [form.each(picture, 0, np.zeros((24, 20, 3), np.uint8))]))
+    command = ["exiftool", "-json", "-n", "-validate", "-DigitalSourceType", str(file)]
+    (found,) = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert found["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
+    assert found["Validate"].startswith("0 ")  # errors

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service import latents, metrics
+from service import latents, metrics, photos
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.http.app import make_app
 from service.renderer import Renderer
@@ -83,6 +83,24 @@ def test_every_form_holds_the_same_pixels(client: Client) -> None:
             np.testing.assert_array_equal(pixels(base64.b64decode(in_json[i]["b64_json"])), image)
             y, x = i // 2 * 24, i % 2 * 20
             np.testing.assert_array_equal(sheet[y : y + 24, x : x + 20], image)
+
+
+def test_webp_and_jpeg_come_to_those_who_like_them_best(client: Client) -> None:
+    body = {"seeds": [3, 9], "model": "rgb"}
+    sheet = pixels(client.post("/generate", json=body).content)
+    webp = client.post("/generate", json=body, headers={"accept": "image/png;q=0.9, image/webp"})
+    assert (webp.headers["content-type"], webp.headers["x-seed"]) == ("image/webp", "3,9")
+    assert webp.headers["content-disposition"] == 'inline; filename="seed0003-seed0009.webp"'
+    np.testing.assert_array_equal(pixels(webp.content), sheet)
+    jpeg = client.post("/generate", json=body, headers={"accept": "image/jpeg"})
+    assert jpeg.headers["content-type"] == "image/jpeg"
+    assert pixels(jpeg.content).shape == sheet.shape
+
+
+def test_a_sheet_that_webp_cannot_hold_is_told(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(photos.MAX_SIDE, "WEBP", 20)
+    answer = client.post("/generate", json={"n": 2, "model": "rgb"}, headers={"accept": "image/webp"})
+    assert "at most 20 pixels" in problem(answer, 422)["detail"]
 
 
 def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) -> None:
