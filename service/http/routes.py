@@ -13,12 +13,13 @@ from starlette.types import Receive
 from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
 from service.http.errors import Problem, unavailable
+from service.http.images import Images
 from service.http.limits import ClientGoneError, parse_json, read_body
 from service.http.negotiation import choose
 from service.http.schemas import find_model, read_request, to_picture
 from service.http.static import INDEX, Page
 from service.library import Model
-from service.pictures import FORMS, Picture
+from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
 from service.settings import Settings
 
@@ -33,12 +34,15 @@ class Routes:
 
     def table(self) -> list[Route]:
         """Return every route of the mounted app."""
+        images = Images(self._renderer, self._settings.max_images, self.answer)
         return [
             Route("/", self.index),
             Route("/page/{file}", self.page),
             Route("/generate", self.generate, methods=["POST"]),
+            Route("/images/{model}/{file}", images.image),
             Route("/models", self.models),
             Route("/models/{model}", self.model),
+            Route("/models/{model}/thumbnail.png", images.thumbnail),
             Route("/metrics", self.metrics),
         ]
 
@@ -60,11 +64,15 @@ class Routes:
         media_type = choose(request.headers, tuple(FORMS))
         wanted = read_request(parse_json(request.headers, body), self._settings.max_images)
         picture = to_picture(wanted, self._renderer.library)
-        content, timing = await self._draw(picture, media_type, request.receive)
+        return await self.answer(picture, media_type, FORMS[media_type], request.receive)
+
+    async def answer(self, picture: Picture, media_type: str, form: Form, receive: Receive) -> Response:
+        """Draw a picture, and answer with what ``form`` makes of it."""
+        content, timing = await self._draw(picture, form, receive)
         metrics.IMAGES.labels(picture.model.ref).inc(len(picture))
         metrics.QUEUE_SECONDS.observe(timing.queue)
         metrics.ENCODE_SECONDS.observe(timing.encode)
-        return Response(content, headers=_headers(picture, media_type, timing), media_type=media_type)
+        return Response(content, headers=_headers(picture, form, timing), media_type=media_type)
 
     async def models(self, _: Request) -> Response:
         """List what is served."""
@@ -78,10 +86,10 @@ class Routes:
         """Answer Prometheus."""
         return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    async def _draw(self, picture: Picture, media_type: str, receive: Receive) -> tuple[bytes, Timing]:
+    async def _draw(self, picture: Picture, form: Form, receive: Receive) -> tuple[bytes, Timing]:
         deadline = self._settings.deadline
         try:
-            drawn, timing = self._renderer.submit(picture, FORMS[media_type], deadline)
+            drawn, timing = self._renderer.submit(picture, form, deadline)
             return await _first(asyncio.wrap_future(drawn), receive, deadline), timing
         except QueueFullError as error:
             metrics.REJECTED.inc()
@@ -110,16 +118,16 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def _headers(picture: Picture, media_type: str, timing: Timing) -> dict[str, str]:
+def _headers(picture: Picture, form: Form, timing: Timing) -> dict[str, str]:
     names = picture.names()
     name = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
-    disposition = "attachment" if media_type == "application/zip" else "inline"
+    disposition = "attachment" if form.extension == "zip" else "inline"
     stages = {"queue": timing.queue, "infer": timing.infer, "encode": timing.encode}
     headers = {
         "X-Model": picture.model.ref,
         "Server-Timing": ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages.items()),
         "Vary": "Accept",
-        "Content-Disposition": f'{disposition}; filename="{name}.{FORMS[media_type].extension}"',
+        "Content-Disposition": f'{disposition}; filename="{name}.{form.extension}"',
     }
     return headers | ({"X-Seed": seeds} if (seeds := picture.seed_text()) else {})
 

@@ -1,9 +1,9 @@
-"""The body of ``POST /generate``: what it may hold, and one sentence for each way to get it wrong."""
+"""What a request may hold, and one sentence for each way to get it wrong."""
 
 import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,6 +39,15 @@ class GenerateRequest(BaseModel):
     truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
 
 
+class ImageQuery(BaseModel):
+    """What may stand behind the ``?`` of an image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
+
+
+Schema = TypeVar("Schema", bound=BaseModel)
 SOURCES = ("seed", "seeds", "latent", "latents")
 
 
@@ -46,12 +55,9 @@ def read_request(data: Any, max_images: int) -> GenerateRequest:
     """Validate a parsed body, all but what depends on the model; raises Problem, 422."""
     if not isinstance(data, dict):
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, 'Send a JSON object, such as {"seed": 42}.')
-    try:
-        request = GenerateRequest.model_validate(data)
-    except ValidationError as error:
-        raise _invalid([_explain(one["type"], one["loc"]) for one in error.errors()]) from None
+    request = validate(GenerateRequest, data)
     if problems := _conflicts(request, max_images):
-        raise _invalid(problems)
+        raise invalid(problems)
     return request
 
 
@@ -98,18 +104,25 @@ def _check_lengths(given: Sequence[Sequence[float]], model: Model, field: str) -
         if len(latent) != size
     ]
     if problems:
-        raise _invalid(problems)
+        raise invalid(problems)
 
 
-def _explain(kind: str, location: tuple[int | str, ...]) -> FieldError:
+def validate(schema: type[Schema], data: Any) -> Schema:
+    """Read ``data`` as ``schema``, each of whose fields says its rule; raises Problem, 422."""
+    try:
+        return schema.model_validate(data)
+    except ValidationError as error:
+        raise invalid([_explain(schema, one["type"], one["loc"]) for one in error.errors()]) from None
+
+
+def _explain(schema: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> FieldError:
     field = ".".join(map(str, location))[:80]
+    rules = {one.alias or name: one.description for name, one in schema.model_fields.items()}
     if kind == "extra_forbidden":
-        return FieldError(
-            field=field, message=f"{field} is not a field; the fields are {', '.join(GenerateRequest.model_fields)}"
-        )
-    rule = GenerateRequest.model_fields[str(location[0])].description
-    return FieldError(field=field, message=f"{location[0]} must be {rule}")
+        return FieldError(field=field, message=f"{field} is not a field; the fields are {', '.join(rules)}")
+    return FieldError(field=field, message=f"{location[0]} must be {rules[str(location[0])]}")
 
 
-def _invalid(errors: Sequence[FieldError]) -> Problem:
+def invalid(errors: Sequence[FieldError]) -> Problem:
+    """Return the 422 that tells what is wrong with each field."""
     return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{errors[0]['message']}.", errors=errors[:100])
