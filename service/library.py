@@ -16,6 +16,9 @@ from service.providers import open_session, require
 
 logger = logging.getLogger("bentoml.nelumbo.library")
 
+README = "README.md"  # what a person says of a model, beside its file
+MAX_README = 2**16
+
 
 class UnknownModelError(LookupError):
     """No such model is served."""
@@ -29,6 +32,7 @@ class Model:
     digest: str
     provider: str
     session: InferenceSession
+    readme: str | None = None
 
     @cached_property
     def ref(self) -> str:
@@ -51,6 +55,10 @@ class Library:
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models)
+
+    def versions(self, name: str) -> list[int]:
+        """Return the versions of a model, the newest first."""
+        return [model.card.version for model in self if model.card.name == name]
 
     def find(self, ref: str | None) -> Model:
         """Return the model called ``digits@1``, the newest ``digits``, or the first; raises UnknownModelError."""
@@ -95,7 +103,7 @@ def _open(folder: Path, provider: str) -> Model:
         raise ContractError(f"{folder} holds {card.name}@{card.version}; the folders must be named as the card says")
     try:
         session = open_session(file.data, provider)
-        model = Model(card, file.digest, provider, session)
+        model = Model(card, file.digest, provider, session, _read_readme(folder))
         images = model.run(np.zeros((2, card.latent_dim), np.float32))
     except ServiceError:
         raise
@@ -104,3 +112,12 @@ def _open(folder: Path, provider: str) -> Model:
     if images.shape != (2, card.height, card.width, card.channels):
         raise ContractError(f"{folder / MODEL_FILE} drew an array of {images.shape}, against its card")
     return model
+
+
+def _read_readme(folder: Path) -> str | None:
+    """Return what stands in a model's README.md, at most its first 64 KiB, or None where there is none."""
+    try:
+        with (folder / README).open("rb") as file:
+            return file.read(MAX_README).decode(errors="replace")
+    except OSError:
+        return None

@@ -15,10 +15,10 @@ from service.batcher import DeadlinePassedError, QueueFullError, Timing
 from service.http.errors import Problem, unavailable
 from service.http.images import Images
 from service.http.limits import ClientGoneError, parse_json, read_body
+from service.http.models import Models
 from service.http.negotiation import choose
-from service.http.schemas import find_model, read_request, to_picture
+from service.http.schemas import read_request, to_picture
 from service.http.static import INDEX, Page
-from service.library import Model
 from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
 from service.settings import Settings
@@ -34,14 +34,15 @@ class Routes:
 
     def table(self) -> list[Route]:
         """Return every route of the mounted app."""
+        models = Models(self._renderer)
         images = Images(self._renderer, self._settings.max_images, self.answer)
         return [
             Route("/", self.index),
             Route("/page/{file}", self.page),
             Route("/generate", self.generate, methods=["POST"]),
             Route("/images/{model}/{file}", images.image),
-            Route("/models", self.models),
-            Route("/models/{model}", self.model),
+            Route("/models", models.list),
+            Route("/models/{model}", models.one),
             Route("/models/{model}/thumbnail.png", images.thumbnail),
             Route("/metrics", self.metrics),
         ]
@@ -73,14 +74,6 @@ class Routes:
         metrics.QUEUE_SECONDS.observe(timing.queue)
         metrics.ENCODE_SECONDS.observe(timing.encode)
         return Response(content, headers=_headers(picture, form, timing), media_type=media_type)
-
-    async def models(self, _: Request) -> Response:
-        """List what is served."""
-        return JSONResponse({"models": [_describe(model) for model in self._renderer.library]})
-
-    async def model(self, request: Request) -> Response:
-        """Describe one model."""
-        return JSONResponse(_describe(find_model(self._renderer.library, request.path_params["model"])))
 
     async def metrics(self, _: Request) -> Response:
         """Answer Prometheus."""
@@ -130,7 +123,3 @@ def _headers(picture: Picture, form: Form, timing: Timing) -> dict[str, str]:
         "Content-Disposition": f'{disposition}; filename="{name}.{form.extension}"',
     }
     return headers | ({"X-Seed": seeds} if (seeds := picture.seed_text()) else {})
-
-
-def _describe(model: Model) -> dict[str, Any]:
-    return model.card.model_dump(mode="json", by_alias=True) | {"digest": model.digest, "provider": model.provider}

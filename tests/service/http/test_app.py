@@ -296,16 +296,6 @@ def test_a_sane_request_id_is_echoed_and_another_replaced(client: Client) -> Non
         assert re.fullmatch(r"[0-9a-f]{16}-[0-9a-f]+", made)
 
 
-def test_models_are_described_by_their_cards(client: Client) -> None:
-    listed = client.get("/models").json()["models"]
-    assert [(one["name"], one["version"]) for one in listed] == [("grey", 2), ("grey", 1), ("rgb", 1)]
-    one = client.get("/models/rgb").json()
-    assert one == client.get("/models/rgb@1").json() == listed[2]
-    assert (one["latent_dim"], one["height"], one["width"], one["channels"]) == (16, 24, 20, 3)
-    assert (one["provider"], one["licence"], one["dataset"]["name"]) == ("cpu", "CC0-1.0", "noise")
-    assert len(one["digest"]) == 64
-
-
 def test_metrics_are_labelled_by_route_template_and_never_by_what_a_client_sends(client: Client) -> None:
     client.get("/models/grey@1")
     client.get("/models/x-not-there")
