@@ -25,8 +25,12 @@ def texts(model: str, version: int, truncation: float, seed: str | None) -> dict
 
 def png_chunks(model: str, version: int, truncation: float, seed: str | None) -> list[tuple[bytes, bytes]]:
     """Return the chunks that mark a PNG."""
-    pairs = texts(model, version, truncation, seed).items()
-    return [XMP_CHUNK, *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in pairs)]
+    return chunks(texts(model, version, truncation, seed))
+
+
+def chunks(told: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the chunks that mark a PNG, ``told`` among them."""
+    return [XMP_CHUNK, *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in told.items())]
 
 
 def exif(told: dict[str, str]) -> bytes:

@@ -24,7 +24,7 @@ def from_array(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def encode(image: NDArray[np.uint8], how: dict[str, Any], texts: dict[str, str]) -> bytes:
+def encode(how: dict[str, Any], image: NDArray[np.uint8], texts: dict[str, str]) -> bytes:
     """Return ``image``, (H, W, C) uint8, as ``how`` says (:data:`WEBP` or :data:`JPEG`), marked with ``texts``.
 
     Raises:

@@ -53,12 +53,17 @@ class Picture:
             seen[seed] += 1
         return names
 
+    def title(self) -> str:
+        """Return a file name for the whole."""
+        names = self.names()
+        return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+
 
 class Form(NamedTuple):
     """How a picture is sent: ``each`` makes a part of one image, ``gather`` the whole of the parts."""
 
-    each: Callable[[Picture, int, Image], Any]
-    gather: Callable[[Picture, list[Any]], Any]
+    each: Callable[[Any, int, Image], Any]
+    gather: Callable[[Any, list[Any]], Any]
     extension: str
 
 
@@ -95,7 +100,7 @@ def _photo(how: dict[str, Any]) -> Callable[[Picture, list[Image]], bytes]:
     def gather(picture: Picture, images: list[Image]) -> bytes:
         card = picture.model.card
         texts = marking.texts(card.name, card.version, picture.truncation, picture.seed_text())
-        return photos.encode(_whole(images), how, texts)
+        return photos.encode(how, _whole(images), texts)
 
     return gather
 

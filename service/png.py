@@ -27,10 +27,11 @@ def encode(image: NDArray[np.uint8], chunks: Iterable[tuple[bytes, bytes]] = ())
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as uint8 is
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", _deflate(filtered)), (b"IEND", b"")]
-    return SIGNATURE + b"".join(_chunk(name, data) for name, data in parts)
+    return SIGNATURE + b"".join(chunk(name, data) for name, data in parts)
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk as it stands in the file."""
     crc = zlib.crc32(data, zlib.crc32(name))
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
 

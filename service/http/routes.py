@@ -14,6 +14,7 @@ from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
 from service.http.errors import Problem, unavailable
 from service.http.images import Images
+from service.http.interpolation import Interpolation
 from service.http.limits import ClientGoneError, parse_json, read_body
 from service.http.models import Models
 from service.http.negotiation import choose
@@ -36,10 +37,12 @@ class Routes:
         """Return every route of the mounted app."""
         models = Models(self._renderer)
         images = Images(self._renderer, self._settings.max_images, self.answer)
+        interpolation = Interpolation(self._renderer, self._settings, self.answer)
         return [
             Route("/", self.index),
             Route("/page/{file}", self.page),
             Route("/generate", self.generate, methods=["POST"]),
+            Route("/interpolate", interpolation.interpolate, methods=["POST"]),
             Route("/images/{model}/{file}", images.image),
             Route("/models", models.list),
             Route("/models/{model}", models.one),
@@ -112,14 +115,12 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _headers(picture: Picture, form: Form, timing: Timing) -> dict[str, str]:
-    names = picture.names()
-    name = names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
     disposition = "attachment" if form.extension == "zip" else "inline"
     stages = {"queue": timing.queue, "infer": timing.infer, "encode": timing.encode}
     headers = {
         "X-Model": picture.model.ref,
         "Server-Timing": ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages.items()),
         "Vary": "Accept",
-        "Content-Disposition": f'{disposition}; filename="{name}.{form.extension}"',
+        "Content-Disposition": f'{disposition}; filename="{picture.title()}.{form.extension}"',
     }
     return headers | ({"X-Seed": seeds} if (seeds := picture.seed_text()) else {})

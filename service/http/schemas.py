@@ -1,12 +1,13 @@
 """What a request may hold, and one sentence for each way to get it wrong."""
 
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from service import latents
 from service.http.errors import FieldError, Problem
@@ -14,19 +15,34 @@ from service.library import Library, Model, UnknownModelError
 from service.pictures import Picture
 
 MAX_TRUNCATION = 2.0
+MAX_STEPS = 64
 MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where float32 ends
 
 Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS)]
 Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
+ModelName = Annotated[
+    str | None, Field(description='a model\'s name, such as "digits", or name and version, "digits@1"')
+]
+Truncation = Annotated[float, Field(ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")]
+SEED_OR_LATENT = "a seed (an integer from 0 to 4294967295) or a latent (a list of numbers from -1000 to 1000)"
+SeedOrLatent = Annotated[
+    Annotated[Seed, Tag("seed")] | Annotated[Latent, Tag("latent")],
+    Discriminator(lambda value: "latent" if isinstance(value, list) else "seed"),
+]
 
 
 class GenerateRequest(BaseModel):
     """What to draw. Each field's description is its rule, and completes "must be …" in an error."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"seed": 42}, {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7}]},
+    )
 
-    model: str | None = Field(None, description='a model\'s name, such as "digits", or name and version, "digits@1"')
+    model: ModelName = None
     seed: Seed | None = Field(None, description="an integer from 0 to 4294967295")
     seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = Field(
         None, description="a list of integers from 0 to 4294967295"
@@ -36,7 +52,28 @@ class GenerateRequest(BaseModel):
         None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
     n: int | None = Field(None, ge=1, description="an integer from 1 on")
-    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
+    truncation: Truncation = 1.0
+
+
+class InterpolateRequest(BaseModel):
+    """Between which two latents to walk, and how."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={"examples": [{"from": 1, "to": 2}, {"from": 1, "to": 2, "steps": 8, "form": "strip"}]},
+    )
+
+    model: ModelName = None
+    start: Annotated[SeedOrLatent, Field(alias="from", description=SEED_OR_LATENT)]
+    to: Annotated[SeedOrLatent, Field(description=SEED_OR_LATENT)]
+    steps: int = Field(16, ge=2, le=MAX_STEPS, description=f"an integer from 2 to {MAX_STEPS}")
+    truncation: Truncation = 1.0
+    path: Literal["slerp", "linear"] = Field("slerp", description='"slerp" (the great circle) or "linear"')
+    form: Literal["animation", "strip"] = Field(
+        "animation", description='"animation" or "strip", for an answer that is an image'
+    )
 
 
 class ImageQuery(BaseModel):
@@ -44,7 +81,7 @@ class ImageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    truncation: float = Field(1.0, ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")
+    truncation: Truncation = 1.0
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -53,8 +90,6 @@ SOURCES = ("seed", "seeds", "latent", "latents")
 
 def read_request(data: Any, max_images: int) -> GenerateRequest:
     """Validate a parsed body, all but what depends on the model; raises Problem, 422."""
-    if not isinstance(data, dict):
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, 'Send a JSON object, such as {"seed": 42}.')
     request = validate(GenerateRequest, data)
     if problems := _conflicts(request, max_images):
         raise invalid(problems)
@@ -65,7 +100,8 @@ def to_picture(request: GenerateRequest, library: Library) -> Picture:
     """Turn a valid request into what to draw; raises Problem, 404 or 422."""
     model = find_model(library, request.model)
     if given := request.latents or ([request.latent] if request.latent else None):
-        _check_lengths(given, model, "latents" if request.latents else "latent")
+        fields = [f"latents.{i}" for i in range(len(given))] if request.latents else ["latent"]
+        check_lengths(dict(zip(fields, given, strict=True)), model)
         return Picture(model, request.truncation, latents=[np.array(latent, np.float32) for latent in given])
     if request.seeds:
         return Picture(model, request.truncation, seeds=request.seeds)
@@ -93,14 +129,15 @@ def _conflicts(request: GenerateRequest, max_images: int) -> list[FieldError]:
     return problems
 
 
-def _check_lengths(given: Sequence[Sequence[float]], model: Model, field: str) -> None:
+def check_lengths(given: Mapping[str, Sequence[float]], model: Model) -> None:
+    """Refuse latents, by the fields that they stand in, that are not of the model's length; raises Problem, 422."""
     size = model.card.latent_dim
     problems = [
         FieldError(
-            field=field if field == "latent" else f"{field}.{i}",
-            message=f"{field} must have the {size} numbers that {model.ref} takes, not {len(latent)}",
+            field=field,
+            message=f"{field.partition('.')[0]} must have the {size} numbers that {model.ref} takes, not {len(latent)}",
         )
-        for i, latent in enumerate(given)
+        for field, latent in given.items()
         if len(latent) != size
     ]
     if problems:
@@ -109,6 +146,9 @@ def _check_lengths(given: Sequence[Sequence[float]], model: Model, field: str) -
 
 def validate(schema: type[Schema], data: Any) -> Schema:
     """Read ``data`` as ``schema``, each of whose fields says its rule; raises Problem, 422."""
+    if not isinstance(data, dict):
+        example = json.dumps(schema.model_json_schema()["examples"][0])
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Send a JSON object, such as {example}.")
     try:
         return schema.model_validate(data)
     except ValidationError as error:
@@ -116,7 +156,8 @@ def validate(schema: type[Schema], data: Any) -> Schema:
 
 
 def _explain(schema: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> FieldError:
-    field = ".".join(map(str, location))[:80]
+    within = [str(one) for one in location[1:] if isinstance(one, int)]  # a name would be that of a kind of value
+    field = ".".join([str(location[0]), *within])[:80]
     rules = {one.alias or name: one.description for name, one in schema.model_fields.items()}
     if kind == "extra_forbidden":
         return FieldError(field=field, message=f"{field} is not a field; the fields are {', '.join(rules)}")

@@ -23,13 +23,13 @@ def read(data: bytes) -> Image.Image:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_webp_has_the_very_pixels(channels: int) -> None:
-    image = read(photos.encode(smooth(channels), photos.WEBP, TEXTS))
+    image = read(photos.encode(photos.WEBP, smooth(channels), TEXTS))
     np.testing.assert_array_equal(np.asarray(image), np.broadcast_to(smooth(channels), (24, 20, 3)))
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
 def test_jpeg_has_the_pixels_but_for_a_few_levels(channels: int, mode: str) -> None:
-    image = read(photos.encode(smooth(channels), photos.JPEG, TEXTS))
+    image = read(photos.encode(photos.JPEG, smooth(channels), TEXTS))
     assert image.mode == mode
     difference = np.asarray(image, int).reshape(24, 20, channels) - smooth(channels)
     assert np.abs(difference).mean() < 2
@@ -37,10 +37,10 @@ def test_jpeg_has_the_pixels_but_for_a_few_levels(channels: int, mode: str) -> N
 
 @pytest.mark.parametrize("how", [photos.WEBP, photos.JPEG])
 def test_a_reader_finds_how_to_make_the_picture_again(how: dict[str, object]) -> None:
-    image = read(photos.encode(smooth(3), how, TEXTS))
+    image = read(photos.encode(how, smooth(3), TEXTS))
     assert json.loads(image.getexif()[ExifTags.Base.ImageDescription]) == TEXTS
 
 
 def test_what_a_format_cannot_hold_is_refused_in_a_sentence_for_a_client() -> None:
     with pytest.raises(photos.TooLargeError, match="at most 16383 pixels a side; ask for fewer"):
-        photos.encode(np.zeros((1, 2**14, 1), np.uint8), photos.WEBP, TEXTS)
+        photos.encode(photos.WEBP, np.zeros((1, 2**14, 1), np.uint8), TEXTS)
