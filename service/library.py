@@ -1,7 +1,7 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from service.contract import INPUT, MODEL_FILE, OUTPUT, Card, ContractError, read_model
+from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, ContractError, read_model
 from service.errors import ServiceError
 from service.providers import open_session, require
 
@@ -46,9 +46,14 @@ class Model:
 
 
 class Library:
-    """The models that are served; never changed, only replaced by another."""
+    """The models that are served; never changed, only replaced by another.
 
-    def __init__(self, models: Iterable[Model]) -> None:
+    Attributes:
+        refused: a sentence for each model that was there and is not served.
+    """
+
+    def __init__(self, models: Iterable[Model], refused: Sequence[str] = ()) -> None:
+        self.refused = refused
         self._models = sorted(models, key=lambda model: (model.card.name, -model.card.version))
         self._by_ref = {model.card.name: model for model in reversed(self._models)}  # the newest is set last
         self._by_ref |= {model.ref: model for model in self._models}
@@ -78,22 +83,35 @@ def find_folders(folder: Path) -> list[Path]:
     return found
 
 
-def load_library(folder: Path, provider: str) -> Library:
+def load_library(folder: Path, provider: str, served: Library | None = None) -> Library:
     """Open every good model under ``folder``, and log one sentence for each bad one.
+
+    What is ``served`` and has not changed is taken over; where a model has become bad, the served one stays.
 
     Raises:
         ServiceError: when the provider is not there, or no model can be served.
     """
     require(provider)
-    models = []
+    known = {model.ref: model for model in served or ()}
+    models, refused = [], []
     for path in find_folders(folder):
+        old = known.get(f"{path.parent.name}@{path.name}")
         try:
-            models.append(_open(path, provider))
+            models.append(old if old and _is_unchanged(path, old) else _open(path, provider))
         except ContractError as error:
             logger.error("Refused a model: %s", error)
+            refused.append(str(error))
+            models += [old] if old else []
     if not models:
         raise ServiceError(f"none of the models in {folder} can be served; the log says why")
-    return Library(models)
+    return Library(models, refused)
+
+
+def _is_unchanged(folder: Path, model: Model) -> bool:
+    try:
+        return (folder / DIGEST_FILE).read_text(encoding="ascii").split()[:1] == [model.digest]
+    except (OSError, ValueError):
+        return False
 
 
 def _open(folder: Path, provider: str) -> Model:

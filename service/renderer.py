@@ -5,7 +5,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ class Renderer:
         self._library: Library | None = None
         self._why_not = "the models are being loaded"
         self._batcher: Batcher | None = None
+        self._loading = threading.RLock()
 
     @property
     def library(self) -> Library:
@@ -70,14 +71,35 @@ class Renderer:
     def load(self) -> None:
         """Open the models and warm them up; raises ServiceError."""
         settings = self._settings
-        library = load_library(settings.models, settings.provider)
-        threads = max(1, cores.available() // settings.workers)
-        self._batcher = Batcher(_infer, threads=threads, max_batch=settings.max_batch, bound=settings.queue)
-        for model in library:
-            model.run(np.zeros((settings.max_batch, model.card.latent_dim), np.float32))
-        gc.collect()
-        gc.freeze()  # what is there now stays: never walking it again is worth 20 ms at the 99th percentile
-        self._library = library
+        with self._loading:
+            library = load_library(settings.models, settings.provider)
+            threads = max(1, cores.available() // settings.workers)
+            self._batcher = Batcher(_infer, threads=threads, max_batch=settings.max_batch, bound=settings.queue)
+            self._warm_up(library)
+            gc.collect()
+            gc.freeze()  # what is there now stays: never walking it again is worth 20 ms at the 99th percentile
+            self._library = library
+
+    def reload(self) -> Library:
+        """Serve what is in the models' folder now; what was asked for before is drawn by the model it was asked of.
+
+        Raises:
+            ServiceError: when nothing there can be served; what was served is served on.
+            NotReadyError: after closing.
+        """
+        with self._loading:
+            if self._batcher is None:
+                self.load()
+            else:
+                served = self.library
+                library = load_library(self._settings.models, self._settings.provider, served)
+                self._warm_up(set(library) - set(served))
+                self._library = library
+            return self.library
+
+    def _warm_up(self, models: Iterable[Model]) -> None:
+        for model in models:
+            model.run(np.zeros((self._settings.max_batch, model.card.latent_dim), np.float32))
 
     def submit(self, picture: Picture, form: Form, deadline: float) -> tuple[Future[Any], Timing]:
         """Queue a picture; its future gets what ``form`` makes of it, its timing is told when it is done.

@@ -20,6 +20,7 @@ from service.http.limits import BodyLimit
 from service.http.schemas import MAX_LATENT
 from service.library import Model
 from service.pictures import ARRAYS, Picture
+from service.reload import Reloader
 from service.renderer import NotReadyError, Renderer
 from service.settings import read_settings
 
@@ -33,6 +34,8 @@ except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
 renderer = Renderer(settings)
+reloader = Reloader(renderer)
+reloader.heed_hangups()
 
 
 def _first_model() -> Model:
@@ -66,13 +69,14 @@ Images = Annotated[np.ndarray, DType("uint8")]
     metrics={"enabled": False},  # BentoML's are labelled by raw path; /metrics is the mounted app's
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(make_app(renderer, settings), path="/")
+@bentoml.asgi_app(make_app(renderer, settings, reloader.now), path="/")
 class Nelumbo:
     """Draws pictures from seeds and latents."""
 
     def __init__(self) -> None:
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)
+        reloader.watch()
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:

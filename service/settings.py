@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import ServiceError
@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
     queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")
     deadline: float = Field(30.0, gt=0, le=3600, description="seconds until an unanswered request gets 504")
+    admin_token: SecretStr | None = Field(
+        None, min_length=16, description="who sends it may use /admin; without it, whoever is on the same machine"
+    )
     max_body: int = Field(2**20, ge=1024, description="most bytes in a request's body")
 
     @model_validator(mode="after")
@@ -40,8 +43,8 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return the settings as variables, so that worker processes read the same."""
-        values = {**self.model_dump(), "models": self.models.absolute()}
+        """Return the settings as variables, so that worker processes read the same; they inherit the token anyway."""
+        values = {**self.model_dump(exclude={"admin_token"}), "models": self.models.absolute()}
         return {f"NELUMBO_{name.upper()}": str(value) for name, value in values.items()}
 
 

@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -15,6 +16,7 @@ from service import metrics
 from service.http.errors import Problem, unavailable
 from service.http.limits import NOBODY, ClientGoneError
 from service.http.routes import Routes
+from service.library import Library
 from service.photos import TooLargeError
 from service.renderer import NotReadyError, Renderer
 from service.settings import Settings
@@ -28,12 +30,12 @@ REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
 
 
-def make_app(renderer: Renderer, settings: Settings) -> ASGIApp:
-    """Return the ASGI app to mount at ``/``.
+def make_app(renderer: Renderer, settings: Settings, reload: Callable[[], Library] | None = None) -> ASGIApp:
+    """Return the ASGI app to mount at ``/``; ``reload`` reads the models again, by default in this process alone.
 
     It is no Starlette application: BentoML would then answer by itself, in its own words, whatever has no route here.
     """
-    routes = Routes(renderer, settings).table()
+    routes = Routes(renderer, settings, reload or renderer.reload).table()
     return Edge(Router(routes, redirect_slashes=False), {route.endpoint: route.path for route in routes})
 
 

@@ -1,6 +1,7 @@
 """The routes and what each does."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.types import Receive
 
 from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
+from service.http.admin import Admin
 from service.http.errors import Problem, unavailable
 from service.http.images import Images
 from service.http.interpolation import Interpolation
@@ -20,6 +22,7 @@ from service.http.models import Models
 from service.http.negotiation import choose
 from service.http.schemas import read_request, to_picture
 from service.http.static import INDEX, Page
+from service.library import Library
 from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
 from service.settings import Settings
@@ -28,10 +31,11 @@ from service.settings import Settings
 class Routes:
     """The handlers, around one renderer."""
 
-    def __init__(self, renderer: Renderer, settings: Settings) -> None:
+    def __init__(self, renderer: Renderer, settings: Settings, reload: Callable[[], Library]) -> None:
         self._renderer = renderer
         self._settings = settings
         self._page = Page(settings.max_images)
+        self._reload = reload
 
     def table(self) -> list[Route]:
         """Return every route of the mounted app."""
@@ -47,6 +51,7 @@ class Routes:
             Route("/models", models.list),
             Route("/models/{model}", models.one),
             Route("/models/{model}/thumbnail.png", images.thumbnail),
+            Route("/admin/reload", Admin(self._settings, self._reload).reload, methods=["POST"]),
             Route("/metrics", self.metrics),
         ]
 

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,26 @@ def test_nothing_falls_back_to_the_cpu_silently(tmp_path: Path, monkeypatch: pyt
     tiny.write(tmp_path)
     with pytest.raises(ServiceError, match="does not start here"):
         load_library(tmp_path, "cuda")
+
+
+def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card("a"))
+    replaced = tiny.write(tmp_path, tiny.card("b"))
+    first = load_library(tmp_path, "cpu")
+    shutil.rmtree(replaced)
+    tiny.write(tmp_path, tiny.card("b"), tiny.model(tiny.card("b"), seed=1))
+    tiny.write(tmp_path, tiny.card("a", 2))
+    second = load_library(tmp_path, "cpu", first)
+    assert [model.ref for model in second] == ["a@2", "a@1", "b@1"]
+    assert second.find("a@1") is first.find("a@1")
+    assert second.find("b").digest != first.find("b").digest
+
+
+def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, tiny.card("a"))
+    first = load_library(tmp_path, "cpu")
+    (path / "sha256").write_text("0" * 64)
+    second = load_library(tmp_path, "cpu", first)
+    assert list(second) == list(first)
+    (sentence,) = second.refused
+    assert "has digest" in sentence

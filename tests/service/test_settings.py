@@ -20,11 +20,20 @@ def test_a_worker_reads_from_the_environment_what_its_server_was_given(monkeypat
     assert read_settings() == Settings(**{**given.model_dump(), "models": Path("elsewhere").absolute()})
 
 
+def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NELUMBO_ADMIN_TOKEN", "correct-horse-battery")
+    settings = read_settings()
+    assert settings.admin_token is not None
+    assert settings.admin_token.get_secret_value() == "correct-horse-battery"
+    assert "horse" not in f"{settings!r} {settings.environment()}"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"port": 70000}, "--port or NELUMBO_PORT"),
         ({"host": "example.org"}, "--host or NELUMBO_HOST"),
+        ({"admin_token": "short"}, "at least 16"),
         ({"queue": 3}, "queue must be at least"),
     ],
 )

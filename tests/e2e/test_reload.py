@@ -1,0 +1,95 @@
+import os
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import tiny
+from tests.e2e.server import Server, serving
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.write(tmp_path / "models", tiny.card("grey"))
+    return tmp_path / "models"
+
+
+@contextmanager
+def under_load(server: Server) -> Iterator[Counter[object]]:
+    """Ask for pictures from four threads until the block ends; counts answers by status and model, and errors."""
+    counts: Counter[object] = Counter()
+    over = threading.Event()
+
+    def ask() -> None:
+        with server.client() as client:
+            while not over.is_set():
+                try:
+                    answer = client.post("/generate", json={"model": "grey", "seed": 1})
+                    counts[answer.status_code, answer.headers.get("x-model")] += 1
+                except httpx.TransportError as error:
+                    counts[repr(error)] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def reload_by_request(server: Server) -> None:
+    assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
+
+
+def reload_by_signal(server: Server) -> None:
+    os.kill(server.process.pid, signal.SIGHUP)
+
+
+def wait_until_all_workers(server: Server, url: str, status: int) -> None:
+    """Wait until twenty new connections in a row, which two workers share, get the same answer."""
+    end = time.monotonic() + 10
+    in_a_row = 0
+    while in_a_row < 20:
+        assert time.monotonic() < end, server.said()
+        in_a_row = in_a_row + 1 if httpx.get(f"{server.url}{url}").status_code == status else 0
+
+
+@pytest.mark.parametrize("reload", [reload_by_request, reload_by_signal])
+def test_a_new_version_is_served_by_all_workers_without_a_failed_request(
+    folder: Path, tmp_path: Path, reload: Callable[[Server], None]
+) -> None:
+    with serving(tmp_path / "log", models=folder, workers=2) as server:
+        with under_load(server) as counts:
+            tiny.write(folder, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
+            reload(server)
+            wait_until_all_workers(server, "/models/grey@2", 200)
+            time.sleep(0.5)
+        assert set(counts) <= {(200, "grey@1"), (200, "grey@2")}
+        assert counts[200, "grey@2"]
+        assert httpx.post(f"{server.url}/generate", json={"model": "grey@1"}).headers["x-model"] == "grey@1"
+        shutil.rmtree(folder / "grey" / "1")
+        assert httpx.get(f"{server.url}/models/grey@1").status_code == 200
+        reload(server)
+        wait_until_all_workers(server, "/models/grey@1", 404)
+        assert server.stop() == 0
+        assert "Traceback" not in server.said()
+
+
+def test_a_broken_model_is_refused_and_the_others_are_served(folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=folder) as server:
+        (tiny.write(folder, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
+        answer = httpx.post(f"{server.url}/admin/reload").json()
+        assert answer["models"] == ["grey@1"]
+        assert "bad/1/model.onnx" in answer["refused"][0]
+        assert answer["refused"][0] in server.said()
+        assert httpx.post(f"{server.url}/generate").status_code == 200
