@@ -64,6 +64,14 @@ def generate(
         renderer.close()
 
 
+@app.command()
+def openapi() -> None:
+    """Print the description of the HTTP API, OpenAPI 3.1."""
+    from service.http.openapi import text
+
+    print(text(), end="")
+
+
 def _check(settings: Settings) -> None:
     """Find out before a server starts what would keep it from serving; raises ServiceError."""
     from service.library import find_folders

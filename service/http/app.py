@@ -27,6 +27,7 @@ _numbers = itertools.count()
 _prefix = secrets.token_hex(8)  # of this process; a random id a request would give the GIL away for it
 
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
+PROBES = ("/livez", "/readyz", "/healthz")  # GET is BentoML's, which sends other methods here
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
 
 
@@ -63,7 +64,7 @@ class Edge:
         metrics.REQUESTS.labels(self._templates.get(scope.get("endpoint"), "none"), method, answer.status).inc()
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, answer: "Answer") -> None:
-        problem = _problem(error)
+        problem = _problem(error, scope["path"])
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s failed", answer.request_id, exc_info=error)
         if not answer.status:
@@ -91,7 +92,7 @@ def _request_id(headers: Headers) -> str:
     return given if REQUEST_ID.fullmatch(given) else f"{_prefix}-{next(_numbers):x}"
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception, path: str) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, NotReadyError):
@@ -99,14 +100,14 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, TooLargeError):
         return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
-        return _unrouted(error)
+        return _unrouted(error, path)
     return Problem(
         HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; report it with the X-Request-Id of this answer."
     )
 
 
-def _unrouted(error: HTTPException) -> Problem:
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+def _unrouted(error: HTTPException, path: str) -> Problem:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED or path in PROBES:
+        allowed = ", ".join(sorted((error.headers or {}).get("Allow", "GET, HEAD").split(", ")))
         return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"Allow": allowed})
     return Problem(HTTPStatus.NOT_FOUND, "Nothing is here; draw with POST /generate, or see GET /models.")

@@ -14,6 +14,7 @@ from starlette.types import Receive
 from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
 from service.http.admin import Admin
+from service.http.docs import Description
 from service.http.errors import Problem, unavailable
 from service.http.images import Images
 from service.http.interpolation import Interpolation
@@ -39,6 +40,7 @@ class Routes:
 
     def table(self) -> list[Route]:
         """Return every route of the mounted app."""
+        description = Description(self._settings.max_images)
         models = Models(self._renderer)
         images = Images(self._renderer, self._settings.max_images, self.answer)
         interpolation = Interpolation(self._renderer, self._settings, self.answer)
@@ -53,6 +55,8 @@ class Routes:
             Route("/models/{model}/thumbnail.png", images.thumbnail),
             Route("/admin/reload", Admin(self._settings, self._reload).reload, methods=["POST"]),
             Route("/metrics", self.metrics),
+            Route("/openapi.json", description.document),
+            Route("/docs", description.page),
         ]
 
     async def index(self, request: Request) -> Response:

@@ -1,4 +1,7 @@
-"""What a request may hold, and one sentence for each way to get it wrong."""
+"""What a request may hold, and one sentence for each way to get it wrong.
+
+Each field's description is its rule, and completes "must be …" in an error.
+"""
 
 import json
 import secrets
@@ -7,7 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, ValidationError
 
 from service import latents
 from service.http.errors import FieldError, Problem
@@ -18,7 +21,14 @@ MAX_TRUNCATION = 2.0
 MAX_STEPS = 64
 MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where float32 ends
 
-Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS)]
+
+def _whole(value: Any) -> Any:
+    """Take 42.0 for 42, as JSON Schema does, and Python programs write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS), WHOLE]
 Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
 Latent = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
 ModelName = Annotated[
@@ -32,14 +42,26 @@ SeedOrLatent = Annotated[
 ]
 
 
+SOURCES = ("seed", "seeds", "latent", "latents")
+
+
+def _only(source: str) -> dict[str, JsonValue]:
+    """Return the JSON schema of a body in which nothing is given that ``source`` cannot stand beside."""
+    others = {"seed", "seeds", "latent", "latents", "n"} - ({"seed", "n"} if source == "seed" else {source})
+    return {"properties": {name: {"type": "null"} for name in sorted(others)}}
+
+
 class GenerateRequest(BaseModel):
-    """What to draw. Each field's description is its rule, and completes "must be …" in an error."""
+    """What to draw."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"examples": [{"seed": 42}, {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7}]},
+        json_schema_extra={
+            "examples": [{"seed": 42}, {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7}],
+            "anyOf": [_only(source) for source in SOURCES],
+        },
     )
 
     model: ModelName = None
@@ -51,7 +73,7 @@ class GenerateRequest(BaseModel):
     latents: Annotated[list[Latent], Field(min_length=1, fail_fast=True)] | None = Field(
         None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
-    n: int | None = Field(None, ge=1, description="an integer from 1 on")
+    n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer from 1 on")
     truncation: Truncation = 1.0
 
 
@@ -68,7 +90,7 @@ class InterpolateRequest(BaseModel):
     model: ModelName = None
     start: Annotated[SeedOrLatent, Field(alias="from", description=SEED_OR_LATENT)]
     to: Annotated[SeedOrLatent, Field(description=SEED_OR_LATENT)]
-    steps: int = Field(16, ge=2, le=MAX_STEPS, description=f"an integer from 2 to {MAX_STEPS}")
+    steps: Annotated[int, Field(ge=2, le=MAX_STEPS), WHOLE] = Field(16, description=f"an integer from 2 to {MAX_STEPS}")
     truncation: Truncation = 1.0
     path: Literal["slerp", "linear"] = Field("slerp", description='"slerp" (the great circle) or "linear"')
     form: Literal["animation", "strip"] = Field(
@@ -85,7 +107,6 @@ class ImageQuery(BaseModel):
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
-SOURCES = ("seed", "seeds", "latent", "latents")
 
 
 def read_request(data: Any, max_images: int) -> GenerateRequest:

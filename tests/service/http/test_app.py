@@ -119,7 +119,8 @@ def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) ->
     ("body", "field", "said"),
     [
         ({"seed": True}, "seed", "seed must be an integer from 0 to 4294967295"),
-        ({"seed": 1.0}, "seed", "an integer"),
+        ({"seed": 1.5}, "seed", "an integer"),
+        ({"seed": 1e300}, "seed", "an integer"),
         ({"seed": "1"}, "seed", "an integer"),
         ({"seed": -1}, "seed", "from 0"),
         ({"seed": 2**32}, "seed", "to 4294967295"),
@@ -155,6 +156,12 @@ def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], fi
     assert document["errors"][0]["field"] == field
     assert said in document["errors"][0]["message"]
     assert said in document["detail"]
+
+
+def test_a_whole_number_may_be_written_with_a_point(client: Client) -> None:
+    body = {"model": "grey", "seed": 7.0, "n": 2.0}
+    assert client.post("/generate", json=body).headers["x-seed"] == "7,8"
+    assert client.post("/generate", json={"model": "grey", "seeds": [7.0, 8]}).headers["x-seed"] == "7,8"
 
 
 def test_every_wrong_field_is_told_at_once(client: Client) -> None:
@@ -236,6 +243,12 @@ def test_a_model_that_is_not_served_is_404_with_those_that_are(client: Client, m
 def test_what_is_not_there_is_404(client: Client) -> None:
     for path in ("/nothing", "/generate/", "http://test//generate", "/models/cats", "/models/grey/1", "/%00", "/é"):
         problem(client.get(path), 404)
+
+
+def test_another_method_on_a_probe_is_405(client: Client) -> None:
+    answer = client.post("/livez")
+    problem(answer, 405)
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 def test_another_method_is_405_with_those_that_are_allowed(client: Client) -> None:
