@@ -58,7 +58,8 @@ def _webp(walk: Walk, images: list[Image]) -> bytes:
     first, *others = map(photos.from_array, images)
     file = io.BytesIO()
     moving: dict[str, Any] = {"save_all": True, "append_images": others, "duration": FRAME_MS, "loop": 0}
-    first.save(file, exif=marking.exif(walk.texts()), xmp=marking.XMP_PACKET, **moving, **WEBP)
+    exif = marking.exif(walk.texts()).removeprefix(b"Exif\0\0")  # JPEG's; Pillow takes it off a still WebP only
+    first.save(file, exif=exif, xmp=marking.XMP_PACKET, **moving, **WEBP)
     return file.getvalue()
 
 
