@@ -39,6 +39,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     """The page with seeds 42 to 57 of grey@1."""
     with visiting(browser, f"{server.url}/{GREY}") as opened:
         wait_for(opened, "Seeds 42 – 57")
+        expect(opened.locator(".model img[src]")).to_have_count(2)  # the last that it asks for by itself
         yield opened
 
 
