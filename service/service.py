@@ -18,6 +18,7 @@ from service.http.app import make_app
 from service.http.errors import MEDIA_TYPE, unavailable
 from service.http.limits import BodyLimit
 from service.http.schemas import MAX_LATENT
+from service.http.shortcut import Direct
 from service.library import Model
 from service.pictures import ARRAYS, Picture
 from service.reload import Reloader
@@ -68,6 +69,7 @@ Images = Annotated[np.ndarray, DType("uint8")]
     traffic={"timeout": settings.deadline + 30},  # a backstop: deadlines are kept by the mounted app
     metrics={"enabled": False},  # BentoML's are labelled by raw path; /metrics is the mounted app's
     logging={"access": {"enabled": False}},
+    service_class=Direct,
 )
 @bentoml.asgi_app(make_app(renderer, settings, reloader.now), path="/")
 class Nelumbo:

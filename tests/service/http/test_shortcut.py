@@ -1,0 +1,55 @@
+import asyncio
+
+import bentoml
+import pytest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.shortcut import HOT, Direct
+
+seen: list[Scope] = []
+
+
+async def remember(scope: Scope, receive: Receive, send: Send) -> None:
+    seen.append(scope)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@bentoml.service(name="probe", service_class=Direct, metrics={"enabled": False})
+@bentoml.asgi_app(remember, path="/")
+class Probe:
+    pass
+
+
+@pytest.fixture(scope="module")
+def app() -> ASGIApp:
+    return Probe.to_asgi()
+
+
+def ask(app: ASGIApp, path: str) -> int:
+    """Return the status of the answer."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [], "http_version": "1.1"}
+    asyncio.run(app(scope | {"client": None, "server": None, "scheme": "http"}, receive, send))
+    status: int = sent[0]["status"]
+    return status
+
+
+@pytest.mark.parametrize(("path", "passes_bentoml"), [*((path, False) for path in HOT), ("/models", True)])
+def test_only_hot_routes_skip_bentomls_middleware(app: ASGIApp, path: str, passes_bentoml: bool) -> None:
+    seen.clear()
+    assert ask(app, path) == 200
+    assert ("request_id" in seen[0]) == passes_bentoml  # BentoML's context puts it there
+
+
+def test_probes_stay_bentomls(app: ASGIApp) -> None:
+    seen.clear()
+    assert ask(app, "/schema.json") == 200
+    assert not seen
