@@ -1,9 +1,7 @@
 """The routes and what each does."""
 
-import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -18,11 +16,12 @@ from service.http.docs import Description
 from service.http.errors import Problem, unavailable
 from service.http.images import Images
 from service.http.interpolation import Interpolation
-from service.http.limits import ClientGoneError, parse_json, read_body
+from service.http.limits import parse_json, read_body
 from service.http.models import Models
 from service.http.negotiation import choose
 from service.http.schemas import read_request, to_picture
 from service.http.static import INDEX, Page
+from service.http.waiting import first
 from service.library import Library
 from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
@@ -95,32 +94,13 @@ class Routes:
         deadline = self._settings.deadline
         try:
             drawn, timing = self._renderer.submit(picture, form, deadline)
-            return await _first(asyncio.wrap_future(drawn), receive, deadline), timing
+            return await first(drawn, receive, deadline), timing
         except QueueFullError as error:
             metrics.REJECTED.inc()
             raise unavailable("The queue is full; ask again in a second, or for fewer images.") from error
         except DeadlinePassedError as error:
             detail = f"Not drawn within {deadline:g} seconds; ask for fewer images, or again when there is less to do."
             raise Problem(HTTPStatus.GATEWAY_TIMEOUT, detail) from error
-
-
-async def _first(drawn: "asyncio.Future[bytes]", receive: Receive, deadline: float) -> bytes:
-    """Return what is drawn, unless the deadline or the client's going comes first: then it is given up."""
-    gone = asyncio.ensure_future(_disconnected(receive))
-    first: set[asyncio.Future[Any]] = {drawn, gone}
-    try:
-        await asyncio.wait(first, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
-        if drawn.done():
-            return drawn.result()
-        raise ClientGoneError if gone.done() else DeadlinePassedError
-    finally:
-        gone.cancel()
-        drawn.cancel()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _headers(picture: Picture, form: Form, timing: Timing) -> dict[str, str]:
