@@ -54,7 +54,7 @@ def parse_json(headers: Headers, body: bytes) -> Any:
         detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
     try:
-        data = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_no_key_twice)
+        data = STRICT.decode(_text(body))
         if b"\\u" in body:
             json.dumps(data, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as error:
@@ -104,6 +104,13 @@ def _reason(error: ValueError | RecursionError) -> str:
     return "a number is too long" if "integer string conversion" in str(error) else str(error)
 
 
+def _text(body: bytes) -> str:
+    text = body.decode()
+    if text.startswith("\ufeff"):
+        raise ValueError("it must not start with a byte order mark (BOM)")
+    return text
+
+
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -113,3 +120,6 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a key stands twice in one object")
     return found
+
+
+STRICT = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_no_key_twice)

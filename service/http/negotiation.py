@@ -15,8 +15,10 @@ def choose(headers: Headers, offers: Sequence[str]) -> str:
         Problem: 406, with the list, when it likes none.
     """
     accept = ",".join(headers.getlist("accept"))
-    if not accept.strip() or _is_curls_own(headers):
+    if accept.strip() in ("", "*/*") or _is_curls_own(headers):
         return offers[0]
+    if accept in offers:  # as most programs ask: there is nothing to weigh
+        return accept
     ranges = [found for part in accept.split(",") if (found := _parse(part))]
     best = max(offers, key=lambda offer: _quality(offer, ranges))  # max keeps the first of equals
     if _quality(best, ranges) == 0:
