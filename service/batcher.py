@@ -59,6 +59,7 @@ class Order:
         self.taken = 0
         self._parts: list[Any] = [None] * len(self.items)
         self._missing = len(self.items)
+        self._result: Any = None
         self._lock = threading.Lock()
 
     @property
@@ -81,20 +82,24 @@ class Order:
         with self._lock:
             self.timing.infer += seconds
 
-    def finish(self, index: int, output: Any) -> None:
-        """Make item ``index``'s part of its output and, when it was the last, the result of all."""
+    def finish(self, index: int, output: Any) -> bool:
+        """Make item ``index``'s part of its output; tell whether it was the last, and the result of all is made."""
         started = time.monotonic()
         try:
             part = self.each(index, output)
             complete = self._add(index, part)
-            result = self.gather(self._parts) if complete else None
+            if complete:
+                self._result = self.gather(self._parts)
         except Exception as error:
             self.fail(error)
-            return
+            return False
         with self._lock:
             self.timing.encode += time.monotonic() - started
-        if complete:
-            self._settle(lambda: self.future.set_result(result))
+        return complete
+
+    def deliver(self) -> None:
+        """Hand the result over."""
+        self._settle(lambda: self.future.set_result(self._result))
 
     def _add(self, index: int, part: Any) -> bool:
         with self._lock:
@@ -144,7 +149,8 @@ class Batcher:
             if self._closed or self._waiting + len(order.items) > self._bound:
                 raise QueueFullError
             self._lanes.setdefault(order.lane, deque()).append(order)
-            self._count(len(order.items))
+            self._waiting += len(order.items)
+            metrics.QUEUE_DEPTH.set(self._waiting)
             self._changed.notify(len(order.items))
 
     def close(self) -> None:
@@ -170,10 +176,11 @@ class Batcher:
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
+            metrics.QUEUE_DEPTH.set(self._waiting)
             return batch
 
     def _form(self) -> list[Taken]:
-        """Take the next batch: of the lane whose turn it is, an item from each order in turn."""
+        """Take the next batch, of the lane whose turn it is."""
         while self._lanes:
             lane, orders = self._lanes.popitem(last=False)
             share = math.ceil(self._waiting / (1 + self._idle))  # an idle thread gets its part
@@ -185,25 +192,34 @@ class Batcher:
         return []
 
     def _take(self, orders: deque[Order], limit: int) -> list[Taken]:
+        """Take one item from each order in turn, so that few do not wait for many, and fill up from the oldest.
+
+        If the rest came from all evenly, all would be done at once, and the threads idle until their clients ask again.
+        """
         batch: list[Taken] = []
-        while orders and len(batch) < limit:
+        for _ in range(min(limit, len(orders))):
             order = orders.popleft()
-            if order.is_over():
-                metrics.DROPPED.inc(order.waiting)
-                self._count(-order.waiting)
-                continue
-            batch.append((order, order.taken))
-            if order.taken == 0:
-                order.timing.queue = time.monotonic() - order.submitted
-            order.taken += 1
-            self._count(-1)
+            batch += self._pull(order, 1)
             if order.waiting:
                 orders.append(order)
+        while orders and len(batch) < limit:
+            batch += self._pull(orders[0], limit - len(batch))
+            if not orders[0].waiting:
+                orders.popleft()
         return batch
 
-    def _count(self, change: int) -> None:
-        self._waiting += change
-        metrics.QUEUE_DEPTH.set(self._waiting)
+    def _pull(self, order: Order, most: int) -> list[Taken]:
+        """Take up to ``most`` items of an order; none, and no more, if nobody waits for it."""
+        if order.is_over():
+            metrics.DROPPED.inc(order.waiting)
+            self._waiting -= order.waiting
+            order.taken = len(order.items)
+            return []
+        if order.taken == 0:
+            order.timing.queue = time.monotonic() - order.submitted
+        first, order.taken = order.taken, min(order.taken + most, len(order.items))
+        self._waiting -= order.taken - first
+        return [(order, index) for index in range(first, order.taken)]
 
     def _run(self, batch: list[Taken]) -> None:
         started = time.monotonic()
@@ -214,12 +230,13 @@ class Batcher:
             self._run_alone(batch, error)
             return
         seconds = time.monotonic() - started
-        metrics.BATCH_SIZE.observe(len(batch))
-        metrics.INFER_SECONDS.observe(seconds)
         for order in {order for order, _ in batch}:
             order.ran(seconds)
-        for (order, index), output in outputs:
-            order.finish(index, output)
+        # Delivered all at once: who is woken takes the interpreter from who still encodes.
+        for order in [order for (order, index), output in outputs if order.finish(index, output)]:
+            order.deliver()
+        metrics.BATCH_SIZE.observe(len(batch))
+        metrics.INFER_SECONDS.observe(seconds)
 
     def _run_alone(self, batch: list[Taken], error: Exception) -> None:
         """Find out which item of a failed batch it was: the others are not to suffer for it."""

@@ -105,6 +105,40 @@ def test_an_order_of_one_does_not_wait_for_an_order_of_many() -> None:
     assert "x" in engine.batches[1]
 
 
+def test_large_orders_end_one_after_another() -> None:
+    with busy() as (engine, made):
+        first, second = order(*range(8)), order(*range(10, 18))
+        made.submit(first)
+        made.submit(second)
+        engine.gate.set()
+        assert first.future.result(WAIT) == [2 * item for item in range(8)]
+        assert second.future.result(WAIT) == [2 * item for item in range(10, 18)]
+    assert engine.batches[1:] == [[0, 10, 1, 2], [3, 11, 4, 5], [6, 12, 7, 13], [14, 15, 16, 17]]
+
+
+def test_more_orders_than_fit_in_a_batch_take_turns() -> None:
+    with busy() as (engine, made):
+        orders = [order(i, i + 10) for i in range(6)]
+        for one in orders:
+            made.submit(one)
+        engine.gate.set()
+        for one in orders:
+            one.future.result(WAIT)
+    assert engine.batches[1:3] == [[0, 1, 2, 3], [4, 5, 10, 11]]
+
+
+def test_nobody_is_answered_before_his_whole_batch_is_encoded() -> None:
+    seen: list[int] = []
+    with busy() as (engine, made):
+        orders = [order(i, each=lambda *_: seen.append(sum(one.future.done() for one in orders))) for i in range(4)]
+        for one in orders:
+            made.submit(one)
+        engine.gate.set()
+        for one in orders:
+            one.future.result(WAIT)
+    assert seen == [0, 0, 0, 0]
+
+
 def test_models_take_turns_and_are_never_mixed() -> None:
     with busy() as (engine, made):
         orders = [order(*"aaaaaaaa", lane="a"), order(*"bb", lane="b")]
