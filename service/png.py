@@ -11,6 +11,7 @@ try:
     from isal import isal_zlib
 except ImportError:  # no wheel for this platform
     isal_zlib = None  # type: ignore[assignment]
+crc32 = zlib.crc32 if isal_zlib is None else isal_zlib.crc32  # a tenth of zlib's time
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
@@ -32,7 +33,7 @@ def encode(image: NDArray[np.uint8], chunks: Iterable[tuple[bytes, bytes]] = ())
 
 def chunk(name: bytes, data: bytes) -> bytes:
     """Return a chunk as it stands in the file."""
-    crc = zlib.crc32(data, zlib.crc32(name))
+    crc = crc32(data, crc32(name))
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
 
 
