@@ -12,6 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
+from service import descriptors
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.app import make_app
@@ -76,6 +77,7 @@ class Nelumbo:
     """Draws pictures from seeds and latents."""
 
     def __init__(self) -> None:
+        descriptors.raise_limit()
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)
         reloader.watch()
