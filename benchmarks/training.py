@@ -1,53 +1,110 @@
-"""How much faster is our step than the same step in plain float32? ``python -m benchmarks.training [--recipe cats]``
+"""How much faster is our step than the textbook's? ``python -m benchmarks.training``
 
-Both play the recipe's own networks, batch and objective, in turns of some seconds each, so that a busy neighbour on the
-machine slows both alike; the ratio of the medians is what counts.
+Our step, its guard and its average included, plays the textbook's networks, batch and objective: once as it would run
+here, and once in float32, which is what a CPU without bfloat16 gets. All three take turns of some seconds, so that a
+busy neighbour on the machine slows them alike; the ratios of the medians are what counts.
 """
 
+import json
 import statistics
 import time
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import torch
 import typer
+from rich.console import Console
+from rich.table import Table
+from torch import nn
 
+from benchmarks import textbook
 from training import device as devices
 from training import recipe as recipes
 from training.device import Device
+from training.guard import Guard
+from training.networks import count_parameters
 from training.step import Game
 
+DCGAN = ("objective.real_label=1", "optimiser.critic_lr=2e-4")
+WGAN_GP = ("critic.norm=none", "objective.name=wgan-gp", "objective.penalty=10", "objective.critic_steps=5")
+PAIRS = {"dcgan": (textbook.DCGAN, DCGAN), "wgan-gp": (textbook.WGANGP, WGAN_GP)}
+FLAGS = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
 
-def images_per_second(game: Game, reals: torch.Tensor, seconds: float) -> float:
-    """Play steps for some seconds and return the real images seen in one."""
-    seen, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        game.step(reals, seen)
-        seen += len(reals)
+
+class Player(NamedTuple):
+    """Something that trains: how to play a step, how many real images that shows, and what it trains."""
+
+    step: Callable[[], object]
+    images: int
+    networks: tuple[nn.Module, nn.Module]
+
+
+def players(name: str, device: Device) -> dict[str, Player]:
+    """Return the textbook's player and ours, of the same networks."""
+    game, settings = PAIRS[name]
+    made = {
+        "textbook": _textbook(game(device.torch)),
+        "ours": _ours(settings, device),
+        "ours in float32": _ours(settings, Device(device.torch, bfloat16=False)),
+    }
+    counts = {tuple(count_parameters(network) for network in player.networks) for player in made.values()}
+    assert len(counts) == 1, f"not the same networks: {counts}"
+    return made
+
+
+def _textbook(game: textbook.DCGAN) -> Player:
+    reals = _noise(textbook.BATCH * game.critic_steps).to(game.device)
+    return Player(lambda: game.step(reals), len(reals), (game.generator, game.critic))
+
+
+def _ours(settings: tuple[str, ...], device: Device) -> Player:
+    measures = (f"generator.width={textbook.WIDTH}", f"critic.width={textbook.WIDTH}", f"batch={textbook.BATCH}")
+    game = Game(recipes.load("cats", (*settings, *measures)), device)
+    guard, reals = Guard(game), device.place(_noise(game.images_per_step(0)))
+    return Player(lambda: guard.play(lambda: game.step(reals, 0)), len(reals), (game.generator, game.critic))
+
+
+def _noise(images: int) -> torch.Tensor:
+    return torch.rand(images, 3, textbook.SIZE, textbook.SIZE) * 2 - 1
+
+
+def images_per_second(player: Player, seconds: float) -> float:
+    """Play for some seconds, one step at least, and return the real images seen in one."""
+    seen, elapsed, started = 0, 0.0, time.perf_counter()
+    while not seen or elapsed < seconds:
+        player.step()
+        seen, elapsed = seen + player.images, time.perf_counter() - started
     return seen / elapsed
 
 
+def measure(made: dict[str, Player], turns: int, seconds: float) -> dict[str, float]:
+    """Return the median speed of each player."""
+    for player in made.values():
+        player.step()  # oneDNN compiles its kernels on their first use
+    rounds = [[images_per_second(player, seconds) for player in made.values()] for _ in range(turns)]
+    return dict(zip(made, map(statistics.median, zip(*rounds, strict=True)), strict=True))
+
+
+def machine(device: Device) -> dict[str, object]:
+    """Return what the figures depend on, but for the neighbours."""
+    has = torch.cpu.get_capabilities()
+    where = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    return {"cpu": has.get("cpu_name"), "flags": [flag for flag in FLAGS if has.get(flag)], **where}
+
+
 def main(
-    recipe: str = "cats",
     turns: Annotated[int, typer.Option(min=1)] = 5,
-    seconds: Annotated[float, typer.Option(min=0.1)] = 4.0,
-    settings: Annotated[list[str] | None, typer.Option("--set")] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="How long a turn is, but for a step that takes longer.")] = 4.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
 ) -> None:
-    """Print both speeds and their ratio."""
-    chosen, resolved = devices.choose("cpu"), recipes.load(recipe, settings or ())
-    games = {device: Game(resolved, device) for device in (chosen, Device(chosen.torch, bfloat16=False))}
-    shape = (resolved.images.channels, resolved.images.size, resolved.images.size)
-    reals = torch.rand(next(iter(games.values())).images_per_step(0), *shape) * 2 - 1
-    placed = {device: device.place(reals) for device in games}
-    speeds: dict[Device, list[float]] = {device: [] for device in games}
-    for device, game in games.items():
-        images_per_second(game, placed[device], 1.0)  # oneDNN compiles its kernels on their first use
-    for _ in range(turns):
-        for device, game in games.items():
-            speeds[device].append(images_per_second(game, placed[device], seconds))
-    medians = [statistics.median(values) for values in speeds.values()]
-    for device, median in zip(speeds, medians, strict=True):
-        print(f"{recipe} on {device}: {median:,.0f} images/s (median of {turns})")
-    print(f"ratio: {medians[0] / medians[-1]:.2f}")
+    """Print images/s of the textbook's step and of ours, with their ratios, and again as a line of JSON."""
+    chosen = devices.choose(device)
+    speeds = {name: measure(players(name, chosen), turns, seconds) for name in PAIRS}
+    table = Table("images/s (ratio)", *next(iter(speeds.values())), box=None, padding=(0, 2))
+    for name, row in speeds.items():
+        table.add_row(name, *(f"{speed:,.1f} ({speed / row['textbook']:.2f})" for speed in row.values()))
+    Console().print(table)
+    print(json.dumps(machine(chosen) | {"turns": turns, "seconds": seconds, "images_per_second": speeds}))
 
 
 if __name__ == "__main__":
