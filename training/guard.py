@@ -1,37 +1,44 @@
-"""A step that is not finite never happened: every weight, moment and statistic is put back as it was before it."""
+"""Nothing that is not finite gets into a run: such a gradient is not followed, and its step is skipped and counted.
 
-from collections.abc import Callable, Iterator
+The game asks before each descent whether its gradient is finite, so that no weight, moment or average ever has to be
+taken back. Only BatchNorm's statistics change in the forward pass; they are small, and copied before each step.
+"""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from training.errors import TrainingError
-from training.step import Game, Stats
+from training.step import Game, NotFiniteError, Stats
 
 PATIENCE = 10  # such steps in a row; by then nothing that the next batch brings will help
 
 
 class Guard:
-    """Plays steps of a game and takes back those whose losses, penalty or weights are not finite."""
+    """Plays steps of a game; skips what is left of one as soon as something in it is not finite."""
 
     def __init__(self, game: Game) -> None:
         self._game = game
-        self._copies: list[Tensor] = []
         self._skipped = 0  # steps since take_skipped
         self.in_a_row = 0
 
     def play(self, step: Callable[[], Stats]) -> Stats | None:
-        """Play a step that changes the game; return its scalars, or None where it was taken back.
+        """Play a step that changes the game; return its scalars, or None where it was skipped.
 
         Raises:
             TrainingError: it was the tenth in a row.
         """
-        self._copy()
-        stats = step()
-        if self._finite(stats):
-            self.in_a_row = 0
-            return stats
-        self._put_back()
+        statistics = self._statistics()
+        before = [statistic.clone() for statistic in statistics]
+        try:
+            stats = step()
+            if _finite([*stats.values(), *statistics]):
+                self.in_a_row = 0
+                return stats
+        except NotFiniteError:
+            pass
+        torch._foreach_copy_(statistics, before)
         self._skipped += 1
         self.in_a_row += 1
         if self.in_a_row >= PATIENCE:
@@ -39,7 +46,7 @@ class Guard:
         return None
 
     def take_skipped(self) -> int:
-        """Return how many steps were taken back since the last call."""
+        """Return how many steps were skipped since the last call."""
         skipped, self._skipped = self._skipped, 0
         return skipped
 
@@ -51,28 +58,10 @@ class Guard:
         """Go on from a checkpoint's counts."""
         self._skipped, self.in_a_row = state["skipped"], state["in_a_row"]
 
-    def _finite(self, stats: Stats) -> bool:
-        weights = [*self._game.generator.parameters(), *self._game.critic.parameters()]
-        figures = [*stats.values(), *torch._foreach_norm([weight.detach() for weight in weights])]
-        return bool(torch.stack([figure.float() for figure in figures]).isfinite().all())
+    def _statistics(self) -> list[Tensor]:
+        networks = (self._game.generator, self._game.critic, self._game.average)
+        return [buffer for network in networks for buffer in network.buffers()]
 
-    def _tensors(self) -> Iterator[Tensor]:
-        """Yield all that a step changes; the optimisers' moments, which the first step makes, come last."""
-        for network in (self._game.generator, self._game.critic, self._game.average):
-            yield from network.state_dict().values()
-        for optimiser in (self._game.generator_optimiser, self._game.critic_optimiser):
-            for moments in optimiser.state.values():
-                yield from moments.values()
 
-    def _copy(self) -> None:
-        tensors = list(self._tensors())
-        if len(self._copies) != len(tensors):
-            self._copies = [torch.empty_like(tensor) for tensor in tensors]
-        torch._foreach_copy_(self._copies, tensors)
-
-    def _put_back(self) -> None:
-        tensors = list(self._tensors())
-        known = len(self._copies)
-        torch._foreach_copy_(tensors[:known], self._copies)
-        for moment in tensors[known:]:  # that this very step made: Adam's begin at zero
-            moment.zero_()
+def _finite(figures: list[Tensor]) -> bool:
+    return bool(torch.cat([figure.flatten().float() for figure in figures]).isfinite().all())

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from training import networks
 from training.device import Device
+from training.guard import Guard
 from training.images import Report
 from training.recipe import Recipe
 from training.run import Config
@@ -79,11 +80,12 @@ def _images_per_second(game: Game, reals: torch.Tensor) -> float:
             torch.cuda.synchronize(reals.device)
         return time.perf_counter()
 
-    game.step(reals, 0)  # allocates, and makes the optimisers' moments
+    guard = Guard(game)
+    guard.play(lambda: game.step(reals, 0))  # allocates, and makes the optimisers' moments
     started = finish()
     played, now = 0, started
     while played < MEASURED_STEPS and now - started < MEASURED_SECONDS:
-        game.step(reals, 0)
+        guard.play(lambda: game.step(reals, 0))
         played, now = played + 1, finish()
     return played * len(reals) / (now - started)
 

@@ -16,6 +16,10 @@ from training.recipe import Recipe
 Stats = dict[str, Tensor]
 
 
+class NotFiniteError(Exception):
+    """A descent was not made, and the rest of its step not played: its gradient was not finite."""
+
+
 class Game:
     """Both networks, their optimisers and the generator's average: all that a step reads and changes."""
 
@@ -24,11 +28,11 @@ class Game:
         self.objective = objectives.build(recipe.objective)
         self.generator = device.place(networks.build_generator(recipe))
         self.critic = device.place(networks.build_critic(recipe))
-        self.learning = [weight for weight in self.critic.parameters() if weight.requires_grad]  # the others are frozen
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         rates = recipe.optimiser
         self.generator_optimiser = Adam(self.generator.parameters(), rates.generator_lr, rates.betas, fused=True)
-        self.critic_optimiser = Adam(self.critic.parameters(), rates.critic_lr, rates.betas, fused=True)
+        learning = [weight for weight in self.critic.parameters() if weight.requires_grad]  # the others are frozen
+        self.critic_optimiser = Adam(learning, rates.critic_lr, rates.betas, fused=True)
         self.steps = 0
 
     def images_per_step(self, images_seen: int) -> int:
@@ -46,6 +50,9 @@ class Game:
 
         Returns:
             Scalars for the log, still on the device, the same in all processes.
+
+        Raises:
+            NotFiniteError: a gradient was not; what the step did to the weights before that was sound, and stays.
         """
         stats: Stats = {}
         batches = torch.chunk(reals, self.recipe.objective.critic_steps)
@@ -130,8 +137,6 @@ class Game:
         return real_scores, fake_scores
 
     def _train_generator(self, reals: Tensor, fakes: Tensor) -> Stats:
-        for weight in self.learning:
-            weight.requires_grad_(False)
         with self.device.autocast():
             fake_scores = self.critic(augment(fakes, self.recipe.augment)).float()
             if self.objective.paired:
@@ -140,13 +145,16 @@ class Game:
                 real_scores = torch.zeros_like(fake_scores)  # not looked at
         loss = self.objective.generator_loss(real_scores, fake_scores)
         self._descend(loss, self.generator_optimiser)
-        for weight in self.learning:
-            weight.requires_grad_(True)
         return {"generator_loss": loss.detach()}
 
     @staticmethod
     def _descend(loss: Tensor, optimiser: Adam) -> None:
+        """Take one step down the loss's gradient; every change of a weight or moment goes through here."""
+        weights: list[Tensor] = optimiser.param_groups[0]["params"]
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        distributed.average_gradients(optimiser.param_groups[0]["params"])
+        loss.backward(inputs=weights)  # type: ignore[no-untyped-call]  # none for the other player's weights
+        distributed.average_gradients(weights)
+        # A square that overflows makes the norm infinite, too: what passes leaves Adam's moments finite.
+        if not torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None]).isfinite():
+            raise NotFiniteError
         optimiser.step()

@@ -19,7 +19,7 @@ def trainer(tmp_path: Path) -> Trainer:
 
 
 def weights(trainer: Trainer) -> Any:
-    """All that a step changes but for the random state and the count of steps."""
+    """All that a step changes but for the random state and the count of steps, which a test asks for itself."""
     state = copy.deepcopy(trainer.game.state_dict())
     return {name: state[name] for name in state if name not in ("rng", "steps")}
 
@@ -45,18 +45,50 @@ def test_a_step_that_is_not_finite_changes_nothing(
     before, averages = weights(trainer), trainer.averages.state_dict()
     spoil(trainer, monkeypatch, how)
     trainer._advance()
-    after = weights(trainer)
-    for name in ("generator", "critic", "average"):
-        assert same(before[name], after[name])
-    moments = [value for name in after if "optimiser" in name for value in after[name]["state"].values()]
-    if steps_before:
-        assert same(before, after)
-    else:  # Adam's moments are made by the first step; they are as if it had not been
-        assert all(not tensor.any() for moment in moments for tensor in moment.values())
+    assert same(before, weights(trainer))
+    assert trainer.game.steps == steps_before  # a lazy penalty that was due still is
     assert same(averages, trainer.averages.state_dict())
     assert trainer.seen == 16 * (steps_before + 1)
     assert trainer.guard.take_skipped() == 1
     assert trainer.guard.take_skipped() == 0
+
+
+def test_a_bad_gradient_of_the_generator_stops_it_alone(trainer: Trainer) -> None:
+    trainer._advance()
+    before = weights(trainer)
+    last = list(trainer.game.generator.parameters())[-1]
+    last.register_hook(lambda gradient: gradient * torch.nan)
+    trainer._advance()
+    after = weights(trainer)
+    changed = {name for name in before if not same(before[name], after[name])}
+    assert changed == {"critic", "critic_optimiser"}  # whose descent came first, and was sound
+    assert all(tensor.isfinite().all() for tensor in after["critic"].values())
+    assert trainer.guard.take_skipped() == 1
+
+
+def test_critic_steps_before_the_bad_one_stay(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe("lotus", images__channels="1"))
+    reals = torch.rand(80, 1, 16, 16)
+    reals[32:48] = torch.nan  # the third of five batches
+    assert trainer.guard.play(lambda: trainer.game.step(reals, 0)) is None
+    moments = trainer.game.critic_optimiser.state.values()
+    assert [int(moment["step"]) for moment in moments] == [2] * len(moments)
+    assert not trainer.game.generator_optimiser.state
+    assert all(weight.isfinite().all() for weight in trainer.game.critic.parameters())
+
+
+@pytest.mark.parametrize("what", ["a figure of the log", "a statistic"])
+def test_what_no_gradient_tells_of_is_seen_after_the_step(trainer: Trainer, what: str) -> None:
+    before = copy.deepcopy(trainer.game.critic.state_dict())
+
+    def step() -> dict[str, torch.Tensor]:
+        for buffer in trainer.game.critic.buffers():
+            buffer.add_(torch.inf if what == "a statistic" and buffer.is_floating_point() else 1)
+        return {"critic_loss": torch.tensor(0.0 if what == "a statistic" else torch.inf)}
+
+    assert trainer.guard.play(step) is None
+    assert same(before, dict(trainer.game.critic.state_dict()))
+    assert trainer.guard.take_skipped() == 1
 
 
 def test_ten_in_a_row_end_the_run_and_name_the_last_healthy_checkpoint(

@@ -84,6 +84,13 @@ def test_both_batches_in_one_pass_score_as_in_two() -> None:
     torch.testing.assert_close(together, (played.critic(images), played.critic(fakes)))
 
 
+def test_the_generators_descent_computes_no_gradient_of_the_critics_weights() -> None:
+    played = game()
+    played._train_generator(reals(), played._generate(16, with_graph=True))
+    assert all(weight.grad is None for weight in played.critic.parameters())
+    assert all(weight.grad is not None for weight in played.generator.parameters())
+
+
 def test_learning_rates_fall_linearly_only_where_the_recipe_says_so() -> None:
     decaying, steady = game(), game("cats")
     for played in (decaying, steady):
