@@ -13,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from training.distributed import share, whole
 from training.recipe import ObjectiveConfig
+from training.second_order import TwiceDifferentiable
 
 Critic = Callable[[Tensor], Tensor] | nn.Module
 
@@ -97,5 +98,7 @@ def r1_r2_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
 def _gradients(critic: Critic, images: Tensor) -> Tensor:
     """Return the gradient of each score by its image, flat: (N, C*H*W), itself differentiable."""
     images = images.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    with TwiceDifferentiable():
+        score = critic(images).sum()
+    (gradient,) = torch.autograd.grad(score, images, create_graph=True)
     return gradient.flatten(1)
