@@ -21,6 +21,12 @@ def refuse_taken(folder: Path) -> None:
         raise InputError(f"{folder} is there already; leave out --version to make the next one")
 
 
+def refuse_added(name: str, folder: Path) -> None:
+    """Raise InputError if a version folder holds such a file: it, too, keeps its pictures."""
+    if (folder / name).exists():
+        raise InputError(f"{folder / name} is there already; delete it to make it again")
+
+
 def store(data: bytes, folder: Path) -> None:
     """Write ``model.onnx`` and its digest (``sha256sum -c`` reads it) into a new version folder.
 
@@ -42,6 +48,32 @@ def store(data: bytes, folder: Path) -> None:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def add(data: bytes, name: str, folder: Path) -> None:
+    """Put one more file into a version folder, and its line into the digest file; each appears whole or not at all.
+
+    Raises:
+        InputError: the file is there already.
+        ExportError: the disk would not take it; what was there before is intact.
+    """
+    refuse_added(name, folder)
+    digests = folder / DIGEST_FILE
+    try:
+        others = [line for line in digests.read_text(encoding="ascii").splitlines() if line.split()[-1:] != [name]]
+        _replace(digests, "".join(f"{line}\n" for line in [*others, f"{digest_of(data)}  {name}"]).encode())
+        _replace(folder / name, data)
+    except OSError as error:
+        raise ExportError(f"{folder / name} could not be written ({error.strerror})") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        _write(partial, data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes) -> None:

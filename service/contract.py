@@ -2,12 +2,14 @@
 
 ``model.onnx`` is a single file that maps ``latent`` float32 (N, Z) to ``image`` uint8 (N, H, W, C) and carries a
 :class:`Card` in its ``metadata_props``. Beside it, ``sha256`` holds its digest in the format of ``sha256sum -c``.
+A ``model.openvino.onnx`` beside it is the same for one provider, and has a :class:`Rewrite` in its card.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,13 @@ RANDOM_OPS = frozenset(
     {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
+
+class Precision(StrEnum):
+    """What a provider computes in; files hold float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 class ContractError(Exception):
@@ -51,6 +60,20 @@ class Metric(BaseModel):
     name: str
     value: float = Field(allow_inf_nan=False)  # JSON has no NaN, and GET /models is JSON
     samples: int = Field(ge=1)
+
+
+class Rewrite(BaseModel):
+    """What a model file that was rewritten for a provider owes to the one that it was made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: str
+    precision: Precision
+    source: str  # digest of the model.onnx that it was made of
+    largest_error: int  # in levels of 0 to 255, against that file on the CPU provider
+    mean_error: float = Field(allow_inf_nan=False)
+    samples: int = Field(ge=1)
+    device: str  # the processor that was measured
 
 
 def _from_json(value: Any) -> Any:
@@ -81,10 +104,11 @@ class Card(BaseModel):
     commit: str
     date: str
     licence: str
+    rewrite: Annotated[Rewrite | None, BeforeValidator(_from_json)] = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
-        fields = self.model_dump(mode="json", by_alias=True)
+        fields = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
 
 
@@ -102,21 +126,27 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_model(folder: Path) -> ModelFile:
-    """Read and check ``folder/model.onnx`` against its digest file and the whole contract.
+def rewritten_file(provider: str) -> str:
+    """Return what the file that was rewritten for ``provider`` is called."""
+    return f"model.{provider}.onnx"
+
+
+def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
+    """Read and check ``folder/file`` against its line in the digest file and the whole contract.
 
     Raises:
         ContractError: with one sentence that says what is wrong.
     """
-    data = read_bytes(folder / MODEL_FILE)
+    data = read_bytes(folder / file)
     digest = digest_of(data)
     try:
-        stated = (folder / DIGEST_FILE).read_text(encoding="ascii").split()[0]
-    except (OSError, ValueError, IndexError) as error:
-        raise ContractError(f"{folder / DIGEST_FILE} cannot be read; export the model again") from error
+        lines = (folder / DIGEST_FILE).read_text(encoding="ascii").splitlines()
+        stated = {name: said for said, name in map(str.split, lines)}[file]
+    except (OSError, ValueError, KeyError) as error:
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; make that again") from error
     if stated != digest:
-        raise ContractError(f"{folder / MODEL_FILE} has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…")
-    return ModelFile(check(data, str(folder / MODEL_FILE)), digest, data)
+        raise ContractError(f"{folder / file} has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…")
+    return ModelFile(check(data, str(folder / file)), digest, data)
 
 
 def read_bytes(path: Path) -> bytes:

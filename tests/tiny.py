@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, Dataset, digest_of
+from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, Dataset, Rewrite, digest_of
 
 
 def card(name: str = "tiny", version: int = 1, **changes: Any) -> Card:
@@ -43,6 +43,14 @@ def model(described: Card, seed: int = 0) -> onnx.ModelProto:
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     helper.set_model_props(made, described.to_metadata())
     return made
+
+
+def rewrite(**changes: Any) -> Rewrite:
+    values: dict[str, Any] = {
+        "provider": "openvino", "precision": "bfloat16", "source": "0" * 64,
+        "largest_error": 1, "mean_error": 0.1, "samples": 64, "device": "a CPU",
+    }  # fmt: skip
+    return Rewrite(**values | changes)
 
 
 def write(folder: Path, described: Card | None = None, made: onnx.ModelProto | None = None) -> Path:

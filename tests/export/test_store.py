@@ -37,3 +37,33 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ExportError, match="No space left on device"):
         store.store(b"model", tmp_path / "digits" / "1")
     assert list((tmp_path / "digits").iterdir()) == []
+
+
+def test_a_file_is_added_with_its_digest_and_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "digits" / "1"
+    store.store(b"model", folder)
+    store.add(b"rewritten", "model.openvino.onnx", folder)
+    result = subprocess.run(["sha256sum", "-c", "sha256"], cwd=folder, check=True, capture_output=True, text=True)
+    assert result.stdout.splitlines() == ["model.onnx: OK", "model.openvino.onnx: OK"]
+    with pytest.raises(ExportError, match="is there already; delete it"):
+        store.add(b"again", "model.openvino.onnx", folder)
+    (folder / "model.openvino.onnx").unlink()
+    store.add(b"again", "model.openvino.onnx", folder)
+    assert subprocess.run(["sha256sum", "-c", "sha256"], cwd=folder, check=False, capture_output=True).returncode == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "model.openvino.onnx", "sha256"]
+
+
+def test_a_file_that_cannot_be_added_leaves_the_version_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:3])
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "digits" / "1"
+    store.store(b"model", folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(store, "_write", full)
+    with pytest.raises(ExportError, match="No space left on device"):
+        store.add(b"rewritten", "model.openvino.onnx", folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

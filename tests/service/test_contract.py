@@ -25,6 +25,19 @@ def test_a_good_model_is_read_with_its_card(tmp_path: Path) -> None:
     assert file.digest == contract.digest_of(file.data)
 
 
+def test_a_file_that_was_rewritten_for_a_provider_is_read_beside_it(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    described = tiny.card(rewrite=tiny.rewrite())
+    data = tiny.model(described, seed=1).SerializeToString()
+    (folder / contract.rewritten_file("openvino")).write_bytes(data)
+    with pytest.raises(ContractError, match=r"lacks model\.openvino\.onnx"):
+        contract.read_model(folder, "model.openvino.onnx")
+    with (folder / contract.DIGEST_FILE).open("a") as file:
+        file.write(f"{contract.digest_of(data)}  model.openvino.onnx\n")
+    assert contract.read_model(folder, "model.openvino.onnx").card == described
+    assert contract.read_model(folder).card == tiny.card()
+
+
 def test_bytes_that_are_no_model_are_refused() -> None:
     with pytest.raises(ContractError, match="not an ONNX model"):
         contract.check(b"\x00not a model", "model.onnx")
@@ -47,6 +60,7 @@ def test_another_schema_is_refused() -> None:
         ("dataset", "{"),
         ("dataset", "[" * 100_000),
         ("metrics", '[{"name": "fd", "value": NaN, "samples": 1}]'),
+        ("rewrite", '{"provider": "openvino"}'),
     ],
 )
 def test_bad_metadata_is_refused_by_field(key: str, value: str) -> None:
