@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
-from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, ContractError, read_model
+from service.contract import (
+    DIGEST_FILE,
+    INPUT,
+    MODEL_FILE,
+    OUTPUT,
+    Card,
+    ContractError,
+    Precision,
+    read_model,
+    rewritten_file,
+)
 from service.errors import ServiceError
 from service.providers import open_session, require
 
@@ -83,8 +93,8 @@ def find_folders(folder: Path) -> list[Path]:
     return found
 
 
-def load_library(folder: Path, provider: str, served: Library | None = None) -> Library:
-    """Open every good model under ``folder``, and log one sentence for each bad one.
+def load_library(folder: Path, provider: str, threads: int = 1, served: Library | None = None) -> Library:
+    """Open every good model under ``folder`` for so many threads, and log one sentence for each bad one.
 
     What is ``served`` and has not changed is taken over; where a model has become bad, the served one stays.
 
@@ -97,7 +107,7 @@ def load_library(folder: Path, provider: str, served: Library | None = None) -> 
     for path in find_folders(folder):
         old = known.get(f"{path.parent.name}@{path.name}")
         try:
-            models.append(old if old and _is_unchanged(path, old) else _open(path, provider))
+            models.append(old if old and _is_unchanged(path, old) else _open(path, provider, threads))
         except ContractError as error:
             logger.error("Refused a model: %s", error)
             refused.append(str(error))
@@ -108,27 +118,38 @@ def load_library(folder: Path, provider: str, served: Library | None = None) -> 
 
 
 def _is_unchanged(folder: Path, model: Model) -> bool:
+    line = f"{model.digest}  {_chosen(folder, model.provider).name}"
     try:
-        return (folder / DIGEST_FILE).read_text(encoding="ascii").split()[:1] == [model.digest]
+        return line in (folder / DIGEST_FILE).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return False
 
 
-def _open(folder: Path, provider: str) -> Model:
-    file = read_model(folder)
+def _chosen(folder: Path, provider: str) -> Path:
+    """Return a version's file that was rewritten for the provider, or else the one that all can run."""
+    rewritten = folder / rewritten_file(provider)
+    return rewritten if rewritten.exists() else folder / MODEL_FILE
+
+
+def _open(folder: Path, provider: str, threads: int) -> Model:
+    path = _chosen(folder, provider)
+    file = read_model(folder, path.name)
     card = file.card
     if (card.name, str(card.version)) != (folder.parent.name, folder.name):
         raise ContractError(f"{folder} holds {card.name}@{card.version}; the folders must be named as the card says")
+    # A file that was not measured in bfloat16 does not run in it.
+    precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        session = open_session(file.data, provider)
+        session = open_session(file.data, provider, threads=threads, precision=precision)
         model = Model(card, file.digest, provider, session, _read_readme(folder))
         images = model.run(np.zeros((2, card.latent_dim), np.float32))
     except ServiceError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
-        raise ContractError(f"{folder / MODEL_FILE} does not run: {str(error).splitlines()[0]}") from error
+        raise ContractError(f"{path} does not run: {str(error).splitlines()[0]}") from error
     if images.shape != (2, card.height, card.width, card.channels):
-        raise ContractError(f"{folder / MODEL_FILE} drew an array of {images.shape}, against its card")
+        raise ContractError(f"{path} drew an array of {images.shape}, against its card")
+    logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, path.name, file.digest)
     return model
 
 

@@ -38,6 +38,7 @@ class Renderer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._threads = max(1, cores.available() // settings.workers)
         self._library: Library | None = None
         self._why_not = "the models are being loaded"
         self._batcher: Batcher | None = None
@@ -72,9 +73,8 @@ class Renderer:
         """Open the models and warm them up; raises ServiceError."""
         settings = self._settings
         with self._loading:
-            library = load_library(settings.models, settings.provider)
-            threads = max(1, cores.available() // settings.workers)
-            self._batcher = Batcher(_infer, threads=threads, max_batch=settings.max_batch, bound=settings.queue)
+            library = load_library(settings.models, settings.provider, self._threads)
+            self._batcher = Batcher(_infer, threads=self._threads, max_batch=settings.max_batch, bound=settings.queue)
             self._warm_up(library)
             gc.collect()
             gc.freeze()  # what is there now stays: never walking it again is worth 20 ms at the 99th percentile
@@ -91,8 +91,8 @@ class Renderer:
             if self._batcher is None:
                 self.load()
             else:
-                served = self.library
-                library = load_library(self._settings.models, self._settings.provider, served)
+                served, settings = self.library, self._settings
+                library = load_library(settings.models, settings.provider, self._threads, served)
                 self._warm_up(set(library) - set(served))
                 self._library = library
             return self.library

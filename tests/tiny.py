@@ -5,9 +5,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, Dataset, Rewrite, digest_of
+from service import openvino, providers
+from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, Dataset, Precision, Rewrite, digest_of
+from service.errors import ServiceError
 
 
 def card(name: str = "tiny", version: int = 1, **changes: Any) -> Card:
@@ -45,6 +49,15 @@ def model(described: Card, seed: int = 0) -> onnx.ModelProto:
     return made
 
 
+def run(made: onnx.ModelProto, output: str, **inputs: np.ndarray) -> np.ndarray:
+    """Return an output of the model on the CPU, on one thread."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    value: np.ndarray = session.run([output], inputs)[0]
+    return value
+
+
 def rewrite(**changes: Any) -> Rewrite:
     values: dict[str, Any] = {
         "provider": "openvino", "precision": "bfloat16", "source": "0" * 64,
@@ -62,3 +75,13 @@ def write(folder: Path, described: Card | None = None, made: onnx.ModelProto | N
     (path / MODEL_FILE).write_bytes(data)
     (path / DIGEST_FILE).write_text(f"{digest_of(data)}  {MODEL_FILE}\n")
     return path
+
+
+def need_openvino(precision: Precision = Precision.FLOAT32) -> None:
+    """Skip the test that calls this where the plug-in is missing, or the CPU is not one that it takes."""
+    try:
+        providers.require("openvino")
+    except ServiceError as error:
+        pytest.skip(str(error))
+    if precision is Precision.BFLOAT16 and not openvino.has_bfloat16(openvino.find_cpu()):
+        pytest.skip("this CPU has no bfloat16")

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import helper
+from onnxruntime import InferenceSession
 
-from service import providers
+from export import store
+from service import contract, providers
+from service import library as library_module
+from service.contract import Precision
 from service.errors import ServiceError
 from service.library import UnknownModelError, load_library
 from tests import tiny
@@ -82,6 +86,30 @@ def test_a_batch_draws_what_single_runs_draw(tmp_path: Path) -> None:
         np.testing.assert_array_equal(model.run(latent[None])[0], image)
 
 
+def test_a_provider_gets_the_file_that_was_rewritten_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, dict[str, object]]] = []
+
+    def open_on_the_cpu(data: bytes, provider: str, **options: object) -> InferenceSession:
+        opened.append((provider, options))
+        return providers.open_session(data, "cpu")
+
+    monkeypatch.setattr(library_module, "require", lambda provider: None)
+    monkeypatch.setattr(library_module, "open_session", open_on_the_cpu)
+    folder = tiny.write(tmp_path, tiny.card("both"))
+    tiny.write(tmp_path, tiny.card("one"))
+    described = tiny.card("both", rewrite=tiny.rewrite())
+    store.add(tiny.model(described).SerializeToString(), "model.openvino.onnx", folder)
+    both, one = load_library(tmp_path, "openvino", threads=3)
+    assert both.digest == contract.read_model(folder, "model.openvino.onnx").digest
+    assert both.card.rewrite == tiny.rewrite()
+    assert one.card.rewrite is None
+    assert opened == [
+        ("openvino", {"threads": 3, "precision": Precision.BFLOAT16}),
+        ("openvino", {"threads": 3, "precision": Precision.FLOAT32}),  # nobody measured it in bfloat16
+    ]
+    assert load_library(tmp_path, "cpu").find("both").digest == contract.read_model(folder).digest
+
+
 def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
     with pytest.raises(ServiceError, match="cpu, cuda, openvino"):
         providers.require("abacus")
@@ -112,7 +140,7 @@ def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> Non
     shutil.rmtree(replaced)
     tiny.write(tmp_path, tiny.card("b"), tiny.model(tiny.card("b"), seed=1))
     tiny.write(tmp_path, tiny.card("a", 2))
-    second = load_library(tmp_path, "cpu", first)
+    second = load_library(tmp_path, "cpu", served=first)
     assert [model.ref for model in second] == ["a@2", "a@1", "b@1"]
     assert second.find("a@1") is first.find("a@1")
     assert second.find("b").digest != first.find("b").digest
@@ -122,7 +150,7 @@ def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: P
     path = tiny.write(tmp_path, tiny.card("a"))
     first = load_library(tmp_path, "cpu")
     (path / "sha256").write_text("0" * 64)
-    second = load_library(tmp_path, "cpu", first)
+    second = load_library(tmp_path, "cpu", served=first)
     assert list(second) == list(first)
     (sentence,) = second.refused
     assert "has digest" in sentence
