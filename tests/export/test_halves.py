@@ -1,0 +1,55 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from onnx import helper
+
+from export.graph import Pixels, fold_batch_norm, trace
+from export.halves import BOTH, split_latent
+from export.subpixel import to_subpixel
+from tests import tiny
+from tests.export.test_graph import trained
+from training import recipe as recipes
+
+
+def bfloat16(values: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(values).bfloat16().float().numpy()
+
+
+@pytest.fixture(scope="module")
+def split() -> onnx.ModelProto:
+    """The smallest model, split, that also returns the halves."""
+    model = split_latent(to_subpixel(tiny.model(tiny.card())))
+    model.graph.output.append(helper.make_tensor_value_info(BOTH, onnx.TensorProto.FLOAT, ["N", 16]))
+    return model
+
+
+@given(latents=arrays.arrays(np.float32, (3, 8), elements=st.floats(-15, 15, width=32)))
+@settings(deadline=None)
+def test_the_halves_add_up_to_the_latent_and_bfloat16_keeps_them(split: onnx.ModelProto, latents: np.ndarray) -> None:
+    coarse, fine = np.split(tiny.run(split, BOTH, latent=latents), 2, axis=1)
+    np.testing.assert_array_equal(coarse + fine, latents)
+    np.testing.assert_array_equal(bfloat16(coarse), coarse)
+    kept = coarse.astype(np.float64) + bfloat16(fine)
+    np.testing.assert_allclose(kept, latents, atol=2.0**-13, rtol=0)  # bfloat16 alone would be off by up to 2**-5
+
+
+def test_a_generator_that_begins_with_a_dense_layer_draws_the_same() -> None:
+    latent_dim = recipes.load("digits").generator.latent_dim
+    model = trace(Pixels(fold_batch_norm(trained("digits"))), latent_dim)
+    rewritten = split_latent(model)
+    assert BOTH in {output for node in rewritten.graph.node for output in node.output}
+    latents = np.random.default_rng(0).normal(size=(5, latent_dim)).astype(np.float32)
+    wanted, drawn = (tiny.run(one, "image", latent=latents).astype(int) for one in (model, rewritten))
+    assert np.abs(wanted - drawn).max() <= 1
+
+
+def test_a_first_layer_that_is_not_known_stays() -> None:
+    model = tiny.model(tiny.card())  # its transposed convolution was not rewritten
+    assert split_latent(model) == model
+    model.graph.node.insert(0, helper.make_node("Neg", ["latent"], ["negative"]))
+    model.graph.node[1].input[0] = "negative"
+    assert split_latent(model) == model
