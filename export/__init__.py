@@ -1,4 +1,4 @@
-"""A run's generator -> model.onnx. Needs torch and onnx; takes from service/ only what a model file promises."""
+"""A run's generator -> model.onnx. Needs torch and onnx; takes from service/ what a model file promises."""
 
 import os
 

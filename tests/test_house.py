@@ -37,10 +37,17 @@ def test_training_knows_nothing_of_export_and_service() -> None:
         assert not re.search(r"^\s*(from|import) (export|service)\b", path.read_text(), re.MULTILINE), path
 
 
-def test_export_takes_from_service_only_the_contract() -> None:
+def test_export_takes_from_service_only_the_contract_and_what_runs_models() -> None:
     for path in (ROOT / "export").rglob("*.py"):
         taken = re.findall(r"^\s*(?:from|import) (service[\w.]*)", path.read_text(), re.MULTILINE)
-        assert set(taken) <= {"service.contract"}, path
+        runs = {"service", "service.errors"} if path.name == "optimize.py" else set()  # measured in what will serve
+        assert set(taken) <= {"service.contract", *runs}, path
+
+
+def test_a_model_is_optimized_without_torch() -> None:
+    code = "import sys, export.__main__, export.optimize; print([m for m in ('torch', 'training') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_the_shipped_digits_keep_the_contract() -> None:
