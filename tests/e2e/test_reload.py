@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests import tiny
-from tests.e2e.server import Server, serving
+from tests.e2e.server import PATIENCE, Server, serving
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def reload_by_signal(server: Server) -> None:
 
 def wait_until_all_workers(server: Server, url: str, status: int) -> None:
     """Wait until twenty new connections in a row, which two workers share, get the same answer."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     in_a_row = 0
     while in_a_row < 20:
         assert time.monotonic() < end, server.said()
