@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.errors import InputError, TrainingError
 
@@ -103,7 +103,7 @@ class _Mean(torch.autograd.Function):
         return mean(gradient)
 
 
-def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace each gradient by its mean over the processes, all in one exchange."""
     if size() == 1:
         return
