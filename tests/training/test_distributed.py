@@ -194,7 +194,7 @@ def test_one_process_that_is_told_to_stop_stops_both_after_the_same_step_and_the
     first, second = (did["stopped"] for did in pair)
     assert first["finished"] is second["finished"] is False
     assert first["stopped_at"] == second["stopped_at"] == 48
-    assert {"checkpoint-latest.pt", "generator-000000.pt", "reals.png", "timelapse.webp"} < set(first["files"])
+    assert {"checkpoint-latest.pt", "generator-000000048.pt", "reals.png", "timelapse.webp"} < set(first["files"])
     assert second["files"] == ["config.json", "data.json"]  # which the test itself wrote
 
 
