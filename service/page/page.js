@@ -9,7 +9,7 @@ import { Walk } from "./walk.js";
 
 const MAX_IMAGES = Number(document.documentElement.dataset.maxImages);
 const COUNT = Math.min(16, MAX_IMAGES); // pictures in the grid
-const FRAMES = Math.min(48, MAX_IMAGES); // of a walk; all in one request for its download
+const FRAMES = 48; // of a walk
 const LETTERS = ["a", "b", "c"];
 const SETTLED = 0.08; // seconds without a move of the slider, after which it is worth drawing
 
@@ -112,16 +112,11 @@ const framesOf = ([from, to]) =>
 
 // Taking away: files and commands.
 
-/** An animation where the server makes one, else its frames. @param {Way} way */
+/** As an animation. @param {Way} way */
 async function saveWalk(way) {
   const [from, to] = ends.map(({ seed, latent }) => seed ?? numbers(latent));
-  const body = { ...taste(), from, to, steps: FRAMES };
-  try {
-    await save(await ask("interpolate", { body, accept: "image/webp", way }));
-  } catch (error) {
-    if (![404, 405, 406].includes(error.status)) throw error;
-    await saveZip(framesOf(ends), way);
-  }
+  const body = { ...taste(), from, to, steps: Math.min(FRAMES, MAX_IMAGES) };
+  await save(await ask("interpolate", { body, accept: "image/webp", way }));
 }
 
 /** @param {Picture[]} pictures @param {Way} way */
@@ -260,18 +255,8 @@ async function start(way) {
   }
   $("models").disabled = $("numbers").disabled = false;
   await arrive(way);
-  thumbnails();
-}
-
-/** Seeds 0 to 3 of each model, after what the person waits for. */
-async function thumbnails() {
-  const images = document.querySelectorAll(".model img");
-  const way = { signal: new AbortController().signal, say() {} };
-  for (const [i, card] of models.entries()) {
-    const body = { model: refOf(card), seed: 0, n: Math.min(4, MAX_IMAGES) };
-    const answer = await ask("generate", { body, accept: "image/png", way });
-    images[i].src = URL.createObjectURL(await answer.blob());
-  }
+  const thumbnails = document.querySelectorAll(".model img"); // after what the person waits for
+  models.forEach((card, i) => (thumbnails[i].src = `models/${refOf(card)}/thumbnail.png`));
 }
 
 // Controls.

@@ -18,14 +18,6 @@ const AT_ONCE = Math.min(16, Number(document.documentElement.dataset.maxImages))
 const LONGEST_WAIT = 30; // seconds
 const BUSY = [429, 502, 503];
 
-/** An answer that asking again would not change. */
-export class Refused extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
 /** @returns {Promise<object[]>} the cards of the models that are served */
 export async function listModels(way) {
   const answer = await ask("models", { way });
@@ -77,7 +69,7 @@ export async function ask(path, { body, accept = "application/json", way }) {
   for (let attempt = 0; ; attempt++) {
     const answer = await send(path, body, accept, way.signal);
     if (answer?.ok) return answer;
-    if (answer && !BUSY.includes(answer.status)) throw new Refused(answer.status, await detailOf(answer));
+    if (answer && !BUSY.includes(answer.status)) throw new Error(await detailOf(answer));
     const wait = Math.min(LONGEST_WAIT, Math.max(Number(answer?.headers.get("retry-after")) || 1, 2 ** attempt));
     way.say(`The server ${answer ? "is busy" : "is away"}. Trying again in ${wait} s.`, "wait");
     await pause(wait, way.signal);
