@@ -79,7 +79,10 @@ def _etag(picture: Picture, extension: str) -> str:
 def _software() -> tuple[str, ...]:
     """Return what draws and encodes: another version of it may write the same picture as other bytes."""
     installed = {found.name.lower(): found.version for found in metadata.distributions()}
-    return (onnxruntime.__version__, *(installed.get(name, "") for name in ("numpy", "isal", "pillow")))
+    return (
+        onnxruntime.__version__,
+        *(installed.get(name, "") for name in ("numpy", "isal", "pillow", "onnxruntime-ep-openvino")),
+    )
 
 
 def _has(if_none_match: Sequence[str], etag: str) -> bool:

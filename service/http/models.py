@@ -13,7 +13,7 @@ from service.renderer import Renderer
 class ModelSummary(Card):
     """A model that is served: its card, and how it is served."""
 
-    digest: str = Field(description="SHA-256 of model.onnx, in hexadecimal")
+    digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
     provider: str = Field(description="what runs it")
     thumbnail: str = Field(description="path of a sheet of its first seeds")
 

@@ -37,7 +37,7 @@ class Drawn(BaseModel):
     """Images as JSON."""
 
     model: str = Field(examples=["digits@1"])
-    digest: str = Field(description="SHA-256 of model.onnx, in hexadecimal")
+    digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
     truncation: float
     data: list[DrawnImage]
 

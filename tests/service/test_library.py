@@ -149,7 +149,7 @@ def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> Non
 def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: Path) -> None:
     path = tiny.write(tmp_path, tiny.card("a"))
     first = load_library(tmp_path, "cpu")
-    (path / "sha256").write_text("0" * 64)
+    (path / "sha256").write_text(f"{'0' * 64}  model.onnx\n")
     second = load_library(tmp_path, "cpu", served=first)
     assert list(second) == list(first)
     (sentence,) = second.refused

@@ -14,7 +14,9 @@ def test_models_are_described_by_their_cards(client: Client) -> None:
     one = client.get("/models/rgb").json()
     assert one == client.get("/models/rgb@1").json() == {**listed[2], "versions": [1], "readme": None}
     assert {key: one[key] for key in tiny.card().to_metadata()} == {
-        **tiny.card("rgb", latent_dim=16, height=24, width=20, channels=3).model_dump(mode="json", by_alias=True)
+        **tiny.card("rgb", latent_dim=16, height=24, width=20, channels=3).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
     }
     assert (one["provider"], len(one["digest"])) == ("cpu", 64)
 
