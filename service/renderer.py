@@ -98,8 +98,11 @@ class Renderer:
             return self.library
 
     def _warm_up(self, models: Iterable[Model]) -> None:
+        """Run each size of batch that doubles up to the largest: memory is laid out, kernels are chosen or compiled."""
+        largest = self._settings.max_batch
         for model in models:
-            model.run(np.zeros((self._settings.max_batch, model.card.latent_dim), np.float32))
+            for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):
+                model.run(np.zeros((batch, model.card.latent_dim), np.float32))
 
     def submit(self, picture: Picture, form: Form, deadline: float) -> tuple[Future[Any], Timing]:
         """Queue a picture; its future gets what ``form`` makes of it, its timing is told when it is done.

@@ -6,6 +6,7 @@ import pytest
 
 from service import latents
 from service.errors import ServiceError
+from service.library import Model, load_library
 from service.pictures import ARRAYS, FORMS, Picture
 from service.renderer import NotReadyError, Renderer
 from service.settings import read_settings
@@ -44,6 +45,24 @@ def test_a_seed_is_the_same_bytes_on_every_thread(renderer: Renderer) -> None:
     picture = Picture(renderer.library.find("rgb"), seeds=(42,))
     drawn = [renderer.submit(picture, FORMS["image/png"], 10)[0] for _ in range(200)]
     assert len({one.result(10) for one in drawn}) == 1
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_every_bucket_of_batches_is_warm_before_it_is_ready(
+    models: Path, largest: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renderer, ran = Renderer(read_settings(models=models, max_batch=largest)), []
+
+    def run(_: Model, batch: np.ndarray) -> None:
+        assert renderer._library is None
+        ran.append(len(batch))
+
+    monkeypatch.setattr("service.renderer.load_library", lambda *_: [library.find("grey")])
+    library = load_library(models, "cpu")
+    monkeypatch.setattr(Model, "run", run)
+    renderer.load()
+    renderer.close()
+    assert ran == sizes
 
 
 def test_it_is_not_ready_until_it_is_loaded(models: Path) -> None:
