@@ -26,7 +26,9 @@ def serve(
     models: Models = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the port. Default: 1.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that share the port. Default: one for every two cores.")
+    ] = None,
     provider: Provider = None,
 ) -> None:
     """Serve. Every flag, and more, can be set as NELUMBO_… in the environment."""
@@ -49,7 +51,7 @@ def generate(
     from service.pictures import FORMS, Picture
     from service.renderer import Renderer
 
-    settings = read_settings(models=models, provider=provider)
+    settings = read_settings(models=models, provider=provider, workers=1)  # all cores for this process
     renderer = Renderer(settings)
     renderer.load()
     try:

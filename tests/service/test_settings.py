@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from service import cores
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
 
@@ -45,3 +46,10 @@ def test_a_bad_setting_is_one_sentence(given: dict[str, object], said: str) -> N
 
 def test_localhost_is_an_address() -> None:
     assert str(read_settings(host="localhost").host) == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("available", "workers"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
+def test_two_cores_get_a_worker(available: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "available", lambda: available)
+    assert read_settings().workers == workers
+    assert read_settings(workers=5).workers == 5
