@@ -1,0 +1,1 @@
+"""How much of the generator's own speed is left over HTTP? ``python -m benchmarks.serving``."""

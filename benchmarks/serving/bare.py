@@ -1,0 +1,37 @@
+"""The limit: seeds in, PNGs out, on as many threads as cores, with the service's own parts and no HTTP."""
+
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from benchmarks.serving.speed import Speed, of_calls
+from service import latents, marking, png
+from service.library import Model
+
+
+def loop(model: Model, threads: int, batch: int, seconds: float) -> Speed:
+    """Draw batches on each thread for some seconds."""
+    end = time.perf_counter() + seconds
+
+    def calls(thread: int) -> list[float]:
+        seeds, took = itertools.count(thread * 2**24), []
+        while (started := time.perf_counter()) < end:
+            draw(model, [next(seeds) for _ in range(batch)])
+            took.append(time.perf_counter() - started)
+        return took
+
+    with ThreadPoolExecutor(threads) as pool:
+        took = list(pool.map(calls, range(threads)))
+    return of_calls(sum(batch * len(one) / sum(one) for one in took), [call for one in took for call in one])
+
+
+def draw(model: Model, seeds: list[int]) -> list[bytes]:
+    """Return the PNGs of some seeds."""
+    card = model.card
+    images = model.run(np.stack([latents.from_seed(seed, card.latent_dim) for seed in seeds]))
+    return [
+        png.encode(image, marking.png_chunks(card.name, card.version, 1.0, str(seed)))
+        for seed, image in zip(seeds, images, strict=True)
+    ]
