@@ -5,7 +5,7 @@ from typing import Any
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-HOT = ("/generate",)
+HOT = ("/generate", "/images/", "/interpolate")
 
 
 class Direct(bentoml.Service):  # type: ignore[misc]
