@@ -74,14 +74,19 @@ NOT_FINITE = Alarm(
     "{value:.0f} steps were not finite, and were skipped; try lower learning rates",
 )
 FROM_THE_START = (RUNS_AWAY, NOT_FINITE)  # the others are normal for a while
+# Only dcgan's scores have a zero that means something, and only of dcgan and r3gan has the loss a scale.
+ALARMS = {
+    "dcgan": (ALIKE, BY_HEART, RUNS_AWAY, NOT_FINITE),
+    "r3gan": (ALIKE, RUNS_AWAY, NOT_FINITE),
+    "wgan-gp": (ALIKE, NOT_FINITE),
+}
 
 
 class Health:
     """Follows a run's figures; its state belongs in the checkpoint, so that a resumed run says the same."""
 
     def __init__(self, objective: str) -> None:
-        # Only dcgan's scores have a zero and a scale that mean something; the others' are compared with one another.
-        self._alarms = (ALIKE, BY_HEART, RUNS_AWAY, NOT_FINITE) if objective == "dcgan" else (ALIKE, NOT_FINITE)
+        self._alarms = ALARMS[objective]
         self._ringing: set[str] = set()
 
     def warnings(self, row: Mapping[str, float]) -> list[str]:

@@ -49,6 +49,26 @@ def test_the_calibrated_runs_are_told_apart() -> None:
     assert len(Health("dcgan").warnings(row(GRACE, diversity=0.48, real_sign=0.95, generator_loss=7.1))) == 1
 
 
+@pytest.mark.parametrize(
+    ("objective", "healthy", "collapsed"),
+    [
+        ("dcgan", (0.79, 0.43, 1.2), (0.44, 0.93, 95667)),
+        ("wgan-gp", (0.96, 1.0, 0.8), (0.04, -1.0, 2e13)),
+        ("r3gan", (0.90, 0.84, 2.8), (0.65, 1.0, 234000)),
+    ],
+)
+def test_on_photos_too_every_objective_tells_a_healthy_run_from_a_collapsed_one(
+    objective: str, healthy: tuple[float, float, float], collapsed: tuple[float, float, float]
+) -> None:
+    """The extremes of the second table of docs/health.md."""
+
+    def warnings(diversity_: float, sign: float, loss: float) -> list[str]:
+        return Health(objective).warnings(row(GRACE, diversity=diversity_, real_sign=sign, generator_loss=loss))
+
+    assert warnings(*healthy) == []
+    assert warnings(*collapsed)
+
+
 def test_what_is_bad_from_the_start_is_news_only_after_a_while() -> None:
     health = Health("dcgan")
     said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, GRACE, GRACE + 1)]
