@@ -20,7 +20,7 @@ from service.http.limits import parse_json, read_body
 from service.http.models import Models
 from service.http.negotiation import choose
 from service.http.schemas import read_request, to_picture
-from service.http.static import INDEX, Page
+from service.http.static import ICON, INDEX, Page
 from service.http.waiting import first
 from service.library import Library
 from service.pictures import FORMS, Form, Picture
@@ -46,6 +46,7 @@ class Routes:
         return [
             Route("/", self.index),
             Route("/page/{file}", self.page),
+            Route("/favicon.ico", self.icon),
             Route("/generate", self.generate, methods=["POST"]),
             Route("/interpolate", interpolation.interpolate, methods=["POST"]),
             Route("/images/{model}/{file}", images.image),
@@ -69,6 +70,10 @@ class Routes:
     async def page(self, request: Request) -> Response:
         """Send what the page is made of."""
         return self._page.answer(request, request.path_params["file"])
+
+    async def icon(self, request: Request) -> Response:
+        """Send the icon for which a browser asks by itself when it opens a picture or JSON in a tab."""
+        return self._page.answer(request, ICON)
 
     async def generate(self, request: Request) -> Response:
         """Draw what the body asks for, in the form that the Accept header asks for."""

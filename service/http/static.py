@@ -12,6 +12,7 @@ from service.http.errors import Problem
 
 FOLDER = Path(__file__).parents[1] / "page"
 INDEX = "index.html"
+ICON = "lotus.svg"
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "

@@ -472,6 +472,11 @@ def test_everything_is_done_without_a_mouse(page: Page) -> None:
     expect(page.locator("#kept li:not(.empty)")).to_have_count(0)
 
 
+def test_a_browser_that_opens_json_finds_an_icon(browser: Browser, server: Server) -> None:
+    with visiting(browser, f"{server.url}/models") as page:  # which must log no error
+        page.wait_for_timeout(1000)  # Chromium asks for /favicon.ico a while after it has shown the answer
+
+
 def test_the_whole_page_is_at_most_100_kb(browser: Browser, server: Server) -> None:
     requests: list[Request] = []
     with visiting(browser, f"{server.url}/models") as page:

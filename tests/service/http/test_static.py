@@ -44,6 +44,12 @@ def test_each_file_has_its_type_and_may_load_from_nowhere_else(client: Client, n
     assert answer.headers["referrer-policy"] == "no-referrer"
 
 
+def test_a_picture_or_json_opened_in_a_tab_has_an_icon(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.content == (FOLDER / "lotus.svg").read_bytes()
+
+
 def test_a_browser_that_has_a_file_is_not_sent_it_again(client: Client) -> None:
     etag = client.get("/page/page.css").headers["etag"]
     again = client.get("/page/page.css", headers={"if-none-match": f'"other", W/{etag}'})
