@@ -12,7 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors
+from service import descriptors, metrics, server, supervisor
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.app import make_app
@@ -35,6 +35,8 @@ try:
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
+supervisor.install()
+server.install(settings)
 renderer = Renderer(settings)
 reloader = Reloader(renderer)
 reloader.heed_hangups()
@@ -78,6 +80,7 @@ class Nelumbo:
 
     def __init__(self) -> None:
         descriptors.raise_limit()
+        metrics.forget_the_dead()
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)
         reloader.watch()
@@ -95,6 +98,8 @@ class Nelumbo:
     async def __is_ready__(self) -> bool:
         """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""
         try:
+            if server.LEAVING.is_set():
+                raise NotReadyError("the server is stopping")
             return renderer.library is not None
         except NotReadyError as error:
             problem = unavailable(f"Not ready: {error}.")

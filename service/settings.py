@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
     queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")
     deadline: float = Field(30.0, gt=0, le=3600, description="seconds until an unanswered request gets 504")
+    drain: float = Field(
+        1.0, ge=0, le=600, description="seconds to serve on after SIGTERM, not ready, until balancers look elsewhere"
+    )
+    client_timeout: float = Field(
+        30.0, gt=0, le=3600, description="seconds that a client may take to send a request, or to take its answer"
+    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="who sends it may use /admin; without it, whoever is on the same machine"
     )

@@ -19,6 +19,7 @@ from service.http.routes import Routes
 from service.library import Library
 from service.photos import TooLargeError
 from service.renderer import NotReadyError, Renderer
+from service.server import LEAVING
 from service.settings import Settings
 
 logger = logging.getLogger("bentoml.nelumbo.http")
@@ -84,6 +85,8 @@ class Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            if LEAVING.is_set():  # so that this client's next request goes to another server
+                message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
 

@@ -61,7 +61,7 @@ def serving(
 ) -> Iterator[Server]:
     """Run a server until the block ends; ``until`` answers 200 when the block begins."""
     port = free_port()
-    given = {"port": port, "workers": 1, **({"models": models} if models else {}), **settings}
+    given = {"port": port, "workers": 1, "drain": 0, **({"models": models} if models else {}), **settings}
     variables = {f"NELUMBO_{name.upper()}": str(value) for name, value in given.items()}
     environment = {**os.environ, **variables, **bentoml_home(log.parent), "PYTHONPATH": ""}
     with log.open("wb") as output:

@@ -1,0 +1,51 @@
+"""The process that keeps the workers: circus, as BentoML starts it, taught what an operator expects of it.
+
+By itself it looks for dead workers every ten seconds, and in containers replaces none; and it keeps the listening
+socket open while its workers end, so that clients connect where nobody takes their call.
+"""
+
+import contextlib
+import os
+import signal
+
+from circus.exc import ConflictError
+from circus.sighandler import SysHandler
+
+AGAIN = 0.2  # seconds
+
+
+def install() -> None:
+    """Change how the supervisor takes the signals of its end and of its workers' deaths; harmless in a worker."""
+    os.environ.pop("BENTOML_CONTAINERIZED", None)  # all that it does is to leave dead workers dead
+    if signal.SIGCHLD not in SysHandler.SIGNALS:
+        SysHandler.SIGNALS.append(signal.SIGCHLD)
+    SysHandler.handle_cld = SysHandler.handle_chld = _replace  # the signal has two names; Python tells the older
+    SysHandler.handle_term = SysHandler.handle_quit = _leave
+    SysHandler.handle_int = _hurry
+
+
+def _replace(handler: SysHandler) -> None:
+    arbiter = handler.controller.arbiter
+
+    async def replace() -> None:
+        try:
+            await arbiter.manage_watchers()
+        except ConflictError:  # it is at something else
+            handler.controller.loop.call_later(AGAIN, replace)
+
+    handler.controller.loop.add_callback_from_signal(replace)
+
+
+def _leave(handler: SysHandler) -> None:
+    """Close the listening socket here, so that it is gone as soon as the workers close theirs; then end them."""
+    handler.controller.loop.add_callback_from_signal(handler.controller.arbiter.sockets.close_all)
+    handler.quit()
+
+
+def _hurry(handler: SysHandler) -> None:
+    """Pass a Ctrl-C on: the terminal does not reach the workers, and circus would say SIGTERM."""
+    for watcher in handler.controller.arbiter.iter_watchers():
+        for pid in list(watcher.processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+    _leave(handler)

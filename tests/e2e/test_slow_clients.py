@@ -1,0 +1,116 @@
+"""Clients that hold a connection and do not get on with it."""
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.server import Server, serving
+
+PATIENCE = 1.0  # the server's, seconds
+HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(slow_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log, models=slow_models, client_timeout=PATIENCE) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def connected(server: Server) -> Iterator[socket.socket]:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """Return what comes until the server hangs up."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(65536):
+            data += more
+    return data
+
+
+def problem(answer: bytes, status: int) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()), answer[:200]
+    assert json.loads(body)["status"] == status
+
+
+@pytest.mark.parametrize("path", ["/generate", "/render"])
+@pytest.mark.parametrize("sent", [b"GET", HEAD, HEAD + b"Content-Length: 9\r\n\r\n{"], ids=["line", "head", "body"])
+def test_a_request_that_stops_half_way_is_given_up(server: Server, sent: bytes, path: str) -> None:
+    with connected(server) as connection:
+        connection.sendall(sent.replace(b"/generate", path.encode()))
+        started = time.monotonic()
+        problem(received(connection), 408)
+        assert PATIENCE <= time.monotonic() - started < PATIENCE + 5
+
+
+def test_a_request_that_comes_in_drops_is_given_up_too(server: Server) -> None:
+    with connected(server) as connection:
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            for byte in HEAD * 10:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.05)
+        assert PATIENCE <= time.monotonic() - started < PATIENCE + 5
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server: Server) -> None:
+    with connected(server) as connection:
+        assert received(connection) == b""
+
+
+def test_an_answer_that_is_not_taken_is_given_up(server: Server) -> None:
+    body = b'{"n":32}'
+    with connected(server) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(HEAD + b"Accept: application/zip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(8)  # it is drawn, sent as far as it fits into the system's buffers, and waits
+        answer = received(connection)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+        assert len(rest) < length
+
+
+def test_who_takes_their_time_within_it_is_served_and_may_ask_again(server: Server) -> None:
+    body = b'{"seed":1}'
+    with connected(server) as connection:
+        for _ in range(3):
+            for part in (HEAD, b"Content-Length: %d\r\n\r\n" % len(body), body):
+                connection.sendall(part)
+                time.sleep(0.3)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.read(4)) == (200, b"\x89PNG")
+            answer.read()
+
+
+@pytest.mark.parametrize("endless", [b"X: " + b"a" * 2**18, b"X: a\r\n" * 2**15], ids=["one", "many"])
+def test_headers_without_end_are_refused(server: Server, endless: bytes) -> None:
+    with connected(server) as connection:
+        with contextlib.suppress(OSError):
+            connection.sendall(HEAD + endless)
+        answer = received(connection)
+        if answer:  # what was still on its way may have wiped it out
+            problem(answer, 431)
+
+
+def test_a_crowd_of_them_keeps_nobody_else_waiting(server: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(connected(server)).sendall(HEAD)
+        started = time.monotonic()
+        assert httpx.get(f"{server.url}/models").status_code == 200
+        assert time.monotonic() - started < 1
