@@ -199,9 +199,9 @@ def _models() -> Json:
 def _operations() -> Json:
     return {
         "/metrics": _get("metrics", "For Prometheus", {"text/plain": {}}),
-        "/livez": _get("livez", "Whether the server lives", {"text/plain": {}}),
-        "/healthz": _get("healthz", "The same as /livez", {"text/plain": {}}),
-        "/readyz": _get("readyz", "Whether it can draw", {"text/plain": {}}, 503),
+        "/livez": _probe("livez", "Whether the server lives", {"content": {"text/plain": {}}}),
+        "/healthz": _probe("healthz", "The same as /livez", {"content": {"text/plain": {}}}),
+        "/readyz": _probe("readyz", "Whether it can draw", _problem(503)),
         "/openapi.json": _get("openapi", "This description", {JSON: {}}),
         "/docs": _get("docs", "This description, to read", {"text/html": {}}),
     }
@@ -211,6 +211,16 @@ def _get(operation: str, summary: str, content: Json, *errors: int, parameters: 
     responses = _answer(f"{summary}.", content) | _errors(*errors)
     found = {"operationId": operation, "summary": summary, "responses": responses}
     return {"get": found | ({"parameters": parameters} if parameters else {})}
+
+
+def _probe(operation: str, summary: str, refusal: Json) -> Json:
+    """Describe one of BentoML's own routes, whose answers carry no X-Request-Id."""
+    headers = {name: found for name, found in refusal.get("headers", {}).items() if name not in REQUEST_ID}
+    responses = {
+        "200": {"description": "Yes.", "content": {"text/plain": {}}},
+        "503": {"description": "No.", "headers": headers, "content": refusal["content"]},
+    }
+    return {"get": {"operationId": operation, "summary": summary, "responses": responses}}
 
 
 def _answer(description: str, content: Json, headers: Json | None = None) -> Json:

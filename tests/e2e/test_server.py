@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from service import latents
+from service.http.openapi import document
 from tests.e2e.server import BENTOML, Server, counted, serving
 
 
@@ -71,7 +72,9 @@ def test_a_request_beside_failing_ones_is_not_harmed(server: Server) -> None:
 def test_probes_and_unknown_paths_are_answered(server: Server) -> None:
     with server.client() as client:
         for path in ("/livez", "/healthz", "/readyz"):
-            assert client.get(path).status_code == 200
+            probed = client.get(path)
+            described = document()["paths"][path]["get"]["responses"]["200"].get("headers", {})
+            assert (probed.status_code, "x-request-id" in probed.headers) == (200, "X-Request-Id" in described)
         answer = client.get("/static_content/x")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert client.get("/generate").status_code == 405
@@ -189,6 +192,7 @@ def test_a_worker_that_cannot_load_lives_and_says_why_it_is_not_ready(tmp_path: 
             assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
             assert "no model in" in refused.json()["detail"]
             assert refused.headers["retry-after"] == "1"
+        assert "Retry-After" in document()["paths"]["/readyz"]["get"]["responses"]["503"]["headers"]
         assert client.post("/render", json={"latents": [[0.0] * 8]}).status_code == 503
 
 
