@@ -20,6 +20,8 @@ def _workers() -> int:
     return max(1, cores.available() // 2)
 
 
+FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too
+
 Host = Annotated[IPvAnyAddress, BeforeValidator(_address)]
 
 
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _queue_holds_a_request(self) -> Self:
         if self.queue < self.max_images:
-            raise ValueError(f"queue must be at least max_images ({self.max_images})")
+            raise ValueError(f"NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is {self.max_images}")
         return self
 
     def environment(self) -> dict[str, str]:
@@ -67,6 +69,14 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(map(str, first["loc"])) or "settings"
-        raise ServiceError(f"{name}: {first['msg']} (--{name} or NELUMBO_{name.upper()})") from error
+        raise ServiceError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say what is wrong with the first bad setting and how it is set, but not what was given: it may be a secret."""
+    first = error.errors()[0]
+    if not first["loc"]:  # two settings that do not go together, in words of our own
+        return first["msg"].removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    flag = f"--{name} or " if name in FLAGS else ""
+    return f"{name}: {first['msg']} (set it with {flag}NELUMBO_{name.upper()})"

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from service import cores
+from service.__main__ import app
 from service.errors import ServiceError
-from service.settings import Settings, read_settings
+from service.settings import FLAGS, Settings, read_settings
 
 
 def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,16 +34,28 @@ def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"port": 70000}, "--port or NELUMBO_PORT"),
+        ({"port": 70000}, r"^port: .* \(set it with --port or NELUMBO_PORT\)$"),
+        ({"max_batch": 0}, r"^max_batch: .* \(set it with NELUMBO_MAX_BATCH\)$"),
         ({"host": "example.org"}, "--host or NELUMBO_HOST"),
         ({"admin_token": "short"}, "at least 16"),
-        ({"queue": 3}, "queue must be at least"),
+        ({"queue": 3}, "^NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is 64$"),
     ],
 )
 def test_a_bad_setting_is_one_sentence(given: dict[str, object], said: str) -> None:
     with pytest.raises(ServiceError, match=said) as refused:
         read_settings(**given)
     assert "\n" not in str(refused.value)
+
+
+def test_the_flags_that_a_sentence_names_are_those_that_there_are() -> None:
+    options = {parameter.name for parameter in get_command(app).params} - {"help"}
+    assert set(FLAGS) == options & set(Settings.model_fields)
+
+
+def test_a_bad_secret_is_not_said_aloud() -> None:
+    with pytest.raises(ServiceError) as refused:
+        read_settings(admin_token="horse")
+    assert "horse" not in str(refused.value)
 
 
 def test_localhost_is_an_address() -> None:
