@@ -76,11 +76,11 @@ def openapi() -> None:
 
 def _check(settings: Settings) -> None:
     """Find out before a server starts what would keep it from serving; raises ServiceError."""
-    from service.library import find_folders
+    from service.library import require_sound
     from service.providers import require
 
     require(settings.provider)
-    find_folders(settings.models)
+    require_sound(settings.models)
     with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -143,9 +143,11 @@ def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
         lines = (folder / DIGEST_FILE).read_text(encoding="ascii").splitlines()
         stated = {name: said for said, name in map(str.split, lines)}[file]
     except (OSError, ValueError, KeyError) as error:
-        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; make that again") from error
+        remedy = f"type there: sha256sum *.onnx > {DIGEST_FILE}"
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {remedy}") from error
     if stated != digest:
-        raise ContractError(f"{folder / file} has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…")
+        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…"
+        raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
     return ModelFile(check(data, str(folder / file)), digest, data)
 
 

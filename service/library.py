@@ -17,6 +17,7 @@ from service.contract import (
     OUTPUT,
     Card,
     ContractError,
+    ModelFile,
     Precision,
     read_model,
     rewritten_file,
@@ -93,6 +94,22 @@ def find_folders(folder: Path) -> list[Path]:
     return found
 
 
+def require_sound(folder: Path) -> None:
+    """Find out, without running any, whether a model under ``folder`` is as it was written; raises ServiceError."""
+    refused = []
+    for path in find_folders(folder):
+        try:
+            _read(path)
+            return
+        except ContractError as error:
+            refused.append(str(error))
+    raise _none_can_be_served(folder, refused)
+
+
+def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
+    return ServiceError(f"none of the models in {folder} can be served: {'; '.join(refused)}")
+
+
 def load_library(folder: Path, provider: str, threads: int = 1, served: Library | None = None) -> Library:
     """Open every good model under ``folder`` for so many threads, and log one sentence for each bad one.
 
@@ -109,11 +126,12 @@ def load_library(folder: Path, provider: str, threads: int = 1, served: Library 
         try:
             models.append(old if old and _is_unchanged(path, old) else _open(path, provider, threads))
         except ContractError as error:
-            logger.error("Refused a model: %s", error)
             refused.append(str(error))
             models += [old] if old else []
     if not models:
-        raise ServiceError(f"none of the models in {folder} can be served; the log says why")
+        raise _none_can_be_served(folder, refused)
+    for sentence in refused:
+        logger.error("Refused a model: %s", sentence)
     return Library(models, refused)
 
 
@@ -131,12 +149,18 @@ def _chosen(folder: Path, provider: str) -> Path:
     return rewritten if rewritten.exists() else folder / MODEL_FILE
 
 
+def _read(folder: Path, name: str = MODEL_FILE) -> ModelFile:
+    file = read_model(folder, name)
+    said = file.card.name, str(file.card.version)
+    if said != (folder.parent.name, folder.name):
+        raise ContractError(f"{folder} holds {'@'.join(said)}; name its folders so: {'/'.join(said)}")
+    return file
+
+
 def _open(folder: Path, provider: str, threads: int) -> Model:
     path = _chosen(folder, provider)
-    file = read_model(folder, path.name)
+    file = _read(folder, path.name)
     card = file.card
-    if (card.name, str(card.version)) != (folder.parent.name, folder.name):
-        raise ContractError(f"{folder} holds {card.name}@{card.version}; the folders must be named as the card says")
     # A file that was not measured in bfloat16 does not run in it.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:

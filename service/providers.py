@@ -10,7 +10,10 @@ from service.errors import ServiceError
 # name: (ONNX Runtime's name, what brings it)
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider", "onnxruntime"),
-    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu in place of onnxruntime"),
+    "cuda": (
+        "CUDAExecutionProvider",
+        "onnxruntime-gpu (pip uninstall onnxruntime, then pip install onnxruntime-gpu)",
+    ),
     "openvino": (openvino.NAME, "pip install 'nelumbo[openvino]'"),
 }
 

@@ -35,15 +35,21 @@ def test_a_port_in_use_is_one_sentence_and_exit_2(models: Path) -> None:
     ("arguments", "said"),
     [
         (["--models", "{empty}"], "no model in"),
+        (["--models", "{broken}"], "type there: sha256sum *.onnx > sha256"),
         (["--models", "{models}", "--provider", "abacus"], "the providers are cpu"),
         (["--models", "{models}", "--port", "70000"], "NELUMBO_PORT"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{models}", "--model", "cats"], "grey@1"),
         (["generate", "--seed", "1", "--out", "{empty}/no/1.png", "--models", "{models}"], "cannot be written"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{empty}"], "no model in"),
+        (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{broken}"], "type there: sha256sum"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_2(models: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
-    done = run(*(argument.format(models=models, empty=tmp_path) for argument in arguments))
+    (tmp_path / "broken/one/1").mkdir(parents=True)
+    (tmp_path / "broken/one/1/model.onnx").touch()
+    (tmp_path / "empty").mkdir()
+    folders = {"models": models, "empty": tmp_path / "empty", "broken": tmp_path / "broken"}
+    done = run(*(argument.format(**folders) for argument in arguments))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert said in done.stderr
 

@@ -12,7 +12,7 @@ from service import contract, providers
 from service import library as library_module
 from service.contract import Precision
 from service.errors import ServiceError
-from service.library import UnknownModelError, load_library
+from service.library import UnknownModelError, load_library, require_sound
 from tests import tiny
 
 
@@ -64,11 +64,23 @@ def test_a_model_that_draws_another_shape_than_it_says_is_refused(tmp_path: Path
         load_library(tmp_path, "cpu")
 
 
-def test_a_folder_with_another_name_than_the_card_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_with_another_name_than_the_card_is_refused(tmp_path: Path) -> None:
     tiny.write(tmp_path, tiny.card("a")).parent.rename(tmp_path / "b")
-    with pytest.raises(ServiceError, match="none of the models"):
+    with pytest.raises(ServiceError, match=r"none of the models .* can be served: .* holds a@1"):
         load_library(tmp_path, "cpu")
-    assert "holds a@1" in caplog.text
+
+
+def test_models_of_which_none_is_whole_are_told_before_a_server_starts(tmp_path: Path) -> None:
+    cut = tiny.write(tmp_path, tiny.card("cut")) / "model.onnx"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    tiny.write(tmp_path, tiny.card("renamed")).parent.rename(tmp_path / "other")
+    (tiny.write(tmp_path, tiny.card("unsigned")) / "sha256").unlink()
+    with pytest.raises(ServiceError) as refused:
+        require_sound(tmp_path)
+    for remedy in ("copy or export it again", "name its folders so: renamed/1", "sha256sum *.onnx > sha256"):
+        assert remedy in str(refused.value)
+    tiny.write(tmp_path, tiny.card("whole"))
+    require_sound(tmp_path)
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
