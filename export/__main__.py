@@ -52,7 +52,11 @@ def onnx(
     number = version or store.next_version(models, name)
     folder = models / name / str(number)
     store.refuse_taken(folder)
-    from export.onnx_file import build  # torch is slow to import, and inspect does without
+    try:
+        from export.onnx_file import build  # torch is slow to import, and inspect does without
+    except ModuleNotFoundError as error:
+        what = "make train, and then: source .venv-dev/bin/activate"
+        raise InputError(f"exporting needs {error.name}, which is not installed here; type: {what}") from error
 
     data = build(
         run,

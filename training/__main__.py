@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import numpy as np
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
+
+try:
+    import torch
+except ModuleNotFoundError:  # an environment that was made to serve
+    what = "make train, and then: source .venv-dev/bin/activate"
+    print(f"error: training needs PyTorch, which is not installed here; type: {what}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 from training import device as devices
 from training import distributed, images, mnist, plan, report, transfer

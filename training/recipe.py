@@ -141,22 +141,33 @@ def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
     if not path.is_file():
         raise InputError(f"there is no recipe {name!r}; recipes are {', '.join(names())}, or the path of a .yaml file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _read(path)
         given = ((key.replace("__", "."), value) for key, value in fields.items() if value is not None)
         for key, value in (*map(_parse, settings), *given):
             _set(values, key, value)
         return Recipe.model_validate(values)
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         raise InputError(f"recipe {name}: {_sentence(error)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is no recipe: it must hold fields, as those in {FOLDER} do")
+    return values
 
 
 def _parse(setting: str) -> tuple[str, Any]:
     key, equals, value = setting.partition("=")
     if not equals:
         raise InputError(f"--set {setting} has no '='; write --set key=value, such as --set batch=32")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {setting}: what stands after the '=' is no YAML value") from error
 
 
 def _set(values: dict[str, Any], key: str, value: Any) -> None:

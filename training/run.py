@@ -71,7 +71,7 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """Open a run folder that is there; raises InputError if it is none."""
         if not (path / "config.json").is_file():
-            raise InputError(f"{path} is not a run folder: it holds no config.json")
+            raise InputError(f"{path} is not a run folder such as runs/00000-digits-dcgan: it holds no config.json")
         return cls(path)
 
     @property

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--resume", "nowhere", "--init-from", "there"], "leave out --init-from"),
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
         (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
+        (["train", "--data", DIGITS, "--set", "batch=[}"], "is no YAML value"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
         (["data", "stacked", "--data", "nowhere"], "nowhere does not exist"),
     ],
@@ -65,6 +67,17 @@ def test_a_users_mistake_gets_one_sentence_and_exit_code_2(arguments: list[objec
     assert words in result.stderr
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(name='torch')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for arguments in ("training recipes", f"export onnx run --name x --models {tmp_path}"):
+        command = [sys.executable, "-m", *arguments.split()]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert "torch" in result.stderr.lower()
+        assert "make train" in result.stderr
 
 
 def test_sample_draws_the_seeds_that_the_service_will_draw(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
         ("digits", "bach=3", "there is no field bach"),
         ("digits", "batch.size=3", "batch holds no other fields"),
         ("digits", "images.size=30", "sizes are 16, 28, 32"),
-        ("digits", "batch=[", "is not YAML"),
+        ("digits", "batch=[", "is no YAML value"),
         ("cats", "objective.penalty=10", "set critic.norm=none"),
         ("digits-best", "batch=12", "multiple of 8"),
         ("cats", "picture_kimg=5", "picture_kimg and picture_batches say the same .* set picture_batches=null"),
@@ -74,3 +74,20 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
 def test_a_wrong_choice_is_refused_in_words(name: str, setting: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         recipes.load(name, [setting])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is no recipe: it must hold fields"),
+        (b"- a list", "is no recipe: it must hold fields"),
+        (b"batch: [}\nkimg: 3", "cannot be read as YAML"),
+        (b"\x89PNG\r\n\x1a\n", "cannot be read as YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_in_one_sentence(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=words) as refused:
+        recipes.load(str(file), ["batch=8"])
+    assert "\n" not in str(refused.value)
