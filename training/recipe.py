@@ -35,8 +35,8 @@ class ImagesConfig(_Frozen):
 class GeneratorConfig(_Frozen):
     """The generator's family and its measures."""
 
-    family: Literal["transposed", "upsample"]
-    latent_dim: int = Field(ge=1, le=4096)
+    family: Literal["transposed", "upsample"]  # transposed convolutions, or upsampling and 3×3 ones
+    latent_dim: int = Field(ge=1, le=4096)  # numbers in a latent
     width: int = Field(ge=1)  # filters next to the image (transposed), of the first feature map (upsample)
     max_width: int = Field(512, ge=1)  # filters double towards the small maps, but no further than this (transposed)
     second_stride: Literal[2, 4] = 2  # 4 leaps from 4 pixels to 16 in one layer
@@ -47,17 +47,17 @@ class CriticConfig(_Frozen):
     """The critic (WGAN) or discriminator (DCGAN): strided convolutions, then one linear layer."""
 
     width: int = Field(ge=1)  # filters next to the image; they double with every halving, up to max_width
-    max_width: int = Field(512, ge=1)
-    norm: Literal["none", "batch"] = "none"
-    dropout: float = Field(0.0, ge=0, lt=1)
-    minibatch_std: bool = False
+    max_width: int = Field(512, ge=1)  # filters of a small map at most
+    norm: Literal["none", "batch"] = "none"  # batch does not go with a penalty
+    dropout: float = Field(0.0, ge=0, lt=1)  # share of the features that are left out
+    minibatch_std: bool = False  # see how alike the images of a group of 8 are
     frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
 
 
 class ObjectiveConfig(_Frozen):
     """What the two networks play for."""
 
-    name: Literal["wgan-gp", "dcgan", "r3gan"]
+    name: Literal["wgan-gp", "dcgan", "r3gan"]  # Wasserstein distance, non-saturating, or relativistic
     penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan), R1 + R2 (r3gan)
     penalty_every: int = Field(1, ge=1)  # critic steps; a lazy penalty is weighted up by as much
     critic_steps: int = Field(1, ge=1)  # for one of the generator
@@ -67,9 +67,9 @@ class ObjectiveConfig(_Frozen):
 class OptimiserConfig(_Frozen):
     """Adam for both, at two learning rates (Heusel et al. 2017)."""
 
-    generator_lr: float = Field(gt=0)
-    critic_lr: float = Field(gt=0)
-    betas: tuple[float, float] = (0.5, 0.999)
+    generator_lr: float = Field(gt=0)  # learning rate
+    critic_lr: float = Field(gt=0)  # learning rate
+    betas: tuple[float, float] = (0.5, 0.999)  # how long Adam remembers gradients, and their squares
     decay: bool = False  # both rates fall linearly to zero over the run
 
 
@@ -83,15 +83,15 @@ class Recipe(_Frozen):
     objective: ObjectiveConfig
     optimiser: OptimiserConfig
     augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()  # of what the critic sees (DiffAugment)
-    batch: int = Field(ge=2)
+    batch: int = Field(ge=2)  # images in a step, of all processes together
     double_batch_kimg: float | None = Field(None, gt=0)  # from when on the batch is twice as large
     kimg: float = Field(gt=0)  # the whole run
     ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average
     tick_kimg: float = Field(1.0, gt=0)  # between lines of log.jsonl
-    picture_kimg: float | None = Field(None, gt=0)  # between fakes-*.png
-    picture_batches: int | None = Field(None, ge=1)  # or in batches
-    snapshot_kimg: float | None = Field(None, gt=0)  # between checkpoints
-    snapshot_epochs: float | None = Field(None, gt=0)  # or in passes through the images
+    picture_kimg: float | None = Field(None, gt=0)  # between fakes-*.png; 10 where neither this nor the next is given
+    picture_batches: int | None = Field(None, ge=1)  # the same in batches
+    snapshot_kimg: float | None = Field(None, gt=0)  # between checkpoints; 50 where neither this nor the next is given
+    snapshot_epochs: float | None = Field(None, gt=0)  # the same in passes through the images
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":

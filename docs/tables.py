@@ -1,0 +1,107 @@
+"""The tables of docs/ that the code fills: ``python -m docs.tables`` writes each anew between its two lines.
+
+A page holds ``<!-- table: settings -->`` … ``<!-- /table -->``; tests/docs hold the two together.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from service import metrics
+from service.http.openapi import document
+from service.settings import FLAGS, Settings
+from training.recipe import Recipe
+
+FOLDER = Path(__file__).parent
+BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+
+
+def settings() -> Iterator[list[str]]:
+    """Every setting of the service."""
+    yield ["variable", "option", "default", "what"]
+    for name, field in Settings.model_fields.items():
+        option = f"`--{name}`" if name in FLAGS else ""
+        yield [f"`NELUMBO_{name.upper()}`", option, _default(field), field.description or ""]
+
+
+def routes() -> Iterator[list[str]]:
+    """Every route of the service."""
+    yield ["route", "what", "answers", "and"]
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            answers = operation["responses"]
+            forms = [form for answer in answers.values() for form in answer.get("content", ()) if "problem" not in form]
+            others = ", ".join(status for status in answers if status >= "300")
+            yield [f"`{method.upper()} {path}`", operation["summary"], ", ".join(dict.fromkeys(forms)), others]
+
+
+def measured() -> Iterator[list[str]]:
+    """Every metric of the service."""
+    yield ["metric", "kind", "labels", "what"]
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            yield [f"`{name}`", family.type, ", ".join(metric._labelnames), family.documentation]
+
+
+def recipe() -> Iterator[list[str]]:
+    """Every field of a recipe, as --set names it; what it means stands behind it in the code."""
+    yield ["field", "values", "default", "what"]
+    yield from (row for row in _fields(Recipe) if row[0] != "`summary`")
+
+
+TABLES = {"settings": settings, "routes": routes, "metrics": measured, "recipe": recipe}
+
+
+def fill(page: str) -> str:
+    """Return a page with every table in it made anew."""
+    return BETWEEN.sub(lambda found: f"{found[1]}\n{_markdown(TABLES[found[2]]())}\n{found[3]}", page)
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
+    comments = dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(model), re.MULTILINE))
+    for name, field in model.model_fields.items():
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{name}.")
+        else:
+            yield [f"`{prefix}{name}`", _values(field.annotation), _default(field), comments.get(name, "")]
+
+
+def _values(kind: Any) -> str:
+    """Return the values of a type, for a person: ``none or batch``, ``number``."""
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    if get_origin(kind) is tuple:
+        return f"list of {_values(get_args(kind)[0])}"
+    if parts := [part for part in get_args(kind) if part is not type(None)]:
+        return _values(parts[0])
+    return {int: "whole number", float: "number", bool: "true or false", str: "text"}[kind]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "in every recipe"
+    if field.default_factory is not None:
+        return "worked out"
+    if field.default is None or field.default == () or isinstance(field.default, SecretStr):
+        return "none"
+    shown = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    return f"`{shown}`"
+
+
+def _markdown(rows: Iterable[list[str]]) -> str:
+    head, *body = ([cell.replace("<", "&lt;").replace("|", "\\|") for cell in row] for row in rows)
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    for path in FOLDER.glob("*.md"):
+        path.write_text(fill(path.read_text()))
