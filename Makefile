@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test lint train clean
+.PHONY: serve test docs lint train clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -14,6 +14,10 @@ serve: $(SERVING)/installed
 
 test: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m pytest $(ARGS)
+
+# The README and docs/ as a site that needs nothing from elsewhere: open site/index.html
+docs: $(DEVELOPMENT)/installed
+	NO_MKDOCS_2_WARNING=1 $(DEVELOPMENT)/bin/python -m mkdocs build --strict
 
 lint: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/ruff check .
@@ -42,4 +46,4 @@ define environment
 endef
 
 clean:
-	rm -rf $(SERVING) $(DEVELOPMENT) build *.egg-info
+	rm -rf $(SERVING) $(DEVELOPMENT) build site *.egg-info
