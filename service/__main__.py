@@ -1,16 +1,20 @@
-"""``python -m service``: serve, or draw one picture without a server."""
+"""``python -m service``: serve, or draw pictures without a server."""
 
 import errno
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from service.bulk import Bulk
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
@@ -40,30 +44,46 @@ def serve(
 
 @app.command()
 def generate(
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Which picture.")],
-    out: Annotated[Path, typer.Option(help="File to write.")],
+    out: Annotated[Path, typer.Option(help="With --seed a PNG; with --seeds a folder, .zip, .tar, faces-{0000}.tar.")],
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Which picture.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Which pictures, such as 0-999 or 1,5,9-12.")] = None,
     model: Annotated[str | None, typer.Option(help="digits or digits@1. Default: the first.")] = None,
+    truncation: Annotated[float, typer.Option(min=0, max=2, help="Below 1: safer, more alike.")] = 1.0,
+    shard_size: Annotated[int | None, typer.Option(min=1, help="Pictures in each faces-{0000}.tar: 1000.")] = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
-    """Draw one picture to a PNG file, without a server."""
+    """Draw pictures without a server; with --seeds, what was stopped goes on when it is started again."""
+    if (seed is None) == (seeds is None):
+        raise ServiceError("say which pictures: --seed 42 for one, or --seeds 0-999 for many")
+    settings = read_settings(models=models, provider=provider, workers=1)  # all cores for this process
+    from service import bulk
     from service.library import UnknownModelError
-    from service.pictures import FORMS, Picture
+    from service.pictures import Picture
     from service.renderer import Renderer
 
-    settings = read_settings(models=models, provider=provider, workers=1)  # all cores for this process
-    renderer = Renderer(settings)
+    wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
+    renderer = Renderer(settings.model_copy(update={"queue": sys.maxsize}))  # what waits is bounded by who asks
     renderer.load()
     try:
-        picture = Picture(renderer.library.find(model), seeds=(seed,))
-        drawn, _ = renderer.submit(picture, FORMS["image/png"], settings.deadline)
-        out.write_bytes(drawn.result())
+        picture = Picture(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))
+        if wanted is None:
+            bulk.draw_one(renderer, picture, out)
+        else:
+            _draw_many(bulk.Bulk(wanted, renderer, picture, settings.max_batch), out)
     except UnknownModelError as error:
         raise ServiceError(f"no model {model}; there are {error}") from error
-    except OSError as error:
-        raise ServiceError(f"{out} cannot be written: {error.strerror}") from error
     finally:
         renderer.close()
+
+
+def _draw_many(drawing: "Bulk", out: Path) -> None:
+    try:
+        drawing.run(Console(stderr=True))
+    except KeyboardInterrupt:
+        print(f"Stopped; the same command goes on. {drawing.tell()} in {out}.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(f"{drawing.tell()} in {out}.")
 
 
 @app.command()

@@ -42,6 +42,11 @@ class Picture:
         """Return the seed of one image, or None where it came from a latent."""
         return self.seeds[index] if self.seeds else None
 
+    def texts(self) -> dict[str, str]:
+        """Return how to make it again."""
+        card = self.model.card
+        return marking.texts(card.name, card.version, self.truncation, self.seed_text())
+
     def names(self) -> list[str]:
         """Return a file name for each image, as StyleGAN's tools call them; a repeated seed gets a suffix."""
         if not self.seeds:
@@ -49,7 +54,7 @@ class Picture:
         seen: Counter[int] = Counter()
         names = []
         for seed in self.seeds:
-            names.append(f"seed{seed:04d}" + (f"-{seen[seed]}" if seen[seed] else ""))
+            names.append(seed_name(seed) + (f"-{seen[seed]}" if seen[seed] else ""))
             seen[seed] += 1
         return names
 
@@ -57,6 +62,11 @@ class Picture:
         """Return a file name for the whole."""
         names = self.names()
         return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+
+
+def seed_name(seed: int) -> str:
+    """Return what StyleGAN's tools call the picture of a seed: ``seed0042``."""
+    return f"seed{seed:04d}"
 
 
 class Form(NamedTuple):
@@ -98,9 +108,7 @@ def _sheet(picture: Picture, images: list[Image]) -> bytes:
 
 def _photo(how: dict[str, Any]) -> Callable[[Picture, list[Image]], bytes]:
     def gather(picture: Picture, images: list[Image]) -> bytes:
-        card = picture.model.card
-        texts = marking.texts(card.name, card.version, picture.truncation, picture.seed_text())
-        return photos.encode(how, _whole(images), texts)
+        return photos.encode(how, _whole(images), picture.texts())
 
     return gather
 
@@ -127,6 +135,10 @@ def _zip(picture: Picture, pngs: list[bytes]) -> bytes:
     return file.getvalue()
 
 
+def _parts(_: Picture, parts: list[Any]) -> list[Any]:
+    return parts
+
+
 def _stack(_: Picture, images: list[Image]) -> NDArray[np.uint8]:
     return np.stack(images)
 
@@ -140,3 +152,4 @@ FORMS = {
     "application/zip": Form(_png, _zip, "zip"),
 }
 ARRAYS = Form(_pixels, _stack, "")
+PNGS = Form(_png, _parts, "")  # each image on its own

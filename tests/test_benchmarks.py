@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.serving import bare, models, targets
+from benchmarks.serving import bare, bulk, models, targets
 from benchmarks.serving.report import Report
 from benchmarks.serving.speed import Speed, median, ratio
 from benchmarks.serving.targets import BARE, ONE
 from service.library import Library, load_library
+from service.settings import read_settings
+from tests import tiny
 from tests.service.test_png import read
 
 MODEL = "dcgan64@1"
@@ -39,6 +41,16 @@ def test_the_generators_are_exported_and_draw_pictures_that_differ(library: Libr
 
 def test_the_bare_loop_counts_what_it_draws(library: Library) -> None:
     speed = bare.loop(next(iter(library)), threads=2, batch=4, seconds=0.2)
+    assert speed.rate > 0
+    assert 0 < speed.p50 <= speed.p95 <= speed.p99
+
+
+@pytest.mark.parametrize("out", bulk.OUTS)
+def test_drawing_to_files_stops_when_the_time_is_up(out: str, tmp_path: Path) -> None:
+    tiny.write(tmp_path)
+    drawer = bulk.renderer(read_settings(), tmp_path)
+    speed = bulk.draw(drawer, drawer.library.find(None), 4, out, 0.2)
+    drawer.close()
     assert speed.rate > 0
     assert 0 < speed.p50 <= speed.p95 <= speed.p99
 

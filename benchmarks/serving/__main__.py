@@ -16,12 +16,13 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.serving import bare, models, process, wrk
+from benchmarks.serving import bare, bulk, models, process, wrk
 from benchmarks.serving.report import Report
 from benchmarks.serving.speed import Speed
 from benchmarks.serving.targets import BARE, EMPTY, ONE, Measured, Name
 from service import cores
 from service.library import Library, load_library
+from service.renderer import Renderer
 from service.settings import read_settings
 from tests.e2e.server import BENTOML, Server, serving
 
@@ -51,7 +52,9 @@ def main(
         server = servers.enter_context(serving(folder / "log", models=folder / "models", workers=SETTINGS.workers))
         empties = {what: servers.enter_context(_empty(folder, name)) for what, name in EMPTIES.items()}
         workers = process.workers(server, *empties.values())
-        measured = _in_turns(dict(_measures(library, server, empties)), workers, seconds, turns)
+        drawer = bulk.renderer(SETTINGS, folder / "models")
+        measures = dict(_measures(library, server, empties, drawer))
+        measured = _in_turns(measures, workers, seconds, turns)
         report = Report(process.machine(), measured, [process.size(worker) for worker in process.workers(server)])
     report.show(Console())
     print(report.json())
@@ -72,7 +75,9 @@ def _empty(folder: Path, name: str) -> contextlib.AbstractContextManager[Server]
     return serving(folder / f"{name}.log", command=command, workers=SETTINGS.workers)
 
 
-def _measures(library: Library, server: Server, empties: dict[str, Server]) -> Iterator[tuple[Name, Measure]]:
+def _measures(
+    library: Library, server: Server, empties: dict[str, Server], drawer: Renderer
+) -> Iterator[tuple[Name, Measure]]:
     for what, empty in empties.items():
         for connections in CONNECTIONS:
             yield (what, _plural(connections)), functools.partial(wrk.draw, empty.url, connections, model="none")
@@ -80,6 +85,9 @@ def _measures(library: Library, server: Server, empties: dict[str, Server]) -> I
         name, draw = model.ref, functools.partial(wrk.draw, server.url, model=model.ref)
         yield (name, ONE), functools.partial(bare.loop, model, 1, 1)
         yield (name, BARE), functools.partial(bare.loop, model, cores.available(), SETTINGS.max_batch)
+        for out in bulk.OUTS:
+            measure = functools.partial(bulk.draw, drawer, model, SETTINGS.max_batch, out)
+            yield (name, f"generate --seeds, {out}"), measure
         for connections in CONNECTIONS:
             yield (name, _plural(connections)), functools.partial(draw, connections)
         for form, accept in FORMS.items():

@@ -37,6 +37,7 @@ TARGETS = (
     _named(L, "32 connections", (L, BARE), "rate ÷ bare loop", 0.88, RATES),
     _named(M, "n = 16 as zip", (M, BARE), "rate ÷ bare loop", 0.92, RATES),
     _named(M, "n = 16 as JSON", (M, BARE), "rate ÷ bare loop", 0.92, RATES),
+    _named(M, "generate --seeds, folder", (M, BARE), "rate ÷ bare loop", 0.90, RATES),
     _named(M, "1 connection", (M, ONE), "median ÷ bare call", 1.35, MEDIANS),
     _named(M, "1 connection", (M, "1 connection"), "99th percentile ÷ median", 2.5, TAIL),
     _named(M, "32 connections", (M, "32 connections"), "99th percentile ÷ median", 2.0, TAIL),

@@ -2,6 +2,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,45 @@ def test_a_picture_without_a_server_is_the_servers(server: Server, models: Path,
     assert done.returncode == 0, done.stderr
     with server.client() as client:
         assert out.read_bytes() == client.post("/generate", json={"seed": 7, "model": "rgb@1"}).content
+
+
+@pytest.mark.parametrize(("out", "begun"), [("folder", "seed0100.png"), ("faces-{000}.tar", "faces-001.tar")])
+def test_drawing_many_goes_on_where_it_was_killed(models: Path, tmp_path: Path, out: str, begun: str) -> None:
+    seeds, killed, whole = "0-2999", tmp_path / "killed", tmp_path / "whole"
+
+    def command(folder: Path) -> list[str]:
+        folder.mkdir(exist_ok=True)
+        options = ["--shard-size", "200"] if "{" in out else []
+        return ["generate", "--seeds", seeds, "--out", str(folder / out), *options, "--models", str(models)]
+
+    process = subprocess.Popen([*SERVE, *command(killed)], cwd=ROOT)
+    while not any(killed.rglob(begun)):
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert len(contents(killed)) < (3000 if out == "folder" else 15)
+    for folder in (killed, whole):
+        done = run(*command(folder))
+        assert done.returncode == 0, done.stderr
+    assert contents(killed) == contents(whole)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_ctrl_c_says_how_drawing_many_goes_on(models: Path, tmp_path: Path) -> None:
+    command = [*SERVE, "generate", "--seeds", "0-9999999", "--out", str(tmp_path), "--models", str(models)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not any(tmp_path.iterdir()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.startswith("Stopped; the same command goes on.")
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_port_in_use_is_one_sentence_and_exit_2(models: Path) -> None:
@@ -42,6 +82,14 @@ def test_a_port_in_use_is_one_sentence_and_exit_2(models: Path) -> None:
         (["generate", "--seed", "1", "--out", "{empty}/no/1.png", "--models", "{models}"], "cannot be written"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{empty}"], "no model in"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{broken}"], "type there: sha256sum"),
+        (["generate", "--out", "{empty}/1.png", "--models", "{models}"], "--seed 42 for one"),
+        (
+            ["generate", "--seed", "1", "--seeds", "1-2", "--out", "{empty}/a", "--models", "{models}"],
+            "--seed 42 for one",
+        ),
+        (["generate", "--seeds", "9-1", "--out", "{empty}/a", "--models", "{models}"], "such as 0-999"),
+        (["generate", "--seeds", "1-9", "--out", "/proc/a", "--models", "{models}"], "cannot be written"),
+        (["generate", "--seeds", "1-9", "--out", "{empty}/a", "--models", "{models}", "--model", "cats"], "grey@1"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_2(models: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
