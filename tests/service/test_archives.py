@@ -1,5 +1,6 @@
 import io
 import json
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -46,6 +47,13 @@ def test_a_shard_keeps_a_pictures_files_together(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "0.tar") as shard:
         assert shard.getnames() == ["seed0001.png", "seed0001.json", "seed0002.png", "seed0002.json"]
         assert json.load(io.BytesIO(shard.extractfile("seed0002.json").read())) == {"seed": 2}  # type: ignore[union-attr]
+
+
+def test_another_program_reads_a_shard(tmp_path: Path) -> None:
+    archives.write(tmp_path / "0.tar", samples(1, 2))
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "xf", "0.tar", "-C", "out"], cwd=tmp_path, check=True)
+    assert (tmp_path / "out" / "seed0002.png").read_bytes() == samples(2)[0].png
 
 
 def test_a_zip_is_whole_and_not_compressed_again(tmp_path: Path) -> None:
