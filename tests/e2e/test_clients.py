@@ -1,0 +1,185 @@
+"""The examples of docs/call.md, each run against a real server."""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.e2e.server import ROOT, Server, serving
+
+WRITTEN = "http://127.0.0.1:3000"
+LANGUAGES = {"curl": "sh", "Python": "python", "JavaScript": "js", "BentoML": "python"}
+HOP = {"connection", "transfer-encoding", "host", "date", "server"}
+
+
+def examples(section: str) -> list[str]:
+    """Return the code blocks of a section of the page."""
+    text = (ROOT / "docs" / "call.md").read_text()
+    (body,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{LANGUAGES[section]}\n(.*?)^```", body, re.DOTALL | re.MULTILINE)
+
+
+def run(command: list[str], code: str, url: str, folder: Path) -> str:
+    """Run an example against the server at ``url``, and return what it prints."""
+    assert WRITTEN in code
+    done = subprocess.run(
+        command, input=code.replace(WRITTEN, url), cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("clients")
+    shutil.copytree(ROOT / "models" / "digits", folder / "models" / "digits")
+    with serving(folder / "log", models=folder / "models") as running:
+        yield running
+
+
+class Busy(ThreadingHTTPServer):
+    """A server before the server: each kind of request is turned away once, as by a full one, and then passed on."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(("127.0.0.1", 0), Turn)
+        self.behind = server.url
+        self.turned_away: dict[tuple[str, str], float] = {}
+        self.waited: list[float] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Turn(BaseHTTPRequestHandler):
+    server: Busy
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        key, now = (self.command, self.path), time.monotonic()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if key not in self.server.turned_away:
+            self.server.turned_away[key] = now
+            self.send(503, {"Retry-After": "1", "Content-Type": "application/problem+json"}, b'{"detail": "Full."}')
+            return
+        if first := self.server.turned_away[key]:
+            self.server.turned_away[key] = 0.0
+            self.server.waited.append(now - first)
+        asked = urllib.request.Request(self.server.behind + self.path, body or None, method=self.command)
+        for name, value in self.headers.items():
+            if name.lower() not in HOP:
+                asked.add_header(name, value)
+        try:
+            with urllib.request.urlopen(asked) as answer:
+                self.send(answer.status, dict(answer.headers), answer.read())
+        except urllib.error.HTTPError as error:
+            self.send(error.code, dict(error.headers), error.read())
+
+    do_POST = do_GET  # noqa: N815
+
+    def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in HOP | {"content-length"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def busy(server: Server) -> Iterator[Busy]:
+    proxy = Busy(server)
+    Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+def waits_as_told(proxy: Busy, requests: int) -> None:
+    """Check that each kind of request was made again, and not before the second that it was told to wait."""
+    assert len(proxy.waited) == len(proxy.turned_away) >= requests
+    assert min(proxy.waited) >= 0.99
+
+
+def is_a_set(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [f"seed{seed:04d}.png" for seed in range(16)]
+
+
+def is_a_walk(path: Path) -> None:
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 16
+
+
+def picture(server: Server, seed: int) -> bytes:
+    return httpx.get(f"{server.url}/images/digits@1/{seed}.png").raise_for_status().content
+
+
+def test_curl(server: Server, tmp_path: Path) -> None:
+    drawing, mistake = examples("curl")
+    run(["bash", "-e"], drawing.replace("curl ", "curl -sS --fail-with-body "), server.url, tmp_path)
+    for name, seed in (("42", 42), ("7", 7), ("cached", 42)):
+        assert (tmp_path / f"{name}.png").read_bytes() == picture(server, seed)
+    assert '"b64_json"' in (tmp_path / "any.json").read_text()
+    is_a_set(tmp_path / "16.zip")
+    is_a_walk(tmp_path / "walk.png")
+    told = mistake.splitlines()[1].removeprefix("# {… ").removesuffix(" …")
+    assert told in run(["bash", "-e"], mistake, server.url, tmp_path)
+
+
+def test_curl_comes_back_to_a_full_server(server: Server, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^curl --retry .*$", examples("curl")[0], re.MULTILINE)
+    with busy(server) as proxy:
+        run(["bash", "-e"], line, proxy.url, tmp_path)
+        waits_as_told(proxy, 1)
+    assert (tmp_path / "7.png").read_bytes() == picture(server, 7)
+
+
+def test_python(server: Server, tmp_path: Path) -> None:
+    with busy(server) as proxy:
+        said = run([sys.executable, "-"], "\n".join(examples("Python")), proxy.url, tmp_path)
+        waits_as_told(proxy, 4)
+    assert said == "422: seed must be an integer from 0 to 4294967295.\n"
+    for seed in (42, 1, 5, 9):
+        assert (tmp_path / f"{seed}.png").read_bytes() == picture(server, seed)
+    assert Image.open(tmp_path / "latent.png").size == Image.open(io.BytesIO(picture(server, 1))).size
+    is_a_set(tmp_path / "16.zip")
+    is_a_walk(tmp_path / "walk.webp")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_javascript(server: Server, tmp_path: Path) -> None:
+    with busy(server) as proxy:
+        said = run(["node", "--input-type=module"], "\n".join(examples("JavaScript")), proxy.url, tmp_path)
+        waits_as_told(proxy, 4)
+    assert said == "304\n422: seed must be an integer from 0 to 4294967295.\n"
+    assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
+    assert Image.open(tmp_path / "latent.png").size == Image.open(io.BytesIO(picture(server, 1))).size
+    is_a_set(tmp_path / "16.zip")
+    is_a_walk(tmp_path / "walk.png")
+
+
+def test_bentomls_client(server: Server, tmp_path: Path) -> None:
+    (code,) = examples("BentoML")
+    run([sys.executable, "-"], code, server.url, tmp_path)
+    assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
