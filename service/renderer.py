@@ -18,6 +18,7 @@ from service.errors import ServiceError
 from service.library import Library, Model, load_library
 from service.pictures import Form, Picture
 from service.settings import Settings
+from service.signing import read_signer, signed
 
 logger = logging.getLogger("bentoml.nelumbo.renderer")
 
@@ -37,7 +38,9 @@ class Renderer:
     """Draws pictures, in this process, on as many threads as it has cores."""
 
     def __init__(self, settings: Settings) -> None:
+        """Take the settings; raises ServiceError where they name a signer that cannot sign."""
         self._settings = settings
+        self.signer = read_signer(settings)
         self._threads = max(1, cores.available() // settings.workers)
         self._library: Library | None = None
         self._why_not = "the models are being loaded"
@@ -113,6 +116,8 @@ class Renderer:
         """
         if self._batcher is None or self._library is None:
             raise NotReadyError(self._why_not)
+        if self.signer:
+            form = signed(form, self.signer)
         order = Order(
             lane=picture.model,
             items=_items(picture),

@@ -32,12 +32,12 @@ PATIENCE = 10  # seconds in which models load; a worker that needs longer says o
 
 try:
     settings = read_settings()
+    renderer = Renderer(settings)
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
 supervisor.install()
 server.install(settings)
-renderer = Renderer(settings)
 reloader = Reloader(renderer)
 reloader.heed_hangups()
 

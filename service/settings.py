@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="who sends it may use /admin; without it, whoever is on the same machine"
     )
+    c2pa_key: Path | None = Field(None, description="PEM file of the key that signs pictures (C2PA)")
+    c2pa_certificate: Path | None = Field(
+        None, description="PEM file of that key's certificate, and below it those of who issued it"
+    )
     max_body: int = Field(2**20, ge=1024, description="most bytes in a request's body")
 
     @model_validator(mode="after")
@@ -60,8 +64,9 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the settings as variables, so that worker processes read the same; they inherit the token anyway."""
-        values = {**self.model_dump(exclude={"admin_token"}), "models": self.models.absolute()}
-        return {f"NELUMBO_{name.upper()}": str(value) for name, value in values.items()}
+        values = self.model_dump(exclude={"admin_token"}, exclude_none=True)
+        files = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
+        return {f"NELUMBO_{name.upper()}": str(value) for name, value in (values | files).items()}
 
 
 def read_settings(**given: Any) -> Settings:

@@ -18,6 +18,7 @@ from service.http.schemas import ImageQuery, find_model, invalid, validate
 from service.library import Model
 from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
+from service.signing import Signer
 
 Answer = Callable[[Picture, str, Form, Receive], Awaitable[Response]]
 
@@ -52,7 +53,7 @@ class Images:
         return _redirect(request, model)
 
     async def _send(self, picture: Picture, extension: str, request: Request) -> Response:
-        etag = _etag(picture, extension)
+        etag = _etag(picture, extension, self._renderer.signer)
         headers = {"ETag": etag, "Cache-Control": KEEP}
         if _has(request.headers.getlist("if-none-match"), etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
@@ -67,12 +68,15 @@ class Images:
         return response
 
 
-def _etag(picture: Picture, extension: str) -> str:
-    """Return a strong ETag that needs no drawing: a digest of everything that decides the bytes."""
+def _etag(picture: Picture, extension: str, signer: Signer | None) -> str:
+    """Return an ETag that needs no drawing: a digest of everything that decides the bytes.
+
+    Signed, the same picture has other bytes each time, so that its tag is a weak one (RFC 9110, section 8.8.1).
+    """
     model = picture.model
     parts = (model.ref, model.digest, model.provider, picture.seed_text(), picture.truncation, extension)
-    told = "\n".join(map(str, (*parts, ENCODING, *_software())))
-    return f'"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+    told = "\n".join(map(str, (*parts, ENCODING, *_software(), *((signer.fingerprint,) if signer else ()))))
+    return f'{"W/" if signer else ""}"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
 
 
 @functools.cache
@@ -88,7 +92,7 @@ def _software() -> tuple[str, ...]:
 def _has(if_none_match: Sequence[str], etag: str) -> bool:
     """Tell whether a client has the picture; a proxy may have made its tag a weak one."""
     given = {tag.strip().removeprefix("W/") for tag in ",".join(if_none_match).split(",")}
-    return bool(given & {etag, "*"})
+    return bool(given & {etag.removeprefix("W/"), "*"})
 
 
 def _read_file(name: str) -> tuple[int, str]:

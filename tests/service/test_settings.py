@@ -17,10 +17,11 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default(monkeypatch:
 
 
 def test_a_worker_reads_from_the_environment_what_its_server_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = read_settings(models=Path("elsewhere"), port=4001, deadline=2.5)
+    given = read_settings(models=Path("elsewhere"), port=4001, deadline=2.5, c2pa_key=Path("key.pem"))
     for name, value in given.environment().items():
         monkeypatch.setenv(name, value)
-    assert read_settings() == Settings(**{**given.model_dump(), "models": Path("elsewhere").absolute()})
+    files = {"models": Path("elsewhere").absolute(), "c2pa_key": Path("key.pem").absolute()}
+    assert read_settings() == Settings(**given.model_dump() | files)
 
 
 def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
