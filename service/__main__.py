@@ -21,7 +21,9 @@ app = typer.Typer(
 )
 
 Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
-Provider = Annotated[str | None, typer.Option(help="What runs the models: cpu, cuda, openvino. Default: cpu.")]
+Provider = Annotated[
+    str | None, typer.Option(help="What runs them: cpu, cuda, tensorrt, tensorrt-rtx, openvino. Default: cpu.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -31,7 +33,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that share the port. Default: one for every two cores.")
+        int | None, typer.Option(help="Processes that share the port. Default: one for every two cores, or on a GPU.")
     ] = None,
     provider: Provider = None,
 ) -> None:

@@ -27,14 +27,16 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 RANDOM_OPS = frozenset(
     {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
+GPUS = ("cuda", "tensorrt", "tensorrt-rtx")  # the providers for NVIDIA's; one rewritten file is for all of them
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 
 class Precision(StrEnum):
-    """What a provider computes in; files hold float32."""
+    """What a provider computes in; files hold float32, or else float16."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 class ContractError(Exception):
@@ -128,7 +130,7 @@ def digest_of(data: bytes) -> str:
 
 def rewritten_file(provider: str) -> str:
     """Return what the file that was rewritten for ``provider`` is called."""
-    return f"model.{provider}.onnx"
+    return f"model.{'cuda' if provider in GPUS else provider}.onnx"
 
 
 def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:

@@ -1,8 +1,9 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
+from service import nvidia
 from service.contract import (
     DIGEST_FILE,
+    GPUS,
     INPUT,
     MODEL_FILE,
     OUTPUT,
@@ -44,6 +47,7 @@ class Model:
     provider: str
     session: InferenceSession
     readme: str | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)  # on a GPU, for which the others encode meanwhile
 
     @cached_property
     def ref(self) -> str:
@@ -52,6 +56,9 @@ class Model:
 
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
+        if self.provider in GPUS:
+            with self.turn:
+                return nvidia.run(self.session, latents, (self.card.height, self.card.width, self.card.channels))
         images: NDArray[np.uint8] = self.session.run([OUTPUT], {INPUT: latents})[0]
         return images
 
@@ -110,8 +117,10 @@ def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
     return ServiceError(f"none of the models in {folder} can be served: {'; '.join(refused)}")
 
 
-def load_library(folder: Path, provider: str, threads: int = 1, served: Library | None = None) -> Library:
-    """Open every good model under ``folder`` for so many threads, and log one sentence for each bad one.
+def load_library(
+    folder: Path, provider: str, threads: int = 1, max_batch: int = 1, served: Library | None = None
+) -> Library:
+    """Open every good model under ``folder`` for so many threads and images, and log one sentence for each bad one.
 
     What is ``served`` and has not changed is taken over; where a model has become bad, the served one stays.
 
@@ -124,7 +133,7 @@ def load_library(folder: Path, provider: str, threads: int = 1, served: Library 
     for path in find_folders(folder):
         old = known.get(f"{path.parent.name}@{path.name}")
         try:
-            models.append(old if old and _is_unchanged(path, old) else _open(path, provider, threads))
+            models.append(old if old and _is_unchanged(path, old) else _open(path, provider, threads, max_batch))
         except ContractError as error:
             refused.append(str(error))
             models += [old] if old else []
@@ -157,14 +166,15 @@ def _read(folder: Path, name: str = MODEL_FILE) -> ModelFile:
     return file
 
 
-def _open(folder: Path, provider: str, threads: int) -> Model:
+def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
     path = _chosen(folder, provider)
     file = _read(folder, path.name)
     card = file.card
-    # A file that was not measured in bfloat16 does not run in it.
+    # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        session = open_session(file.data, provider, threads=threads, precision=precision)
+        largest = max_batch, card.latent_dim
+        session = open_session(file.data, provider, threads=threads, precision=precision, largest=largest)
         model = Model(card, file.digest, provider, session, _read_readme(folder))
         images = model.run(np.zeros((2, card.latent_dim), np.float32))
     except ServiceError:

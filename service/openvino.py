@@ -1,40 +1,24 @@
 """OpenVINO, as a plug-in of ONNX Runtime: it computes in bfloat16 where the CPU does, which ONNX Runtime cannot."""
 
-import functools
 import json
 import logging
 
-import onnxruntime
 from onnxruntime import OrtEpDevice, SessionOptions
 
+from service import plugins
 from service.contract import Precision
 from service.errors import ServiceError
 
 logger = logging.getLogger("bentoml.nelumbo.openvino")
 
-NAME = "OpenVINOExecutionProvider"
+NAME, PACKAGE = "OpenVINOExecutionProvider", "onnxruntime_ep_openvino"
 PRECISIONS = {Precision.FLOAT32: "f32", Precision.BFLOAT16: "bf16"}  # as OpenVINO calls them
-
-
-def register() -> bool:
-    """Load the plug-in into this process; False if it is not installed."""
-    try:
-        import onnxruntime_ep_openvino as plugin
-    except ImportError:
-        return False
-    _register(plugin.get_library_path())
-    return True
-
-
-@functools.cache  # ONNX Runtime refuses a second time
-def _register(library: str) -> None:
-    onnxruntime.register_execution_provider_library(NAME, library)
 
 
 def find_cpu() -> OrtEpDevice:
     """Return the CPU as a device of the registered plug-in; raises ServiceError where it takes none."""
-    for device in onnxruntime.get_ep_devices():
-        if device.ep_name == NAME and device.ep_metadata.get("ov_device") == "CPU":
+    for device in plugins.devices(NAME):
+        if device.ep_metadata.get("ov_device") == "CPU":
             return device
     raise ServiceError("provider openvino takes Intel's CPUs only, and this is none; choose --provider cpu")
 

@@ -76,7 +76,7 @@ class Renderer:
         """Open the models and warm them up; raises ServiceError."""
         settings = self._settings
         with self._loading:
-            library = load_library(settings.models, settings.provider, self._threads)
+            library = self._read()
             self._batcher = Batcher(_infer, threads=self._threads, max_batch=settings.max_batch, bound=settings.queue)
             self._warm_up(library)
             gc.collect()
@@ -94,11 +94,15 @@ class Renderer:
             if self._batcher is None:
                 self.load()
             else:
-                served, settings = self.library, self._settings
-                library = load_library(settings.models, settings.provider, self._threads, served)
+                served = self.library
+                library = self._read(served)
                 self._warm_up(set(library) - set(served))
                 self._library = library
             return self.library
+
+    def _read(self, served: Library | None = None) -> Library:
+        settings = self._settings
+        return load_library(settings.models, settings.provider, self._threads, settings.max_batch, served)
 
     def _warm_up(self, models: Iterable[Model]) -> None:
         """Run each size of batch that doubles up to the largest: memory is laid out, kernels are chosen or compiled."""

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, IPvAnyAddress, SecretStr, Validatio
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import cores
+from service.contract import GPUS
 from service.errors import ServiceError
 
 
@@ -15,9 +16,12 @@ def _address(host: Any) -> Any:
     return "127.0.0.1" if host == "localhost" else host  # BentoML takes no names
 
 
-def _workers() -> int:
-    """Return one for every two cores: its interpreter is busy for 0.2 ms a request, and a core draws a digit in 0.5."""
-    return max(1, cores.available() // 2)
+def _workers(given: dict[str, Any]) -> int:
+    """Return one for every two cores: its interpreter is busy for 0.2 ms a request, and a core draws a digit in 0.5.
+
+    On a GPU it is one: each would have a context of its own there, and its own copy of every model.
+    """
+    return 1 if given.get("provider") in GPUS else max(1, cores.available() // 2)
 
 
 FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too
@@ -33,10 +37,13 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
     host: Host = Field(ip_address("127.0.0.1"), description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
+    provider: str = Field("cpu", description="what runs the models: cpu, cuda, tensorrt, tensorrt-rtx or openvino")
     workers: int = Field(
-        default_factory=_workers, ge=1, le=1024, description="processes that share port and cores; one for two cores"
+        default_factory=_workers,
+        ge=1,
+        le=1024,
+        description="processes that share port and cores; one for two cores, or one on a GPU",
     )
-    provider: str = Field("cpu", description="what runs the models: cpu, cuda or openvino")
     max_batch: int = Field(16, ge=1, le=1024, description="most images in one run of a model")
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
     queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")

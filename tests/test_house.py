@@ -25,6 +25,11 @@ def test_every_direct_dependency_is_pinned() -> None:
     assert {name for name in direct if not name.startswith("nelumbo")} <= pinned
 
 
+def test_both_builds_of_onnx_runtime_are_of_one_version() -> None:
+    pins = dict(re.findall(r"^(onnxruntime(?:-gpu)?)==(.*)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert pins["onnxruntime-gpu"] == pins["onnxruntime"]
+
+
 @pytest.mark.parametrize("module", ["service.service", "service.__main__"])
 def test_serving_needs_neither_torch_nor_the_other_packages(module: str) -> None:
     code = f"import sys, {module}; print([m for m in ('torch', 'training', 'export') if m in sys.modules])"

@@ -85,7 +85,8 @@ def _software() -> tuple[str, ...]:
     installed = {found.name.lower(): found.version for found in metadata.distributions()}
     return (
         onnxruntime.__version__,
-        *(installed.get(name, "") for name in ("numpy", "isal", "pillow", "onnxruntime-ep-openvino")),
+        *(found for name, found in sorted(installed.items()) if name.startswith("onnxruntime-ep-")),
+        *(installed.get(name, "") for name in ("numpy", "isal", "pillow")),
     )
 
 

@@ -111,38 +111,30 @@ def test_a_provider_gets_the_file_that_was_rewritten_for_it(tmp_path: Path, monk
     tiny.write(tmp_path, tiny.card("one"))
     described = tiny.card("both", rewrite=tiny.rewrite())
     store.add(tiny.model(described).SerializeToString(), "model.openvino.onnx", folder)
-    both, one = load_library(tmp_path, "openvino", threads=3)
+    both, one = load_library(tmp_path, "openvino", threads=3, max_batch=5)
     assert both.digest == contract.read_model(folder, "model.openvino.onnx").digest
     assert both.card.rewrite == tiny.rewrite()
     assert one.card.rewrite is None
     assert opened == [
-        ("openvino", {"threads": 3, "precision": Precision.BFLOAT16}),
-        ("openvino", {"threads": 3, "precision": Precision.FLOAT32}),  # nobody measured it in bfloat16
+        ("openvino", {"threads": 3, "precision": Precision.BFLOAT16, "largest": (5, 8)}),
+        (
+            "openvino",
+            {"threads": 3, "precision": Precision.FLOAT32, "largest": (5, 8)},
+        ),  # nobody measured it in bfloat16
     ]
     assert load_library(tmp_path, "cpu").find("both").digest == contract.read_model(folder).digest
 
 
 def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ServiceError, match="cpu, cuda, openvino"):
+    with pytest.raises(ServiceError, match="cpu, cuda, tensorrt, tensorrt-rtx, openvino"):
         providers.require("abacus")
 
 
 def test_a_provider_that_is_not_installed_is_refused_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(ServiceError, match="onnxruntime-gpu"):
-        providers.require("cuda")
-
-
-def test_nothing_falls_back_to_the_cpu_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fallen:
-        def get_providers(self) -> list[str]:
-            return ["CPUExecutionProvider"]
-
-    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(providers, "InferenceSession", lambda *_, **__: Fallen())
-    tiny.write(tmp_path)
-    with pytest.raises(ServiceError, match="does not start here"):
-        load_library(tmp_path, "cuda")
+    for provider in ("cuda", "tensorrt"):
+        with pytest.raises(ServiceError, match="onnxruntime-gpu in place of onnxruntime"):
+            providers.require(provider)
 
 
 def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from service import openvino, providers
+from service import openvino, plugins, providers
 from service.contract import Precision
 from service.errors import ServiceError
 from tests import tiny
@@ -42,9 +42,9 @@ def test_without_the_plug_in_it_says_what_brings_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_cpu_that_it_does_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino, "register", lambda: True)
+    monkeypatch.setattr(plugins, "register", lambda *_: True)
     others = [device(name="CPUExecutionProvider"), device("GPU")]
-    monkeypatch.setattr(openvino.onnxruntime, "get_ep_devices", lambda: others)
+    monkeypatch.setattr(plugins.onnxruntime, "get_ep_devices", lambda: others)
     with pytest.raises(ServiceError, match="takes Intel's CPUs only, and this is none; choose --provider cpu"):
         providers.require("openvino")
 
@@ -77,7 +77,7 @@ def _plugged() -> None:
 
 
 @pytest.mark.usefixtures("_plugged")
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", openvino.PRECISIONS)
 def test_it_draws_what_the_cpu_provider_draws_at_every_batch(precision: Precision) -> None:
     data = tiny.model(tiny.card(channels=3)).SerializeToString()
     latents = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
