@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ from service.providers import open_session, require
 
 logger = logging.getLogger("bentoml.nelumbo.library")
 
+Determinism = Literal["exact", "approximate"]
+
 README = "README.md"  # what a person says of a model, beside its file
 MAX_README = 2**16
 
@@ -53,6 +56,11 @@ class Model:
     def ref(self) -> str:
         """Name and version as a client writes them: ``digits@1``."""
         return f"{self.card.name}@{self.card.version}"
+
+    @property
+    def deterministic(self) -> Determinism:
+        """What a seed's bytes can be trusted to be: docs/determinism.md says what each word promises."""
+        return "exact" if self.provider == "cpu" else "approximate"
 
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from service.contract import Card
 from service.http.schemas import find_model
-from service.library import Model
+from service.library import Determinism, Model
 from service.renderer import Renderer
 
 
@@ -15,6 +15,7 @@ class ModelSummary(Card):
 
     digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
     provider: str = Field(description="what runs it")
+    deterministic: Determinism = Field(description="whether a seed draws the same bytes, or bytes close to them")
     thumbnail: str = Field(description="path of a sheet of its first seeds")
 
 
@@ -52,8 +53,8 @@ class Models:
 
 def _summary(model: Model) -> dict[str, object]:
     thumbnail = f"/models/{model.ref}/thumbnail.png"
-    more = {"digest": model.digest, "provider": model.provider, "thumbnail": thumbnail}
-    return model.card.model_dump(by_alias=True) | more
+    served = {"digest": model.digest, "provider": model.provider, "deterministic": model.deterministic}
+    return model.card.model_dump(by_alias=True) | served | {"thumbnail": thumbnail}
 
 
 def _json(answer: BaseModel) -> Response:

@@ -74,10 +74,13 @@ ERRORS = {
     504: "Not drawn in time.",
 }
 REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-DRAWN = {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Model", "X-Seed", "Server-Timing")}
+DRAWN = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Model", "X-Deterministic", "X-Seed", "Server-Timing")
+}
 HEADERS = {
     "X-Request-Id": "the request's own, or one made for it",
     "X-Model": "the model and version that drew, such as digits@1",
+    "X-Deterministic": "exact: the same seed draws the same bytes; approximate: bytes close to them",
     "X-Seed": "the seeds, with commas; absent for latents",
     "Server-Timing": "milliseconds in the queue, in the model and in encoding",
     "ETag": "changes with whatever decides the bytes",
@@ -93,7 +96,8 @@ def document(max_images: int = 64) -> Json:
         "info": {
             "title": "Nelumbo",
             "version": "1",
-            "description": "Pictures from seeds and latents. The same seed draws the same picture, byte for byte.",
+            "description": "Pictures from seeds and latents. The same seed draws the same picture; X-Deterministic "
+            "says whether byte for byte.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "paths": _drawing() | _images() | _models() | _operations(),

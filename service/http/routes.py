@@ -113,6 +113,7 @@ def _headers(picture: Picture, form: Form, timing: Timing) -> dict[str, str]:
     stages = {"queue": timing.queue, "infer": timing.infer, "encode": timing.encode}
     headers = {
         "X-Model": picture.model.ref,
+        "X-Deterministic": picture.model.deterministic,
         "Server-Timing": ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages.items()),
         "Vary": "Accept",
         "Content-Disposition": f'{disposition}; filename="{picture.title()}.{form.extension}"',

@@ -1,8 +1,11 @@
 import asyncio
+import base64
+import io
 import shutil
 import socket
 import subprocess
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,6 +53,48 @@ def test_a_seed_is_the_same_bytes_alone_and_among_a_hundred(server: Server) -> N
     for seed, answer in zip(seeds, asyncio.run(together()), strict=True):
         assert answer.status_code == 200
         assert answer.content == alone[seed]
+
+
+def same_pictures(url: str) -> list[list[bytes]]:
+    """Return the PNGs of 16 seeds, asked for in every way at once, each way a list."""
+    seeds = list(range(16))
+    ways = [{"seed": 0, "n": 16}, {"seeds": seeds}, {"seeds": seeds[::-1]}]
+
+    async def alone(client: httpx.AsyncClient) -> list[bytes]:
+        asked = (client.post("/generate", json={"model": "rgb", "seed": seed}) for seed in seeds)
+        return [answer.content for answer in await asyncio.gather(*asked)]
+
+    async def by_url(client: httpx.AsyncClient) -> list[bytes]:
+        asked = (client.get(f"/images/rgb@1/{seed}.png") for seed in seeds)
+        return [answer.content for answer in await asyncio.gather(*asked)]
+
+    async def as_json(client: httpx.AsyncClient, body: dict[str, object]) -> list[bytes]:
+        answer = await client.post("/generate", json={"model": "rgb", **body}, headers={"accept": "application/json"})
+        drawn = {one["seed"]: base64.b64decode(one["b64_json"]) for one in answer.json()["data"]}
+        return [drawn[seed] for seed in seeds]
+
+    async def as_zip(client: httpx.AsyncClient, body: dict[str, object]) -> list[bytes]:
+        answer = await client.post("/generate", json={"model": "rgb", **body}, headers={"accept": "application/zip"})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            return [archive.read(f"seed{seed:04d}.png") for seed in seeds]
+
+    async def together() -> list[list[bytes]]:
+        limits = httpx.Limits(max_connections=64)
+        async with httpx.AsyncClient(base_url=url, limits=limits, timeout=60) as client:
+            many = [way(client, body) for body in ways for way in (as_json, as_zip)]
+            return await asyncio.gather(alone(client), alone(client), by_url(client), *many)
+
+    return asyncio.run(together())
+
+
+def test_a_seed_is_the_same_bytes_however_it_is_asked_for_and_by_however_many_workers(
+    server: Server, models: Path, tmp_path: Path
+) -> None:
+    drawn = same_pictures(server.url)
+    with serving(tmp_path / "log", models=models, workers=2, max_batch=5) as other:
+        drawn += same_pictures(other.url)
+    assert len(set(drawn[0])) == 16
+    assert all(pictures == drawn[0] for pictures in drawn)
 
 
 def test_a_request_beside_failing_ones_is_not_harmed(server: Server) -> None:

@@ -113,6 +113,12 @@ def test_one_batch_at_a_time_is_on_the_gpu(tmp_path: Path, monkeypatch: pytest.M
     assert most == [True] * 4
 
 
+@pytest.mark.usefixtures("asked")
+def test_a_gpu_promises_no_bytes(tmp_path: Path, library: Library) -> None:
+    assert on_gpu(tmp_path).deterministic == "approximate"
+    assert library.find("grey").deterministic == "exact"
+
+
 def test_a_batch_for_the_cpu_is_not_filled_up(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nvidia, "run", lambda *_: pytest.fail("it was"))
     assert len(library.find("grey").run(np.zeros((3, 8), np.float32))) == 3

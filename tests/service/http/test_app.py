@@ -46,6 +46,7 @@ def test_a_seed_is_a_picture_with_its_headers(client: Client) -> None:
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["x-seed"] == "42"
     assert answer.headers["x-model"] == "grey@2"
+    assert answer.headers["x-deterministic"] == "exact"
     assert answer.headers["vary"] == "Accept"
     assert answer.headers["content-disposition"] == 'inline; filename="seed0042.png"'
     assert [stage.split(";")[0] for stage in answer.headers["server-timing"].split(", ")] == [

@@ -18,7 +18,7 @@ def test_models_are_described_by_their_cards(client: Client) -> None:
             mode="json", by_alias=True, exclude_none=True
         )
     }
-    assert (one["provider"], len(one["digest"])) == ("cpu", 64)
+    assert (one["provider"], one["deterministic"], len(one["digest"])) == ("cpu", "exact", 64)
 
 
 def test_other_versions_and_the_thumbnail_are_named(client: Client) -> None:
