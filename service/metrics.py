@@ -4,10 +4,15 @@ Routes are labelled by their template, never by what a client sent: a label is k
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+MODEL_LABELS = ("model", "digest", "provider")
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -30,8 +35,31 @@ def forget_the_dead() -> None:
             multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-def exposition() -> bytes:
-    """Return all metrics in Prometheus's text format, summed over the processes that share a directory."""
+class ModelInfo(Collector):
+    """Which models are served, and by what; made anew for each answer, as a stored label would outlive its model."""
+
+    def __init__(self, models: Iterable[Sequence[str]]) -> None:
+        self._models = models
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return 1 for each model."""
+        family = GaugeMetricFamily("nelumbo_model_info", "Models that are served", labels=MODEL_LABELS)
+        for labels in self._models:
+            family.add_metric(labels, 1)
+        yield family
+
+
+def exposition(models: Iterable[Sequence[str]]) -> bytes:
+    """Return all metrics in Prometheus's text format, summed over the processes that share a directory.
+
+    ``models`` are those that are served, each as its :data:`MODEL_LABELS`.
+    """
+    served = CollectorRegistry()
+    served.register(ModelInfo(models))
+    return _counted() + generate_latest(served)
+
+
+def _counted() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()

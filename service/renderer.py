@@ -54,6 +54,11 @@ class Renderer:
             raise NotReadyError(self._why_not)
         return self._library
 
+    @property
+    def served(self) -> Iterable[Model]:
+        """The models that are served; none before they are loaded."""
+        return self._library or ()
+
     def start(self, then: Callable[[], None]) -> threading.Thread:
         """Load on a thread, which is returned, so that a server can say that it is not ready; then call ``then()``."""
         thread = threading.Thread(target=self._start, args=(then,), name="load", daemon=True)

@@ -93,7 +93,8 @@ class Routes:
 
     async def metrics(self, _: Request) -> Response:
         """Answer Prometheus."""
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        models = [(model.ref, model.digest, model.provider) for model in self._renderer.served]
+        return Response(metrics.exposition(models), media_type=CONTENT_TYPE_LATEST)
 
     async def _draw(self, picture: Picture, form: Form, receive: Receive) -> tuple[bytes, Timing]:
         deadline = self._settings.deadline

@@ -213,6 +213,7 @@ def test_two_workers_count_together(models: Path, tmp_path: Path) -> None:
         text = httpx.get(f"{server.url}/metrics").text
         assert counted(text, "nelumbo_requests_total", route="/generate", status="200") == 40
         assert counted(text, "nelumbo_images_total") == 40
+        assert counted(text, "nelumbo_model_info", model="grey@1", provider="cpu") == 1  # however many have it
 
 
 @pytest.mark.parametrize("workers", [1, 2])

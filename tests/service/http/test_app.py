@@ -2,8 +2,10 @@ import base64
 import io
 import logging
 import re
+import shutil
 import zipfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +20,7 @@ from service.batcher import DeadlinePassedError, QueueFullError
 from service.http.app import make_app
 from service.renderer import Renderer
 from service.settings import read_settings
+from tests import tiny
 from tests.service.http.conftest import Client
 
 JSON = {"content-type": "application/json"}
@@ -325,6 +328,24 @@ def test_metrics_are_labelled_by_route_template_and_never_by_what_a_client_sends
     assert "XBREW" not in text
     for name in ("batch_images", "queue_seconds", "infer_seconds", "encode_seconds"):
         assert f"nelumbo_{name}_count" in text
+
+
+def test_a_model_that_is_gone_is_gone_from_the_metrics(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path, tiny.card("old"))
+    tiny.write(tmp_path, tiny.card("kept"))
+    renderer = Renderer(read_settings(models=tmp_path))
+    client = Client(make_app(renderer, read_settings()))
+    assert "nelumbo_model_info{" not in client.get("/metrics").text
+    renderer.load()
+    (old,) = (model for model in renderer.library if model.card.name == "old")
+    line = f'nelumbo_model_info{{digest="{old.digest}",model="old@1",provider="cpu"}} 1.0'
+    assert line in client.get("/metrics").text
+    shutil.rmtree(folder)
+    renderer.reload()
+    text = client.get("/metrics").text
+    renderer.close()
+    assert 'model="kept@1",provider="cpu"} 1.0' in text
+    assert "old@1" not in text
 
 
 def test_a_turned_away_request_is_counted(client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
