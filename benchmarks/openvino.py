@@ -18,7 +18,7 @@ import typer
 from onnxruntime import InferenceSession
 
 from export.graph import Pixels, fold_batch_norm, trace
-from export.optimize import rewritten
+from export.optimize import for_openvino
 from service import cores
 from service.contract import INPUT, Precision
 from service.providers import open_session
@@ -61,7 +61,7 @@ def main(
     """Print each way's images a second and its ratio to the default provider."""
     threads = cores.available()
     model, latents = dcgan(size)
-    graphs = {"as exported": model.SerializeToString(), "rewritten": rewritten(model).SerializeToString()}
+    graphs = {"as exported": model.SerializeToString(), "rewritten": for_openvino(model).SerializeToString()}
     sessions = {("cpu", Precision.FLOAT32, "as exported"): open_session(graphs["as exported"], "cpu")} | {
         ("openvino", precision, name): open_session(data, "openvino", threads=threads, precision=precision)
         for precision in Precision

@@ -97,7 +97,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="A model.onnx.")]) -> None
 @app.command()
 def optimize(
     file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
-    provider: Annotated[Literal["openvino"], typer.Option(help="What will run it.")],
+    provider: Annotated[Literal["openvino", "cuda"], typer.Option(help="What will run it; cuda is for tensorrt, too.")],
 ) -> None:
     """Rewrite a model for a provider, measure how far its pixels are off, and write it beside FILE."""
     if file.name != MODEL_FILE:
@@ -108,7 +108,7 @@ def optimize(
     store.refuse_added(name, file.parent)
     from export.optimize import optimize as rewrite  # ONNX Runtime is slow to import, and the others do without
 
-    data, cost = rewrite(read_model(file.parent))
+    data, cost = rewrite(read_model(file.parent), provider)
     store.add(data, name, file.parent)
     console.print(
         f"{file.parent / name}: sha256 {digest_of(data)}\n"

@@ -1,7 +1,10 @@
-"""A model file -> the same model for OpenVINO in bfloat16, with how far its pixels are off; refused if that is far.
+"""A model file -> the same model for a provider in a narrower precision, with how far its pixels are off.
 
-Both are run in what will serve them, and every pixel is compared.
+Both are run, in what will serve them where that is here, and every pixel is compared; refused if one is far off.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -10,31 +13,44 @@ from onnxruntime import InferenceSession
 
 from export.batch_norm import fold_batch_norm
 from export.errors import ExportError
+from export.float16 import draw_by_layer, to_float16
 from export.halves import split_latent
 from export.subpixel import to_subpixel
 from service import openvino, providers
 from service.contract import INPUT, OUTPUT, ModelFile, Precision, Rewrite
 from service.errors import ServiceError
 
-PROVIDER, PRECISION = "openvino", Precision.BFLOAT16
 LARGEST, MEAN = 4, 0.5  # levels that a rewritten model may be off: in any pixel, and on average
 SEEDS = 64
-BATCHES = (16, 1, 2, 7)  # the first draws what is compared; the others must draw the same
+BATCHES = (16, 1, 2, 7)  # where a picture must not change with its batch, the first is compared with the others
+
+Latents = NDArray[np.float32]  # (N, Z)
+Images = NDArray[np.uint8]  # (N, H, W, C)
 
 
-def optimize(file: ModelFile) -> tuple[bytes, Rewrite]:
+class Target(NamedTuple):
+    """What a model is rewritten for."""
+
+    precision: Precision
+    rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]
+    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> images, and on what they were drawn
+
+
+def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
     """Return the rewritten file and what it costs.
 
     Raises:
-        ExportError: OpenVINO is not there, the CPU has no bfloat16, or the pixels are too far off.
+        ExportError: the provider is not there, or has no such precision on this machine, or the pixels are too far off.
     """
-    device = _device()
-    model = rewritten(onnx.load_model_from_string(file.data))
-    wanted, drawn = _draw_both(file, model.SerializeToString())
-    largest, mean = judge(wanted, drawn)
+    target = TARGETS[provider]
+    model = target.rewrite(onnx.load_model_from_string(file.data))
+    latents = _latents(file.card.latent_dim)
+    drawn, device = target.draw(model, latents)
+    wanted = _draw(providers.open_session(file.data, "cpu"), latents, BATCHES[0])
+    largest, mean = judge(wanted, drawn, target.precision)
     cost = Rewrite(
-        provider=PROVIDER,
-        precision=PRECISION,
+        provider=provider,
+        precision=target.precision,
         source=file.digest,
         largest_error=largest,
         mean_error=round(mean, 4),
@@ -45,12 +61,7 @@ def optimize(file: ModelFile) -> tuple[bytes, Rewrite]:
     return model.SerializeToString(deterministic=True), cost
 
 
-def rewritten(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function, in real arithmetic, as OpenVINO draws it fast and well in bfloat16."""
-    return split_latent(to_subpixel(fold_batch_norm(model)))
-
-
-def judge(wanted: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> tuple[int, float]:
+def judge(wanted: Images, drawn: Images, precision: Precision) -> tuple[int, float]:
     """Return the largest and the mean difference of images (N, H, W, C), in levels.
 
     Raises:
@@ -61,16 +72,44 @@ def judge(wanted: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> tuple[int, flo
     if largest > LARGEST or mean > MEAN:
         seed = int(difference.max(axis=(1, 2, 3)).argmax())
         raise ExportError(
-            f"in {PRECISION}, pixels would be up to {largest} levels off (seed {seed}) and {mean:.3f} on average, "
-            f"where {LARGEST} and {MEAN} are allowed; nothing was written, serve the model with --provider cpu"
+            f"in {precision}, pixels would be up to {largest} levels off (seed {seed}) and {mean:.3f} on average, "
+            f"where {LARGEST} and {MEAN} are allowed; nothing was written, serve the model as it is"
         )
     return largest, mean
+
+
+def for_openvino(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function, in real arithmetic, as OpenVINO draws it fast and well in bfloat16."""
+    return split_latent(to_subpixel(fold_batch_norm(model)))
+
+
+def for_gpus(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function in float16."""
+    return to_float16(fold_batch_norm(model))
+
+
+def _draw_with_openvino(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+    device = _device()
+    session = providers.open_session(model.SerializeToString(), "openvino", precision=Precision.BFLOAT16)
+    drawn, *others = [_draw(session, latents, batch) for batch in BATCHES]
+    if not all(np.array_equal(drawn, other) for other in others):
+        raise ExportError("on this CPU, a picture would change with the batch it is drawn in; choose --provider cpu")
+    return drawn, device
+
+
+def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+    """Draw on the GPU, or, as models are also made where none is, with each layer rounded on the CPU."""
+    try:
+        session = providers.open_session(model.SerializeToString(), "cuda", precision=Precision.FLOAT16)
+    except ServiceError:
+        return draw_by_layer(model, latents), "a CPU, layer by layer"
+    return _draw(session, latents, BATCHES[0]), "a GPU, by cuda"
 
 
 def _device() -> str:
     """Return the name of this machine's CPU; raises ExportError where a rewritten model would gain nothing on it."""
     try:
-        providers.require(PROVIDER)
+        providers.require("openvino")
         device = openvino.find_cpu()
     except ServiceError as error:
         raise ExportError(str(error)) from error
@@ -80,18 +119,18 @@ def _device() -> str:
     return name
 
 
-def _draw_both(file: ModelFile, made: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return what the file draws on the CPU provider and what was made of it draws, each (N, H, W, C)."""
-    randoms = [np.random.RandomState(seed).randn(file.card.latent_dim) for seed in range(SEEDS)]
-    latents = np.stack(randoms).astype(np.float32)
-    session = providers.open_session(made, PROVIDER, precision=PRECISION)
-    drawn, *others = [_draw(session, latents, batch) for batch in BATCHES]
-    if not all(np.array_equal(drawn, other) for other in others):
-        raise ExportError("on this CPU, a picture would change with the batch it is drawn in; choose --provider cpu")
-    return _draw(providers.open_session(file.data, "cpu"), latents, BATCHES[0]), drawn
+def _latents(size: int) -> Latents:
+    randoms = [np.random.RandomState(seed).randn(size) for seed in range(SEEDS)]
+    return np.stack(randoms).astype(np.float32)
 
 
-def _draw(session: InferenceSession, latents: NDArray[np.float32], batch: int) -> NDArray[np.uint8]:
+def _draw(session: InferenceSession, latents: Latents, batch: int) -> Images:
     """Return the images of ``latents``, (N, H, W, C), drawn so many at a time."""
     parts = [session.run([OUTPUT], {INPUT: latents[i : i + batch]})[0] for i in range(0, len(latents), batch)]
     return np.concatenate(parts)
+
+
+TARGETS = {
+    "openvino": Target(Precision.BFLOAT16, for_openvino, _draw_with_openvino),
+    "cuda": Target(Precision.FLOAT16, for_gpus, _draw_with_cuda),
+}

@@ -34,3 +34,15 @@ def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
     del graph.initializer[:]
     graph.initializer.extend(kept)
+
+
+def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes, each behind those that it reads, as ONNX has it."""
+    known = {"", *(value.name for value in graph.input), *constants(graph)}
+    nodes: list[onnx.NodeProto] = []
+    left = list(graph.node)
+    while ready := [node for node in left if known.issuperset(node.input)]:
+        nodes += ready
+        known.update(name for node in ready for name in node.output)
+        left = [node for node in left if not known.issuperset(node.output)]
+    return nodes

@@ -42,7 +42,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_stand_in")
 def test_the_shipped_digits_are_rewritten_whole_and_measured() -> None:
     file = read_model(DIGITS)
-    data, cost = optimize.optimize(file)
+    data, cost = optimize.optimize(file, "openvino")
     assert contract.check(data, "rewritten") == file.card.model_copy(update={"rewrite": cost})
     assert cost.source == file.digest
     assert (cost.provider, cost.precision, cost.samples, cost.device) == ("openvino", "bfloat16", 64, "a CPU")
@@ -58,7 +58,7 @@ def test_a_cpu_without_bfloat16_is_told_so(monkeypatch: pytest.MonkeyPatch) -> N
     old = SimpleNamespace(ep_metadata={"FULL_DEVICE_NAME": "An old CPU", "OPTIMIZATION_CAPABILITIES": "FP32"})
     monkeypatch.setattr(openvino, "find_cpu", lambda: old)
     with pytest.raises(ExportError, match=r"An old CPU has no bfloat16.* serve the model with --provider cpu"):
-        optimize.optimize(read_model(DIGITS))
+        optimize.optimize(read_model(DIGITS), "openvino")
 
 
 @pytest.mark.usefixtures("_stand_in")
@@ -71,7 +71,27 @@ def test_a_picture_that_changes_with_its_batch_is_refused(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(providers, "open_session", lambda *_, **__: Moody())
     with pytest.raises(ExportError, match="would change with the batch"):
-        optimize.optimize(read_model(DIGITS))
+        optimize.optimize(read_model(DIGITS), "openvino")
+
+
+def test_without_a_gpu_the_shipped_digits_are_measured_in_float16_on_the_cpu(digits: Path) -> None:
+    result = export("optimize", digits / "model.onnx", "--provider", "cuda")
+    assert result.returncode == 0, result.stderr
+    assert "in float16 at most 1 levels off" in result.stdout
+    assert "64 seeds on a CPU, layer by layer" in result.stdout
+    subprocess.run(["sha256sum", "-c", "sha256"], cwd=digits, check=True, capture_output=True)
+    file = read_model(digits, "model.cuda.onnx")
+    assert len(file.data) < 0.6 * len(read_model(digits).data)
+    assert file.card.rewrite is not None
+    assert (file.card.rewrite.provider, file.card.rewrite.source) == ("cuda", read_model(digits).digest)
+    for provider in contract.GPUS:
+        assert contract.rewritten_file(provider) == "model.cuda.onnx"
+
+
+@pytest.mark.usefixtures("_stand_in")
+def test_where_cuda_is_it_is_what_is_measured() -> None:
+    _, cost = optimize.optimize(read_model(DIGITS), "cuda")
+    assert (cost.precision, cost.device) == ("float16", "a GPU, by cuda")
 
 
 def images(level: int = 0) -> np.ndarray:
@@ -81,19 +101,19 @@ def images(level: int = 0) -> np.ndarray:
 def test_four_levels_in_a_pixel_are_allowed_and_five_are_not() -> None:
     drawn = images()
     drawn[2, 3, 4, 1] = 4
-    assert optimize.judge(images(), drawn) == (4, 4 / drawn.size)
+    assert optimize.judge(images(), drawn, Precision.BFLOAT16) == (4, 4 / drawn.size)
     drawn[2, 3, 4, 1] = 5
-    with pytest.raises(ExportError, match=r"up to 5 levels off \(seed 2\).*nothing was written.*--provider cpu"):
-        optimize.judge(images(), drawn)
+    with pytest.raises(ExportError, match=r"up to 5 levels off \(seed 2\).*nothing was written"):
+        optimize.judge(images(), drawn, Precision.BFLOAT16)
 
 
 def test_half_a_level_on_average_is_allowed_and_more_is_not() -> None:
     drawn = images()
     drawn[:2] = 1
-    assert optimize.judge(images(), drawn) == (1, 0.5)
+    assert optimize.judge(images(), drawn, Precision.BFLOAT16) == (1, 0.5)
     drawn[2, 0, 0, 0] = 1
     with pytest.raises(ExportError, match=r"0\.501 on average"):
-        optimize.judge(images(), drawn)
+        optimize.judge(images(), drawn, Precision.BFLOAT16)
 
 
 def test_only_what_export_wrote_is_taken(digits: Path) -> None:
