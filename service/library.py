@@ -35,6 +35,7 @@ Determinism = Literal["exact", "approximate"]
 
 README = "README.md"  # what a person says of a model, beside its file
 MAX_README = 2**16
+CHECKED = 2  # images that a model must draw before it is served
 
 
 class UnknownModelError(LookupError):
@@ -181,15 +182,15 @@ def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        largest = max_batch, card.latent_dim
+        largest = max(max_batch, CHECKED), card.latent_dim
         session = open_session(file.data, provider, threads=threads, precision=precision, largest=largest)
         model = Model(card, file.digest, provider, session, _read_readme(folder))
-        images = model.run(np.zeros((2, card.latent_dim), np.float32))
+        images = model.run(np.zeros((CHECKED, card.latent_dim), np.float32))
     except ServiceError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         raise ContractError(f"{path} does not run: {str(error).splitlines()[0]}") from error
-    if images.shape != (2, card.height, card.width, card.channels):
+    if images.shape != (CHECKED, card.height, card.width, card.channels):
         raise ContractError(f"{path} drew an array of {images.shape}, against its card")
     logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, path.name, file.digest)
     return model

@@ -58,7 +58,7 @@ def open_built_in(
     try:
         # Python's own fallback would change the provider in the middle of serving, and print that.
         return InferenceSession(data, options, providers=providers, enable_fallback=0)
-    except RuntimeError as error:  # ONNX Runtime's word on a bad model is none
+    except RuntimeError as error:  # of a bad model, ONNX Runtime raises others
         raise ServiceError(
             f"provider {provider} misses a library, which the log names; choose --provider cpu"
         ) from error
@@ -99,12 +99,12 @@ def cache_of(data: bytes) -> str | None:
 
     Each model needs its own: TensorRT knows engines by their graph, and so takes another version's weights for these.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home) / "nelumbo" / "tensorrt" / digest_of(data)
     try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "nelumbo" / "tensorrt" / digest_of(data)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        logger.warning("Engines are built again at every start: %s: %s", folder, error.strerror)
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home
+        logger.warning("Engines are built again at every start: %s", error)
         return None
     return str(folder)
 

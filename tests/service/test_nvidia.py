@@ -149,6 +149,12 @@ def test_tensorrt_gets_one_engine_for_all_buckets_and_cuda_beside_it(asked: list
     assert folder.stat().st_mode & 0o077 == 0  # an engine is a program: nobody else may put one there
 
 
+def test_an_engine_takes_the_batch_that_checks_a_model(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    tiny.write(tmp_path)
+    load_library(tmp_path, "tensorrt", max_batch=1)
+    assert asked[0][nvidia.TENSORRT]["trt_profile_max_shapes"] == "latent:2x8"
+
+
 def test_tensorrt_draws_in_float16_what_was_measured_in_it(asked: list[dict[str, Any]]) -> None:
     providers.open_session(data(), "tensorrt", precision=Precision.FLOAT16)
     assert asked[0][nvidia.TENSORRT]["trt_fp16_enable"] == "1"
