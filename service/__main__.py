@@ -89,6 +89,16 @@ def _draw_many(drawing: "Bulk", out: Path) -> None:
 
 
 @app.command()
+def key(name: Annotated[str, typer.Argument(help="Whose key it is, such as mobile-app.")]) -> None:
+    """Make an API key: its line for the file of NELUMBO_API_KEYS on stdout, the key itself, this once, on stderr."""
+    from service import keys
+
+    made = keys.new()
+    print(keys.line(name, made))
+    print(f"Give this key to {name}; it is not kept anywhere: {made}", file=sys.stderr)
+
+
+@app.command()
 def openapi() -> None:
     """Print the description of the HTTP API, OpenAPI 3.1."""
     from service.http.openapi import text

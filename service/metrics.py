@@ -19,6 +19,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 REQUESTS = Counter("nelumbo_requests", "Requests answered", ["route", "method", "status"])
 IMAGES = Counter("nelumbo_images", "Images drawn and sent", ["model"])
 REJECTED = Counter("nelumbo_rejected", "Requests turned away because the queue was full")
+LIMITED = Counter("nelumbo_limited", "Requests turned away because their key had had its images")
+UNCOUNTED = Counter("nelumbo_uncounted_requests", "Requests not counted against their key, as Redis was away")
 DROPPED = Counter("nelumbo_dropped_images", "Images not drawn: their client had gone or their deadline had passed")
 QUEUE_DEPTH = Gauge("nelumbo_queue_images", "Images that wait", multiprocess_mode="livesum")
 BATCH_SIZE = Histogram("nelumbo_batch_images", "Images in one run of a model", buckets=(1, 2, 4, 8, 16, 32, 64, 128))

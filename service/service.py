@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 from service import descriptors, metrics, server, supervisor
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
+from service.http.access import Access, Guard
 from service.http.app import make_app
 from service.http.errors import MEDIA_TYPE, unavailable
-from service.http.limits import BodyLimit
 from service.http.schemas import MAX_LATENT
 from service.http.shortcut import Direct
 from service.library import Model
@@ -38,6 +38,7 @@ except ServiceError as error:
     raise SystemExit(2) from None
 supervisor.install()
 server.install(settings)
+access = Access(settings)
 reloader = Reloader(renderer)
 reloader.heed_hangups()
 
@@ -74,7 +75,7 @@ Images = Annotated[np.ndarray, DType("uint8")]
     logging={"access": {"enabled": False}},
     service_class=Direct,
 )
-@bentoml.asgi_app(make_app(renderer, settings, reloader.now), path="/")
+@bentoml.asgi_app(make_app(renderer, settings, reloader.now, access), path="/")
 class Nelumbo:
     """Draws pictures from seeds and latents."""
 
@@ -122,4 +123,4 @@ class Nelumbo:
 
 
 served: Any = Nelumbo  # the decorator made a bentoml.Service of the class, which its types do not tell
-served.add_asgi_middleware(BodyLimit, path="/render", limit=settings.max_body)
+served.add_asgi_middleware(Guard, path="/render", access=access, limit=settings.max_body)

@@ -1,13 +1,15 @@
 """Every setting of the service: a flag of ``python -m service`` or a ``NELUMBO_…`` variable, checked in one place."""
 
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
+import limits
+from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service import cores
+from service import cores, keys
 from service.contract import GPUS
 from service.errors import ServiceError
 
@@ -26,6 +28,33 @@ def _workers(given: dict[str, Any]) -> int:
 
 FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too
 
+def _readable_keys(path: Path) -> Path:
+    try:
+        keys.read(path)
+    except ServiceError as error:
+        raise ValueError(str(error)) from error
+    return path
+
+
+def _limit(text: str) -> str:
+    try:
+        amount = limits.parse(text).amount
+    except ValueError as error:
+        raise ValueError('say how many images in what time, such as "20/second" or "10000/day"') from error
+    if amount < 1:
+        raise ValueError("allow at least 1 image")
+    return text
+
+
+def _redis(uri: SecretStr) -> SecretStr:
+    if not uri.get_secret_value().startswith(("redis://", "rediss://", "redis+unix://")):
+        raise ValueError("give a Redis as redis://host:6379, rediss://… or redis+unix://…")
+    if find_spec("redis") is None:
+        raise ValueError("Redis needs pip install 'nelumbo[redis]'")
+    return uri
+
+
+Limit = Annotated[str, AfterValidator(_limit)]
 Host = Annotated[IPvAnyAddress, BeforeValidator(_address)]
 
 
@@ -61,7 +90,26 @@ class Settings(BaseSettings):
     c2pa_certificate: Path | None = Field(
         None, description="PEM file of that key's certificate, and below it those of who issued it"
     )
-    max_body: int = Field(2**20, ge=1024, description="most bytes in a request's body")
+    max_body: int = Field(
+        2**18, ge=1024, description="most bytes in a request's body; max_images latents take up to 22 bytes a number"
+    )
+    api_keys: Annotated[Path, AfterValidator(_readable_keys)] | None = Field(
+        None, description="file of API keys, made with python -m service key; without it, whoever asks may draw"
+    )
+    rate: Limit | None = Field(None, description='images that a key may have in a short time, such as "20/second"')
+    quota: Limit | None = Field(None, description='images that a key may have in a long time, such as "10000/day"')
+    limits_uri: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
+        None, description="Redis where workers and pods count together, redis://…; without it, one worker counts"
+    )
+
+    @model_validator(mode="after")
+    def _limits_can_be_kept(self) -> Self:
+        if self.rate or self.quota:
+            if self.api_keys is None:
+                raise ValueError("rate and quota are a key's: set api_keys, too")
+            if self.limits_uri is None and self.workers > 1:
+                raise ValueError(f"{self.workers} workers would each count for themselves: set limits_uri or workers=1")
+        return self
 
     @model_validator(mode="after")
     def _queue_holds_a_request(self) -> Self:
@@ -70,8 +118,8 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return the settings as variables, so that worker processes read the same; they inherit the token anyway."""
-        values = self.model_dump(exclude={"admin_token"}, exclude_none=True)
+        """Return the settings as variables, so that worker processes read the same; they inherit the secrets anyway."""
+        values = self.model_dump(exclude={"admin_token", "limits_uri"}, exclude_none=True)
         files = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
         return {f"NELUMBO_{name.upper()}": str(value) for name, value in (values | files).items()}
 

@@ -13,6 +13,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
+from service.http.access import Access, Gate
 from service.http.errors import Problem, unavailable
 from service.http.limits import NOBODY, ClientGoneError
 from service.http.routes import Routes
@@ -32,13 +33,20 @@ PROBES = ("/livez", "/readyz", "/healthz")  # GET is BentoML's, which sends othe
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
 
 
-def make_app(renderer: Renderer, settings: Settings, reload: Callable[[], Library] | None = None) -> ASGIApp:
+def make_app(
+    renderer: Renderer,
+    settings: Settings,
+    reload: Callable[[], Library] | None = None,
+    access: Access | None = None,
+) -> ASGIApp:
     """Return the ASGI app to mount at ``/``; ``reload`` reads the models again, by default in this process alone.
 
     It is no Starlette application: BentoML would then answer by itself, in its own words, whatever has no route here.
     """
-    routes = Routes(renderer, settings, reload or renderer.reload).table()
-    return Edge(Router(routes, redirect_slashes=False), {route.endpoint: route.path for route in routes})
+    access = access or Access(settings)
+    routes = Routes(renderer, settings, reload or renderer.reload, access).table()
+    router = Router(routes, redirect_slashes=False)
+    return Edge(Gate(router, access) if access.keys else router, {route.endpoint: route.path for route in routes})
 
 
 class Edge:

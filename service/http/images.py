@@ -10,7 +10,6 @@ from importlib import metadata
 import onnxruntime
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive
 
 from service import latents
 from service.http.errors import FieldError, Problem
@@ -18,11 +17,12 @@ from service.http.schemas import ImageQuery, find_model, invalid, validate
 from service.library import Model
 from service.pictures import FORMS, Form, Picture
 from service.renderer import Renderer
+from service.settings import Settings
 from service.signing import Signer
 
-Answer = Callable[[Picture, str, Form, Receive], Awaitable[Response]]
+Answer = Callable[[Picture, str, Form, Request], Awaitable[Response]]
 
-KEEP = "public, max-age=31536000, immutable"
+KEEP = "max-age=31536000, immutable"  # a year: for ever
 MEDIA_TYPES = {form.extension: name for name, form in FORMS.items() if name.startswith("image/")}
 ENCODING = 1  # to be raised with a change of ours that writes the same pixels as other bytes
 THUMBNAILS = 16
@@ -31,9 +31,11 @@ THUMBNAILS = 16
 class Images:
     """The handlers, around the one function that draws and answers."""
 
-    def __init__(self, renderer: Renderer, max_images: int, answer: Answer) -> None:
+    def __init__(self, renderer: Renderer, settings: Settings, answer: Answer) -> None:
         self._renderer = renderer
-        self._samples = range(min(THUMBNAILS, max_images))
+        self._samples = range(min(THUMBNAILS, settings.max_images))
+        # Where keys are asked for, a cache between must not send one client's picture to another that has none.
+        self._keep = f"{'private' if settings.api_keys else 'public'}, {KEEP}"
         self._answer = answer
 
     async def image(self, request: Request) -> Response:
@@ -54,7 +56,7 @@ class Images:
 
     async def _send(self, picture: Picture, extension: str, request: Request) -> Response:
         etag = _etag(picture, extension, self._renderer.signer)
-        headers = {"ETag": etag, "Cache-Control": KEEP}
+        headers = {"ETag": etag, "Cache-Control": self._keep}
         if _has(request.headers.getlist("if-none-match"), etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         media_type = MEDIA_TYPES[extension]
@@ -62,7 +64,7 @@ class Images:
             response = Response(headers=headers, media_type=media_type)
             del response.headers["content-length"]  # it would have to be that of the picture, which is not drawn
             return response
-        response = await self._answer(picture, media_type, FORMS[media_type], request.receive)
+        response = await self._answer(picture, media_type, FORMS[media_type], request)
         del response.headers["vary"]  # the URL alone decides
         response.headers.update(headers)
         return response

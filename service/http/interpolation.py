@@ -37,7 +37,7 @@ class Interpolation:
         forms = FORMS_OF[wanted.form]
         media_type = choose(request.headers, tuple(forms))
         walk = to_walk(wanted, self._renderer.library)
-        return await self._answer(walk, media_type, forms[media_type], request.receive)
+        return await self._answer(walk, media_type, forms[media_type], request)
 
 
 def to_walk(request: InterpolateRequest, library: Library) -> Walk:

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive
 
 from service.http.errors import Problem
 
@@ -49,10 +49,7 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     """
     if not body:
         return {}
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
-        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json (curl: --json)."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
+    require_json(headers)
     try:
         data = STRICT.decode(_text(body))
         if b"\\u" in body:
@@ -62,34 +59,12 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     return data
 
 
-class BodyLimit:
-    """Holds the routes that BentoML itself reads to the same length of body; the mounted ones see to it themselves."""
-
-    def __init__(self, app: ASGIApp, path: str, limit: int) -> None:
-        self.app = app
-        self.path = path
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body first, and pass the request on with it."""
-        if scope["type"] != "http" or scope["path"] != self.path:
-            return await self.app(scope, receive, send)
-        try:
-            body = await read_body(Headers(scope=scope), receive, self.limit)
-        except ClientGoneError:
-            return await NOBODY(scope, receive, send)
-        except Problem as problem:
-            return await problem.response()(scope, receive, send)
-        return await self.app(scope, _replay(body, receive), send)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
+def require_json(headers: Headers) -> None:
+    """Refuse a body that is not said to be plain JSON; raises Problem, 415."""
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
+        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json (curl: --json)."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
 
 
 def _too_long(limit: int) -> Problem:

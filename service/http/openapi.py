@@ -62,7 +62,7 @@ class ProblemDocument(BaseModel):
 # What each error means here; its name in the document is its phrase without spaces.
 ERRORS = {
     400: "The body is not JSON.",
-    401: "The token is missing or wrong.",
+    401: "The key or token is missing or wrong.",
     403: "Only the server's own machine may ask, as it has no token.",
     404: "No such model, or nothing under this path; the models that are served are named.",
     406: "No form that the Accept header allows; those that there are are named.",
@@ -70,9 +70,11 @@ ERRORS = {
     413: "The body is too long.",
     415: "The body is not said to be JSON.",
     422: "A field or parameter is wrong; each is named, with what it must be.",
+    429: "The key has had its images; ask again after Retry-After seconds.",
     503: "The queue is full, or the models are being loaded; ask again after Retry-After seconds.",
     504: "Not drawn in time.",
 }
+KEYS: Sequence[Json] = ({"bearer": []}, {"header": []}, {})  # the last is: none, on a server that asks for none
 REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 DRAWN = {
     name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Model", "X-Deterministic", "X-Seed", "Server-Timing")
@@ -105,7 +107,11 @@ def document(max_images: int = 64) -> Json:
             "schemas": _schemas(max_images),
             "responses": {_name(status): _problem(status) for status in ERRORS},
             "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()},
-            "securitySchemes": {"admin": {"type": "http", "scheme": "bearer", "description": "NELUMBO_ADMIN_TOKEN"}},
+            "securitySchemes": {
+                "admin": {"type": "http", "scheme": "bearer", "description": "NELUMBO_ADMIN_TOKEN"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, where the server has some"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same"},
+            },
         },
     }
 
@@ -116,7 +122,7 @@ def text(max_images: int = 64) -> str:
 
 
 def _drawing() -> Json:
-    errors = (400, 404, 406, 413, 415, 422, 503, 504)
+    errors = (400, 401, 404, 406, 413, 415, 422, 429, 503, 504)
     generate = _answer("The images, in the form that Accept asks for.", _content(FORMS, "Drawn"), DRAWN)
     walk = _answer("The way, in the form that it and Accept ask for.", _content(ANIMATIONS | STRIPS, "Drawn"), DRAWN)
     return {
@@ -127,6 +133,7 @@ def _drawing() -> Json:
                 "description": "By seed or latent; from an empty body, a seed that the server draws and reports. "
                 "As an image, several come as one sheet.",
                 "requestBody": _body("GenerateRequest", required=False),
+                "security": KEYS,
                 "responses": generate | _errors(*errors),
             }
         },
@@ -137,6 +144,7 @@ def _drawing() -> Json:
                 "description": "From seed or latent to seed or latent, as an animation (APNG, WebP), a strip, or the "
                 "frames as zip or JSON.",
                 "requestBody": _body("InterpolateRequest", required=True),
+                "security": KEYS,
                 "responses": walk | _errors(*errors),
             }
         },
@@ -167,7 +175,8 @@ def _images() -> Json:
                     _parameter("format", "path", {"enum": list(MEDIA_TYPES), "type": "string"}),
                     _parameter("truncation", "query", truncation),
                 ],
-                "responses": image | kept | _errors(404, 422, 503, 504),
+                "security": KEYS,
+                "responses": image | kept | _errors(401, 404, 422, 429, 503, 504),
             }
         },
         "/models/{model}/thumbnail.png": {
@@ -175,7 +184,8 @@ def _images() -> Json:
                 "operationId": "thumbnail",
                 "summary": "A sheet of a model's first seeds",
                 "parameters": [_model_parameter()],
-                "responses": sheet | kept | _errors(404, 503, 504),
+                "security": KEYS,
+                "responses": sheet | kept | _errors(401, 404, 422, 429, 503, 504),
             }
         },
     }
@@ -183,9 +193,14 @@ def _images() -> Json:
 
 def _models() -> Json:
     return {
-        "/models": _get("models", "What is served", {JSON: _schema("ModelList")}, 503),
+        "/models": _get("models", "What is served", {JSON: _schema("ModelList")}, 401, 503, security=KEYS),
         "/models/{model}": _get(
-            "model", "All about a model", {JSON: _schema("ModelDescription")}, 404, 503, parameters=[_model_parameter()]
+            "model",
+            "All about a model",
+            {JSON: _schema("ModelDescription")},
+            *(401, 404, 503),
+            parameters=[_model_parameter()],
+            security=KEYS,
         ),
         "/admin/reload": {
             "post": {
@@ -211,10 +226,9 @@ def _operations() -> Json:
     }
 
 
-def _get(operation: str, summary: str, content: Json, *errors: int, parameters: Sequence[Json] = ()) -> Json:
+def _get(operation: str, summary: str, content: Json, *errors: int, **more: Sequence[Json]) -> Json:
     responses = _answer(f"{summary}.", content) | _errors(*errors)
-    found = {"operationId": operation, "summary": summary, "responses": responses}
-    return {"get": found | ({"parameters": parameters} if parameters else {})}
+    return {"get": {"operationId": operation, "summary": summary, "responses": responses} | more}
 
 
 def _probe(operation: str, summary: str, refusal: Json) -> Json:
@@ -265,7 +279,7 @@ def _name(status: int) -> str:
 
 def _problem(status: int) -> Json:
     headers: Json = dict(REQUEST_ID)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = {"schema": {"type": "integer"}}
     example = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": ERRORS[status]}
     content = {PROBLEM: _schema("ProblemDocument") | {"example": example}}

@@ -11,6 +11,7 @@ from starlette.types import Receive
 
 from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
+from service.http.access import Access
 from service.http.admin import Admin
 from service.http.docs import Description
 from service.http.errors import Problem, unavailable
@@ -31,9 +32,10 @@ from service.settings import Settings
 class Routes:
     """The handlers, around one renderer."""
 
-    def __init__(self, renderer: Renderer, settings: Settings, reload: Callable[[], Library]) -> None:
+    def __init__(self, renderer: Renderer, settings: Settings, reload: Callable[[], Library], access: Access) -> None:
         self._renderer = renderer
         self._settings = settings
+        self._access = access
         self._page = Page(settings.max_images)
         self._reload = reload
 
@@ -41,7 +43,7 @@ class Routes:
         """Return every route of the mounted app."""
         description = Description(self._settings.max_images)
         models = Models(self._renderer)
-        images = Images(self._renderer, self._settings.max_images, self.answer)
+        images = Images(self._renderer, self._settings, self.answer)
         interpolation = Interpolation(self._renderer, self._settings, self.answer)
         return [
             Route("/", self.index),
@@ -81,15 +83,16 @@ class Routes:
         media_type = choose(request.headers, tuple(FORMS))
         wanted = read_request(parse_json(request.headers, body), self._settings.max_images)
         picture = to_picture(wanted, self._renderer.library)
-        return await self.answer(picture, media_type, FORMS[media_type], request.receive)
+        return await self.answer(picture, media_type, FORMS[media_type], request)
 
-    async def answer(self, picture: Picture, media_type: str, form: Form, receive: Receive) -> Response:
+    async def answer(self, picture: Picture, media_type: str, form: Form, request: Request) -> Response:
         """Draw a picture, and answer with what ``form`` makes of it."""
-        content, timing = await self._draw(picture, form, receive)
+        allowance = await self._access.spend(request.scope, len(picture))
+        content, timing = await self._draw(picture, form, request.receive)
         metrics.IMAGES.labels(picture.model.ref).inc(len(picture))
         metrics.QUEUE_SECONDS.observe(timing.queue)
         metrics.ENCODE_SECONDS.observe(timing.encode)
-        return Response(content, headers=_headers(picture, form, timing), media_type=media_type)
+        return Response(content, headers=_headers(picture, form, timing) | allowance, media_type=media_type)
 
     async def metrics(self, _: Request) -> Response:
         """Answer Prometheus."""

@@ -2,7 +2,7 @@
 
 import { Gallery, mark, titleOf } from "./gallery.js";
 import { arithmetic, between, fromSeed, near, randomSeed } from "./latents.js";
-import { ask, bodyOf, draw, listModels, numbers, pause } from "./server.js";
+import { ask, bodyOf, draw, hasKey, listModels, numbers, pause } from "./server.js";
 import { Walk } from "./walk.js";
 
 /** @typedef {import("./server.js").Picture} Picture @typedef {import("./server.js").Way} Way */
@@ -124,6 +124,11 @@ async function saveZip(pictures, way) {
   await save(await ask("generate", { body: bodyOf(pictures, taste()), accept: "application/zip", way }));
 }
 
+/** What an <img> of its own cannot ask for, as it shows no key. @param {Way} way */
+async function pictureAt(path, way) {
+  return URL.createObjectURL(await (await ask(path, { accept: "image/png", way })).blob());
+}
+
 async function save(answer) {
   const [, name] = /filename="(.+?)"/.exec(answer.headers.get("content-disposition"));
   const href = URL.createObjectURL(await answer.blob());
@@ -134,7 +139,8 @@ async function save(answer) {
 /** What draws the same from a terminal. @param {Picture[]} pictures */
 function curlOf(pictures) {
   const file = pictures.length === 1 ? fileOf(pictures[0]) : "sheet";
-  return `curl --json '${JSON.stringify(bodyOf(pictures, taste()))}' ${new URL("generate", location.href)} -o ${file}.png`;
+  const key = hasKey() ? ' -H "X-API-Key: $KEY"' : "";
+  return `curl${key} --json '${JSON.stringify(bodyOf(pictures, taste()))}' ${new URL("generate", location.href)} -o ${file}.png`;
 }
 
 async function copy(command) {
@@ -256,7 +262,7 @@ async function start(way) {
   $("models").disabled = $("numbers").disabled = false;
   await arrive(way);
   const thumbnails = document.querySelectorAll(".model img"); // after what the person waits for
-  models.forEach((card, i) => (thumbnails[i].src = `models/${refOf(card)}/thumbnail.png`));
+  for (const [i, card] of models.entries()) thumbnails[i].src = await pictureAt(`models/${refOf(card)}/thumbnail.png`, way);
 }
 
 // Controls.

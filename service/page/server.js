@@ -17,6 +17,7 @@
 const AT_ONCE = Math.min(16, Number(document.documentElement.dataset.maxImages));
 const LONGEST_WAIT = 30; // seconds
 const BUSY = [429, 502, 503];
+const KEY = "nelumbo-key"; // in sessionStorage: for this tab, until it is closed
 
 /** @returns {Promise<object[]>} the cards of the models that are served */
 export async function listModels(way) {
@@ -69,6 +70,7 @@ export async function ask(path, { body, accept = "application/json", way }) {
   for (let attempt = 0; ; attempt++) {
     const answer = await send(path, body, accept, way.signal);
     if (answer?.ok) return answer;
+    if (answer?.status === 401 && askForKey()) continue;
     if (answer && !BUSY.includes(answer.status)) throw new Error(await detailOf(answer));
     const wait = Math.min(LONGEST_WAIT, Math.max(Number(answer?.headers.get("retry-after")) || 1, 2 ** attempt));
     way.say(`The server ${answer ? "is busy" : "is away"}. Trying again in ${wait} s.`, "wait");
@@ -78,13 +80,28 @@ export async function ask(path, { body, accept = "application/json", way }) {
 
 /** @returns {Promise<Response | null>} null when the server cannot be reached */
 async function send(path, body, accept, signal) {
-  const headers = { Accept: accept, ...(body && { "Content-Type": "application/json" }) };
+  const key = keyOf();
+  const headers = {
+    Accept: accept,
+    ...(key && { "X-API-Key": key }),
+    ...(body && { "Content-Type": "application/json" }),
+  };
   try {
     return await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), signal });
   } catch (error) {
     if (signal.aborted) throw error;
     return null;
   }
+}
+
+const keyOf = () => sessionStorage.getItem(KEY);
+export const hasKey = () => keyOf() !== null;
+
+/** A server with API keys asks for one. @returns {boolean} whether there is now one to try */
+function askForKey() {
+  const key = prompt("This server asks for an API key:")?.trim();
+  if (key) sessionStorage.setItem(KEY, key.replace(/[^\x21-\x7e]/g, "")); // what a header can hold
+  return Boolean(key);
 }
 
 async function detailOf(answer) {

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from service import cores
+from service import cores, keys
 from service.__main__ import app
 from service.errors import ServiceError
 from service.settings import FLAGS, Settings, read_settings
@@ -39,6 +39,10 @@ def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"max_batch": 0}, r"^max_batch: .* \(set it with NELUMBO_MAX_BATCH\)$"),
         ({"host": "example.org"}, "--host or NELUMBO_HOST"),
         ({"admin_token": "short"}, "at least 16"),
+        ({"rate": "often"}, "such as"),
+        ({"quota": "0/day"}, "at least 1 image"),
+        ({"api_keys": Path("nowhere")}, "keys nowhere cannot be read"),
+        ({"limits_uri": "memcached://there"}, "give a Redis"),
         ({"queue": 3}, "^NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is 64$"),
     ],
 )
@@ -68,3 +72,19 @@ def test_two_cores_get_a_worker(available: int, workers: int, monkeypatch: pytes
     monkeypatch.setattr(cores, "available", lambda: available)
     assert read_settings().workers == workers
     assert read_settings(workers=5).workers == 5
+
+
+def test_limits_that_could_not_be_kept_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(keys.line("us", keys.new()))
+    assert read_settings(api_keys=file, rate="20/second", quota="9/day", workers=1).rate == "20/second"
+    assert read_settings(api_keys=file, rate="20/second", workers=2, limits_uri="redis://there").workers == 2
+    with pytest.raises(ServiceError, match="set api_keys, too"):
+        read_settings(rate="20/second", workers=1)
+    with pytest.raises(ServiceError, match="each count for themselves: set limits_uri or workers=1"):
+        read_settings(api_keys=file, rate="20/second", workers=2)
+
+
+def test_a_password_of_redis_is_kept_to_itself() -> None:
+    settings = read_settings(limits_uri="redis://:horse@there")
+    assert "horse" not in f"{settings!r} {settings.environment()}"

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.__main__ import app
+from service.http.access import Access
 from service.http.app import PROBES, make_app
 from service.http.routes import Routes
 from service.http.schemas import GenerateRequest, InterpolateRequest
@@ -32,7 +33,7 @@ def test_the_committed_description_is_what_the_command_prints() -> None:
 def test_every_route_is_described_with_its_methods(renderer: Renderer, document: dict[str, Any]) -> None:
     routes = [
         route
-        for route in Routes(renderer, read_settings(), renderer.reload).table()
+        for route in Routes(renderer, read_settings(), renderer.reload, Access(read_settings())).table()
         if route.path not in ("/", "/page/{file}", "/favicon.ico")  # the page is for people
     ]
     served = {(shape(route.path), method) for route in routes for method in (route.methods or set()) - {"HEAD"}}
