@@ -1,5 +1,6 @@
 """Every setting of the service: a flag of ``python -m service`` or a ``NELUMBO_…`` variable, checked in one place."""
 
+import re
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -12,6 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service import cores, keys
 from service.contract import GPUS
 from service.errors import ServiceError
+
+ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
 
 
 def _address(host: Any) -> Any:
@@ -46,6 +49,12 @@ def _limit(text: str) -> str:
     return text
 
 
+def _origins(text: str) -> str:
+    if text != "*" and not all(ORIGIN.fullmatch(origin) for origin in text.split(",") if text):
+        raise ValueError("give origins as https://a.example,https://b.example:8443, or * for all")
+    return text
+
+
 def _redis(uri: SecretStr) -> SecretStr:
     if not uri.get_secret_value().startswith(("redis://", "rediss://", "redis+unix://")):
         raise ValueError("give a Redis as redis://host:6379, rediss://… or redis+unix://…")
@@ -54,6 +63,7 @@ def _redis(uri: SecretStr) -> SecretStr:
     return uri
 
 
+Origins = Annotated[str, AfterValidator(_origins)]
 Limit = Annotated[str, AfterValidator(_limit)]
 Host = Annotated[IPvAnyAddress, BeforeValidator(_address)]
 
@@ -95,6 +105,9 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[Path, AfterValidator(_readable_keys)] | None = Field(
         None, description="file of API keys, made with python -m service key; without it, whoever asks may draw"
+    )
+    cors_origins: Origins = Field(
+        "", description="sites whose pages may draw, such as https://a.example,https://b.example, or * for all"
     )
     rate: Limit | None = Field(None, description='images that a key may have in a short time, such as "20/second"')
     quota: Limit | None = Field(None, description='images that a key may have in a long time, such as "10000/day"')

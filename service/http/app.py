@@ -4,7 +4,7 @@ import itertools
 import logging
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -13,8 +13,10 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
+from service.http import cors
 from service.http.access import Access, Gate
 from service.http.errors import Problem, unavailable
+from service.http.headers import SAFE, SHARED, Header, completed
 from service.http.limits import NOBODY, ClientGoneError
 from service.http.routes import Routes
 from service.library import Library
@@ -46,15 +48,18 @@ def make_app(
     access = access or Access(settings)
     routes = Routes(renderer, settings, reload or renderer.reload, access).table()
     router = Router(routes, redirect_slashes=False)
-    return Edge(Gate(router, access) if access.keys else router, {route.endpoint: route.path for route in routes})
+    inner = Gate(router, access) if access.keys else router
+    edge = Edge(inner, {route.endpoint: route.path for route in routes}, shared=bool(settings.cors_origins))
+    return cors.opened(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
 class Edge:
-    """Request ids, metrics, and a problem document for whatever goes wrong: no exception passes."""
+    """Request ids, metrics, safe headers, and a problem document for whatever goes wrong: no exception passes."""
 
-    def __init__(self, app: ASGIApp, templates: dict[object, str]) -> None:
+    def __init__(self, app: ASGIApp, templates: dict[object, str], *, shared: bool = False) -> None:
         self.app = app
         self._templates = templates
+        self._safe = (*SAFE[:-1], SHARED) if shared else SAFE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
@@ -62,7 +67,7 @@ class Edge:
             await send({"type": "websocket.close"})
             return
         scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
-        answer = Answer(send, _request_id(Headers(scope=scope)))
+        answer = Answer(send, _request_id(Headers(scope=scope)), self._safe)
         try:
             await self.app(scope, receive, answer.send)
         except ClientGoneError:
@@ -81,10 +86,11 @@ class Edge:
 
 
 class Answer:
-    """One answer on its way: gives it the request's id, and remembers its status (0: not begun)."""
+    """One answer on its way: gives it the request's id and safe headers, and remembers its status (0: not begun)."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, safe: Sequence[Header]) -> None:
         self._send = send
+        self._safe = safe
         self.request_id = request_id
         self.status = 0
 
@@ -92,7 +98,8 @@ class Answer:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+            message["headers"] = completed(message["headers"], self._safe)
+            message["headers"].append((b"x-request-id", self.request_id.encode()))
             if LEAVING.is_set():  # so that this client's next request goes to another server
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)

@@ -5,6 +5,9 @@ from typing import Any
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.http import protocol
+from service.http.headers import Headers
+
 HOT = ("/generate", "/images/", "/interpolate")
 
 
@@ -17,7 +20,8 @@ class Direct(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Return BentoML's app with the mounted one beside it; startup, probes and all else are BentoML's."""
-        whole: ASGIApp = super().to_asgi(is_main)
+        protocol.install()
+        whole = Headers(super().to_asgi(is_main))
         mounted: ASGIApp = self.mount_apps[0][0]
 
         async def fork(scope: Scope, receive: Receive, send: Send) -> Any:

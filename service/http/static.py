@@ -43,8 +43,6 @@ class Page:
             "ETag": file.etag,
             "Cache-Control": "no-cache",  # which is: keep it, but ask whether it is still the one
             "Content-Security-Policy": POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
             "Vary": "Accept",
         }
         if file.etag in request.headers.get("if-none-match", ""):

@@ -43,6 +43,8 @@ def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"quota": "0/day"}, "at least 1 image"),
         ({"api_keys": Path("nowhere")}, "keys nowhere cannot be read"),
         ({"limits_uri": "memcached://there"}, "give a Redis"),
+        ({"cors_origins": "us.example"}, "give origins"),
+        ({"cors_origins": "https://us.example/"}, "give origins"),
         ({"queue": 3}, "^NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is 64$"),
     ],
 )

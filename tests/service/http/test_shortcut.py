@@ -2,6 +2,7 @@ import asyncio
 
 import bentoml
 import pytest
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.shortcut import HOT, Direct
@@ -53,3 +54,20 @@ def test_probes_stay_bentomls(app: ASGIApp) -> None:
     seen.clear()
     assert ask(app, "/schema.json") == 200
     assert not seen
+
+
+@bentoml.service(name="failing", service_class=Direct, metrics={"enabled": False})
+@bentoml.asgi_app(remember, path="/")
+class Failing:
+    @bentoml.api
+    def render(self, latents: list[float]) -> list[float]:
+        raise RuntimeError("the model in /srv/secret is broken")
+
+
+def test_a_fault_behind_bentomls_own_route_is_told_without_its_inside(capfd: pytest.CaptureFixture[str]) -> None:
+    with TestClient(Failing.to_asgi(), raise_server_exceptions=False) as client:
+        answer = client.post("/render", json={"latents": [1.0]})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"

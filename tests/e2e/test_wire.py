@@ -1,0 +1,116 @@
+"""What comes over the wire and is no proper request, on a real server."""
+
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.http.headers import SAFE
+from service.http.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
+from tests.e2e.server import Server, serving
+
+HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def exchange(server: Server, *sent: bytes) -> tuple[int, httpx.Headers, bytes]:
+    """Send bytes on a connection and read until the server hangs up, or its answer is whole."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 20) as connection:
+        try:
+            for part in sent:
+                connection.sendall(part)
+        except OSError:  # the server has hung up on what comes too long
+            pass
+        received = b""
+        while b"\r\n\r\n" not in received and (data := connection.recv(2**16)):
+            received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    headers = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    return int(status.split()[1]), httpx.Headers(headers), body
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/openapi.json", "/metrics", "/livez", "/readyz", "/schema.json", "/models", "/nothing"]
+)
+def test_every_answer_has_safe_headers(server: Server, path: str) -> None:
+    answer = httpx.get(f"{server.url}{path}")
+    for name, value in SAFE:
+        assert answer.headers.get_list(name.decode()) == [value.decode()] or name == b"content-security-policy"
+    assert answer.headers.get_list("content-security-policy")[0].startswith("default-src 'none'")
+    assert len(answer.headers.get_list("content-security-policy")) == 1
+
+
+@pytest.mark.parametrize("path", ["/generate", "/interpolate", "/render"])
+@pytest.mark.parametrize("body", [{"latents": []}, {"seed": 1}])
+def test_and_so_has_what_is_drawn_or_refused(server: Server, path: str, body: dict[str, object]) -> None:
+    answer = httpx.post(f"{server.url}{path}", json=body)
+    assert {name.decode(): value.decode() for name, value in SAFE}.items() <= dict(answer.headers).items()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"]
+)
+def test_what_is_no_http_is_a_problem_document(server: Server, sent: bytes) -> None:
+    status, headers, body = exchange(server, sent)
+    assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
+    assert b"Send valid HTTP." in body
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n",
+        HEAD + b"".join(b"X-%d: x\r\n" % i for i in range(10_000)) + b"\r\n",
+        HEAD + b"".join(b"X-%d: x\r\n" % i for i in range(MAX_HEADERS)) + b"\r\n",
+        b"GET /" + b"x" * MAX_HEAD + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        HEAD + b"X: " + b"x" * 2 * MAX_FRAMING,  # it does not end
+        CHUNKED + b"0\r\n" + b"".join(b"X-%d: x\r\n" % i for i in range(10_000)) + b"\r\n",  # trailers
+        CHUNKED + b"0\r\nX: " + b"x" * 2 * MAX_FRAMING,
+        CHUNKED + b"1;" + b"x" * 2 * MAX_FRAMING,
+    ],
+)
+def test_a_head_that_is_too_large_is_431(server: Server, sent: bytes) -> None:
+    status, headers, body = exchange(server, *(sent[i : i + 2**14] for i in range(0, len(sent), 2**14)))
+    assert (status, headers["content-type"]) == (431, "application/problem+json")
+    assert b"at most 100 headers" in body
+
+
+def test_large_headers_and_small_chunks_that_are_within_bounds_are_taken(server: Server) -> None:
+    many = HEAD + b"".join(b"X-%d: %s\r\n" % (i, b"x" * 600) for i in range(MAX_HEADERS - 2)) + b"\r\n"
+    assert exchange(server, many)[0] == 200
+    body = b'{"seed":1}' + b" " * 1000
+    chunks = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    assert exchange(server, chunks)[0] == 200
+
+
+def test_a_chunked_body_is_cut_off_as_it_comes(server: Server) -> None:
+    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    assert exchange(server, CHUNKED, *([chunk] * 100))[0] == 413
+
+
+def test_endless_headers_take_no_memory(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models) as server:
+        worker = max(psutil.Process(server.process.pid).children(recursive=True), key=lambda one: one.memory_info().rss)
+        before = worker.memory_info().rss
+        for _ in range(20):
+            exchange(server, HEAD, *([b"X: " + b"x" * 2**20] * 16))
+        assert worker.memory_info().rss - before < 32 * 2**20
+        assert httpx.post(f"{server.url}/generate").status_code == 200
+        assert "Traceback" not in server.said()
+
+
+def test_a_server_that_is_not_ready_tells_no_path(tmp_path: Path) -> None:
+    with serving(
+        tmp_path / "log", models=tmp_path, command=["python", "-m", "bentoml", "serve"], until="/livez"
+    ) as server:
+        for path in ("/readyz", "/models"):
+            answer = httpx.get(f"{server.url}{path}")
+            assert answer.status_code == 503
+            assert "no model in models/" in answer.json()["detail"]
+            assert str(tmp_path) not in answer.text
+        assert str(tmp_path) in server.said()
