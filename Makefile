@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs lint train clean
+.PHONY: serve test docs fuzz audit lint train clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -18,6 +18,14 @@ test: $(DEVELOPMENT)/installed
 # The README and docs/ as a site that needs nothing from elsewhere: open site/index.html
 docs: $(DEVELOPMENT)/installed
 	NO_MKDOCS_2_WARNING=1 $(DEVELOPMENT)/bin/python -m mkdocs build --strict
+
+# A million bad inputs to the parsers, a hundred thousand to a server; ARGS='--parsers 10000 --wire 1000' for fewer
+fuzz: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m tests.fuzz $(ARGS)
+
+# What is known to be weak in what we use, and what looks weak in what we write
+audit: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m tests.audit
 
 lint: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/ruff check .

@@ -1,13 +1,14 @@
 """Who may draw, and how much: where there are API keys, all but a few routes ask for one."""
 
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.allowance import Allowance
 from service.http.errors import Problem
-from service.http.limits import NOBODY, ClientGoneError, parse_json, read_body, require_json
+from service.http.limits import NOBODY, ClientGoneError, parse_json, read_body
 from service.keys import Keys
 from service.settings import Settings
 
@@ -39,12 +40,10 @@ class Access:
         """Count images for the key that was checked, and return headers that tell it; raises Problem, 422 or 429."""
         return await self._allowance.spend(scope[OWNER], images) if self._allowance else {}
 
-    async def spend_on_arrays(self, scope: Scope, body: bytes) -> None:
+    async def spend_on_arrays(self, scope: Scope, data: Any) -> None:
         """Count the latents that a body for BentoML holds; what is wrong with them is BentoML's to say."""
-        if self._allowance:
-            data = parse_json(Headers(scope=scope), body)
-            found = data.get("latents") if isinstance(data, dict) else None
-            await self.spend(scope, len(found) if isinstance(found, list) and found else 1)
+        found = data.get("latents") if isinstance(data, dict) else None
+        await self.spend(scope, len(found) if isinstance(found, list) and found else 1)
 
 
 class Gate:
@@ -79,9 +78,7 @@ class Guard:
         try:
             self.access.check(scope)
             body = await read_body(Headers(scope=scope), receive, self.limit)
-            if body:
-                require_json(Headers(scope=scope))
-            await self.access.spend_on_arrays(scope, body)
+            await self.access.spend_on_arrays(scope, parse_json(Headers(scope=scope), body))
         except ClientGoneError:
             return await NOBODY(scope, receive, send)
         except Problem as problem:

@@ -49,7 +49,10 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     """
     if not body:
         return {}
-    require_json(headers)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
+        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
     try:
         data = STRICT.decode(_text(body))
         if b"\\u" in body:
@@ -57,14 +60,6 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise Problem(HTTPStatus.BAD_REQUEST, f"Send valid JSON: {_reason(error)}.") from error
     return data
-
-
-def require_json(headers: Headers) -> None:
-    """Refuse a body that is not said to be plain JSON; raises Problem, 415."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
-        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json (curl: --json)."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
 
 
 def _too_long(limit: int) -> Problem:

@@ -262,7 +262,10 @@ async function start(way) {
   $("models").disabled = $("numbers").disabled = false;
   await arrive(way);
   const thumbnails = document.querySelectorAll(".model img"); // after what the person waits for
-  for (const [i, card] of models.entries()) thumbnails[i].src = await pictureAt(`models/${refOf(card)}/thumbnail.png`, way);
+  for (const [i, card] of models.entries()) {
+    const path = `models/${refOf(card)}/thumbnail.png`;
+    thumbnails[i].src = hasKey() ? await pictureAt(path, way) : path;
+  }
 }
 
 // Controls.

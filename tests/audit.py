@@ -1,0 +1,76 @@
+"""``python -m tests.audit``: weak code (bandit), secrets in it (detect-secrets), holes in what it uses (pip-audit)."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.server import ROOT
+
+PUBLISHED = r'"\S+\.gz": "[0-9a-f]{64}"'  # digests of files that everybody may fetch
+
+
+def main() -> int:
+    """Run all three; 1 where one finds something."""
+    return int(any([code(), secrets(), dependencies()]))
+
+
+def code() -> bool:
+    """Tell whether bandit finds what is not justified where it stands, or in pyproject.toml."""
+    found = run("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", "service", "training", "export")
+    print(found.stdout if found.returncode else "bandit: nothing")
+    return found.returncode != 0
+
+
+def secrets() -> bool:
+    """Tell whether a file of the repository holds what looks like a key or password."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    found = leaks(ROOT, files)
+    print("\n".join(found) or f"detect-secrets: nothing in {len(files)} files")
+    return bool(found)
+
+
+def leaks(folder: Path, files: Sequence[str]) -> list[str]:
+    """Return a line for each secret in these files of a folder."""
+    scanned = run("detect_secrets", "scan", "--exclude-lines", PUBLISHED, *files, cwd=folder)
+    results = json.loads(scanned.stdout)["results"]
+    return [f"detect-secrets: {path}:{one['line_number']}: {one['type']}" for path in results for one in results[path]]
+
+
+def dependencies() -> bool:
+    """Tell whether a package that is installed here has a known hole; where nobody can be asked, say so and go on."""
+    options = ("--local", "--skip-editable", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
+    try:
+        found = run("pip_audit", *options, timeout=120)
+        return holes(json.loads(found.stdout)["dependencies"])
+    except (ValueError, subprocess.TimeoutExpired):
+        print("pip-audit: its database is not reachable, skipped")
+        return False
+
+
+def holes(packages: list[dict[str, Any]]) -> bool:
+    """Print what pip-audit has found, and what it could not ask about."""
+    for package in packages:
+        for hole in package.get("vulns", ()):
+            repaired = ", ".join(hole["fix_versions"]) or "no version yet"
+            print(f"pip-audit: {package['name']} {package['version']}: {hole['id']}, repaired in {repaired}")
+    asked = [package for package in packages if "skip_reason" not in package]
+    if asked:
+        print(f"pip-audit: asked about {len(asked)} of {len(packages)} packages")
+    else:
+        print("pip-audit: its database is not reachable, skipped")
+    return any(package.get("vulns") for package in packages)
+
+
+def run(
+    module: str, *arguments: str, cwd: Path = ROOT, timeout: float | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a tool of this environment."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

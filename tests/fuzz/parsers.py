@@ -1,0 +1,89 @@
+"""``python -m tests.fuzz.parsers``: atheris makes bytes; a parser takes them, or refuses them as the client's fault."""
+
+import contextlib
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import atheris
+
+with atheris.instrument_imports(include=["service.http", "service.keys"]):
+    from starlette.datastructures import Headers
+    from starlette.requests import Request
+
+    from service.http import access, app, images, interpolation, limits, negotiation, schemas
+    from service.http.errors import Problem
+from service.library import Library, Model
+from service.pictures import FORMS
+from tests import tiny
+
+SESSION: Any = SimpleNamespace()  # nothing is drawn
+LIBRARY = Library([Model(tiny.card("grey"), "0" * 64, "cpu", SESSION)])
+FIELDS = ["model", "seed", "seeds", "latent", "latents", "n", "truncation", "from", "to", "steps", "path", "form"]
+JSON = Headers({"content-type": "application/json"})
+
+
+def generate(data: bytes) -> None:
+    picture = schemas.to_picture(schemas.read_request(limits.parse_json(JSON, data), 64), LIBRARY)
+    assert 1 <= len(picture) <= 64
+
+
+def fields(data: bytes) -> None:
+    """What is JSON, and has the fields' names: bytes seldom are."""
+    made = atheris.FuzzedDataProvider(data)
+    body = {made.PickValueInList(FIELDS): value(made) for _ in range(made.ConsumeIntInRange(0, 4))}
+    for schema in (schemas.InterpolateRequest, schemas.GenerateRequest):
+        with contextlib.suppress(Problem):
+            schemas.validate(schema, body)
+    schemas.to_picture(schemas.read_request(body, 64), LIBRARY)
+
+
+def value(made: Any, depth: int = 0) -> Any:
+    one = made.ConsumeIntInRange(0, 7 if depth < 3 else 5)
+    if one > 5:
+        return [value(made, depth + 1) for _ in range(made.ConsumeIntInRange(0, 9))]
+    numbers = made.ConsumeFloat(), made.ConsumeInt(5), 8 * [made.ConsumeRegularFloat()]
+    simple = (None, True, made.ConsumeUnicode(4), *numbers)
+    return simple[one]
+
+
+def interpolate(data: bytes) -> None:
+    walk = interpolation.to_walk(schemas.validate(schemas.InterpolateRequest, limits.parse_json(JSON, data)), LIBRARY)
+    assert 2 <= len(walk) <= 64
+
+
+def accept(data: bytes) -> None:
+    assert negotiation.choose(Headers(raw=[(b"accept", part) for part in data.split(b"\n")]), tuple(FORMS)) in FORMS
+
+
+def image(data: bytes) -> None:
+    name, _, query = data.partition(b"?")
+    schemas.find_model(LIBRARY, name.decode("latin1") if name.startswith(b"g") else None)
+    seed, extension = images._read_file(name.decode(errors="replace"))
+    assert 0 <= seed < 2**32
+    assert extension in images.MEDIA_TYPES
+    assert 0 <= images._read_query(Request({"type": "http", "query_string": query, "headers": []})).truncation <= 2
+
+
+def headers(data: bytes) -> None:
+    first, _, second = data.partition(b"\n")
+    given = Headers(raw=[(b"authorization", first), (b"x-api-key", second), (b"x-request-id", second)])
+    access._shown(given)
+    assert app.REQUEST_ID.fullmatch(app._request_id(given))
+
+
+TARGETS = (generate, interpolate, accept, image, headers, fields)
+
+
+def one(data: bytes) -> None:
+    """Give an input to the parser that its first byte names."""
+    try:
+        TARGETS[data[0] % 48 % len(TARGETS) if data else 0](data[1:])
+    except Problem as problem:
+        if problem.status >= 500 or len(problem.document()) > 50_000:
+            raise
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
