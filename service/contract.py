@@ -7,6 +7,8 @@ A ``model.openvino.onnx`` beside it is the same for one provider, and has a :cla
 
 import hashlib
 import json
+import math
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +23,7 @@ SCHEMA = 1
 INPUT, OUTPUT = "latent", "image"
 MODEL_FILE, DIGEST_FILE = "model.onnx", "sha256"
 MAX_BYTES = 512 * 2**20
+MAX_NUMBERS = 2**28  # in one value of the graph, for one image: 1 GiB in float32
 OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest we test, 23 the newest
 STANDARD_DOMAINS = ("", "ai.onnx")
 # A seed must mean one picture: nothing in the graph may draw numbers of its own.
@@ -139,6 +142,7 @@ def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
     Raises:
         ContractError: with one sentence that says what is wrong.
     """
+    _stay_inside(folder, file)
     data = read_bytes(folder / file)
     digest = digest_of(data)
     try:
@@ -148,7 +152,7 @@ def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
         remedy = f"type there: sha256sum *.onnx > {DIGEST_FILE}"
         raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {remedy}") from error
     if stated != digest:
-        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {stated[:12]}…"
+        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {_line(stated[:12])}…"
         raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
     return ModelFile(check(data, str(folder / file)), digest, data)
 
@@ -156,11 +160,25 @@ def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
 def read_bytes(path: Path) -> bytes:
     """Read a model file that is small enough to be one; raises ContractError."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe or a device would never end
+            raise ContractError(f"{path} is not a regular file")
+        if found.st_size > MAX_BYTES:
             raise ContractError(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
         return path.read_bytes()
     except OSError as error:
         raise ContractError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _stay_inside(folder: Path, file: str) -> None:
+    """Refuse a link that leads out of a model's folder: it is not of the model; raises ContractError."""
+    if not leads_inside(folder, file):
+        raise ContractError(f"{folder / file} is a link that leads out of its folder")
+
+
+def leads_inside(folder: Path, file: str) -> bool:
+    """Tell whether a file, where links lead, lies in ``folder``; Kubernetes mounts are links within it."""
+    return (folder / file).resolve().is_relative_to(folder.resolve())
 
 
 def check(data: bytes, where: str) -> Card:
@@ -173,23 +191,32 @@ def check(data: bytes, where: str) -> Card:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
         raise ContractError(f"{where} is not an ONNX model") from error
-    card = _read_card(model, where)
-    for problem in _problems(model, card):
-        raise ContractError(f"{where}: {problem}")
+    try:
+        card = _read_card(model, where)
+        problem = next(_problems(model, card), None)
+    except (TypeError, ValueError, RecursionError) as error:  # such as a name that is no text, which reads as bytes
+        raise ContractError(f"{where} is no ONNX model that can be followed") from error
+    if problem:
+        raise ContractError(f"{where}: {_line(problem)}")
     return card
+
+
+def _line(text: str) -> str:
+    """Return a text that quotes a file as one line of a log: whoever made the file shall write no other."""
+    return "".join(one if one.isprintable() else "?" for one in text)[:500]
 
 
 def _read_card(model: onnx.ModelProto, where: str) -> Card:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     schema = metadata.get("schema")
     if schema != str(SCHEMA):
-        raise ContractError(f"{where} has metadata schema {schema or 'none'}, this version reads {SCHEMA}")
+        raise ContractError(f"{where} has metadata schema {_line(str(schema or 'none'))}, this version reads {SCHEMA}")
     try:
         return Card.model_validate(metadata)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ContractError(f"{where} has bad metadata: {field}: {first['msg']}") from error
+        raise ContractError(f"{where} has bad metadata: {field}: {_line(first['msg'])}") from error
 
 
 def _problems(model: onnx.ModelProto, card: Card) -> Iterator[str]:
@@ -206,7 +233,28 @@ def _problems(model: onnx.ModelProto, card: Card) -> Iterator[str]:
         yield f"the graph draws random numbers ({', '.join(sorted(random))}); a seed would not fix the picture"
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         yield "weights lie in other files; a model is one file"
+    if forks := {node.op_type for node in _nodes(model.graph.node) if any(_graphs(node))}:
+        yield f"the graph branches or loops ({', '.join(sorted(forks))}); to draw needs neither, and a loop may not end"
     yield from _signature_problems(model.graph, card)
+    yield from _size_problems(model)
+
+
+def _size_problems(model: onnx.ModelProto) -> Iterator[str]:
+    """Yield a sentence for each value that is too large, by its declared or inferred shape."""
+    room = 2 * model.ByteSize()  # two numbers a byte are the most that a type holds
+    for tensor in _tensors(model.graph):
+        if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > room:
+            yield f"weights {tensor.name} say that they are {list(tensor.dims)}, more than the file holds"
+            return
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # of many kinds, in onnx's C++
+        yield f"the shapes in the graph cannot be followed: {(str(error).splitlines() or ['no reason'])[0]}"
+        return
+    for value in inferred.graph.value_info:
+        dims = [dim.dim_value for dim in value.type.tensor_type.shape.dim]  # a dynamic dimension reads as 0
+        if math.prod(dim or 1 for dim in dims) > MAX_NUMBERS:
+            yield f"value {value.name} of the graph would be {dims}; at most {MAX_NUMBERS} numbers an image are served"
 
 
 def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
@@ -225,23 +273,43 @@ def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
         tensor = values[0].type.tensor_type
         dims = [dim.dim_value for dim in tensor.shape.dim]  # a dynamic dimension reads as 0
         if tensor.elem_type != element or dims != [0, *shape]:
-            yield f"{promise} with N dynamic, not {onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} {dims}"
+            yield f"{promise} with N dynamic, not {_type_name(tensor.elem_type)} {dims}"
+
+
+def _type_name(element: int) -> str:
+    known = onnx.TensorProto.DataType
+    return known.Name(element).lower() if element in known.values() else f"type {element}"
+
+
+def _graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yield a node's branches and loop bodies."""
+    for attribute in node.attribute:
+        yield from ([attribute.g] if attribute.HasField("g") else [])
+        yield from attribute.graphs
 
 
 def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Yield every node, those of branches and loop bodies too."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _nodes(graph.node)
+        for graph in _graphs(node):
+            yield from _nodes(graph.node)
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield every constant, wherever it stands."""
     yield from graph.initializer
+    yield from _dense(graph.sparse_initializer)
     for node in _nodes(graph.node):
         for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for inner in (attribute.g, *attribute.graphs):
-                yield from inner.initializer
+            yield from ([attribute.t] if attribute.HasField("t") else [])
+            yield from attribute.tensors
+            yield from _dense([attribute.sparse_tensor, *attribute.sparse_tensors])
+        for inner in _graphs(node):
+            yield from inner.initializer
+            yield from _dense(inner.sparse_initializer)
+
+
+def _dense(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield from (tensor.values, tensor.indices)

@@ -23,6 +23,7 @@ from service.contract import (
     ContractError,
     ModelFile,
     Precision,
+    leads_inside,
     read_model,
     rewritten_file,
 )
@@ -197,7 +198,12 @@ def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
 
 
 def _read_readme(folder: Path) -> str | None:
-    """Return what stands in a model's README.md, at most its first 64 KiB, or None where there is none."""
+    """Return what stands in a model's README.md, at most its first 64 KiB, or None where there is none.
+
+    Clients read it, so that a link to anything else on this machine is none.
+    """
+    if not (leads_inside(folder, README) and (folder / README).is_file()):
+        return None
     try:
         with (folder / README).open("rb") as file:
             return file.read(MAX_README).decode(errors="replace")

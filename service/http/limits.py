@@ -51,7 +51,7 @@ def parse_json(headers: Headers, body: bytes) -> Any:
         return {}
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
-        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json."
+        detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json (curl: --json)."
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
     try:
         data = STRICT.decode(_text(body))
