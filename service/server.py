@@ -7,73 +7,23 @@ hold all of a server's files and memory. At SIGTERM it hangs up on whoever has c
 import asyncio
 import contextlib
 import ctypes
-import logging
 import signal
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Sequence
-from http import HTTPStatus
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.http.errors import MEDIA_TYPE, Problem
+from service.http.protocol import Protocol
 from service.settings import Settings
 
-logger = logging.getLogger("bentoml.nelumbo.server")
-
 LEAVING = threading.Event()  # set: this worker serves on, but is not ready any more, and ends its connections
-LAST_CALL = 0.5  # seconds for clients that have connected to send their request, when no others are let in
-MAX_HEADERS = 2**16  # bytes of a request before its body
+LAST_CALL = 2.0  # seconds for clients that have connected to send their request, when no others are let in
 SO_ATTACH_FILTER, BPF_RETURN = 26, 6  # Linux's: asm-generic/socket.h, linux/bpf_common.h
 TICKS = 10  # of uvicorn's main loop a second
-SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "Send the whole request faster.")
-LONG = Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Send at most {MAX_HEADERS} bytes of headers.")
-
-
-class Connection(HttpToolsProtocol):
-    """A client's connection; ``waits`` tells whether it is the client's turn to do something."""
-
-    unread = 0  # bytes of headers that have not come to their end
-    slow: tuple[object, float] | None = None  # the request at which the client was found slow, and when
-
-    def data_received(self, data: bytes) -> None:
-        """Read on, unless the headers have become too long."""
-        super().data_received(data)
-        self.unread = self.unread + len(data) if self._in_headers() else 0
-        if self.unread > MAX_HEADERS:
-            self.refuse(LONG)
-
-    def waits(self) -> bool:
-        """Tell whether the rest of a request, or the taking of an answer, is what this connection waits for."""
-        return self._in_headers() or self.cycle.more_body or self.transport.get_write_buffer_size() > 0
-
-    def _in_headers(self) -> bool:
-        return self.cycle is None or self.cycle.scope is not self.scope
-
-    def is_stuck(self, now: float, patience: float) -> bool:
-        """Tell whether the client has let one request or answer wait for over ``patience`` seconds."""
-        if not self.waits():
-            self.slow = None
-        elif self.slow is None or self.slow[0] is not self.scope:
-            self.slow = (self.scope, now)
-        return self.slow is not None and now - self.slow[1] > patience
-
-    def refuse(self, problem: Problem) -> None:
-        """Hang up; where a request has begun and its answer has not, say why."""
-        if self.scope is None or self.transport.is_closing() or not self._may_answer():
-            self.transport.abort()
-        else:
-            self.transport.write(_raw(problem))
-            self.transport.close()
-
-    def _may_answer(self) -> bool:
-        if self._in_headers():
-            return self.cycle is None or self.cycle.response_complete
-        return not self.cycle.response_started
 
 
 class Server(uvicorn.Server):
@@ -83,7 +33,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        config.http = Connection
+        config.http = Protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note that the server is to end: at once at SIGINT, after ``drain`` seconds at SIGTERM."""
@@ -103,17 +53,27 @@ class Server(uvicorn.Server):
 
     def hang_up_on_the_slow(self, now: float) -> None:
         """End the connections that have waited too long for their client."""
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, Connection) and connection.is_stuck(now, self.settings.client_timeout):
-                connection.refuse(SLOW)
+        for connection in self._connections():
+            connection.hang_up_if_slow(now, self.settings.client_timeout)
 
     async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Let nobody in any more, answer who had connected, and end."""
         LEAVING.set()
         for listening in sockets or []:
             _drop_arrivals(listening)
-        await asyncio.sleep(LAST_CALL)
+        await self._last_call()
         await super().shutdown([*(sockets or [])])
+
+    def _connections(self) -> list[Protocol]:
+        return [connection for connection in self.server_state.connections if isinstance(connection, Protocol)]
+
+    async def _last_call(self) -> None:
+        """Wait until everybody who got in has asked, or ``LAST_CALL`` is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LAST_CALL
+        await asyncio.sleep(1 / TICKS)  # until all who have connected are let in
+        while loop.time() < end and any(connection.is_new() for connection in self._connections()):
+            await asyncio.sleep(1 / TICKS)
 
 
 def install(settings: Settings) -> None:
@@ -133,14 +93,3 @@ def _drop_arrivals(listening: socket.socket) -> None:
     program = struct.pack("HP", 1, ctypes.addressof(nothing))
     with contextlib.suppress(OSError):  # in a sandbox that has no filters
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
-
-
-def _raw(problem: Problem) -> bytes:
-    body = problem.document()
-    lines = (
-        f"HTTP/1.1 {problem.status.value} {problem.status.phrase}",
-        f"content-type: {MEDIA_TYPE}",
-        f"content-length: {len(body)}",
-        "connection: close",
-    )
-    return "\r\n".join((*lines, "", body)).encode()

@@ -31,6 +31,7 @@ def _workers(given: dict[str, Any]) -> int:
 
 FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too
 
+
 def _readable_keys(path: Path) -> Path:
     try:
         keys.read(path)

@@ -1,8 +1,7 @@
-"""HTTP as it comes over the wire: uvicorn's parser with bounds to what is no body, of which it has none."""
+"""HTTP as it comes over the wire: uvicorn's connections, with the bounds in size and time that they lack."""
 
 from http import HTTPStatus
 
-from uvicorn.config import HTTP_PROTOCOLS
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.http.errors import MEDIA_TYPE, Problem
@@ -13,6 +12,13 @@ MAX_HEAD = 2**16  # bytes of the URL and all headers
 MAX_FRAMING = 2**20  # bytes of a request that are no body: of a head that does not end, of chunks' sizes, of trailers
 
 
+LONG = Problem(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
+)
+SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "Send the whole request faster.")
+WRONG = Problem(HTTPStatus.BAD_REQUEST, "Send valid HTTP.")
+
+
 class HeadTooLargeError(Exception):
     """A request has more or longer headers than anybody needs."""
 
@@ -21,13 +27,14 @@ class Protocol(HttpToolsProtocol):
     """One connection; whoever goes over a bound is told so and cut off."""
 
     _framing = 0
-    _too_large = False
+    _wrong = WRONG
+    _slow: tuple[object, float] | None = None  # the request at which the client was found slow, and when
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
         self._framing += len(data)
         if self._framing > MAX_FRAMING:
-            self._too_large = True
+            self._wrong = LONG
             self.send_400_response("")
         else:
             super().data_received(data)
@@ -56,19 +63,47 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or too much of it, as everything else that is wrong; and hang up."""
-        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if self._too_large else HTTPStatus.BAD_REQUEST
-        bounds = f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
-        body = Problem(status, bounds if self._too_large else "Send valid HTTP.").document().encode()
+        self._refuse(self._wrong)
+
+    def is_new(self) -> bool:
+        """Tell whether the client has not sent its first request yet."""
+        return self.cycle is None
+
+    def hang_up_if_slow(self, now: float, patience: float) -> None:
+        """End a connection whose client has let one request or answer wait for over ``patience`` seconds."""
+        if not self._waits():
+            self._slow = None
+        elif self._slow is None or self._slow[0] is not self.scope:
+            self._slow = (self.scope, now)
+        elif now - self._slow[1] > patience:
+            self._hang_up()
+
+    def _waits(self) -> bool:
+        """Tell whether it is the client's turn: to send the rest of a request, or to take an answer."""
+        return self._in_head() or self.cycle.more_body or self.transport.get_write_buffer_size() > 0
+
+    def _in_head(self) -> bool:
+        return self.cycle is None or self.cycle.scope is not self.scope
+
+    def _hang_up(self) -> None:
+        if self._owes_a_request() and not self.transport.is_closing():
+            self._refuse(SLOW)
+        else:
+            self.transport.abort()
+
+    def _owes_a_request(self) -> bool:
+        """Tell whether a request has begun and its answer has not; browsers connect ahead of need, and say nothing."""
+        if self._in_head():
+            return self.scope is not None and (self.cycle is None or self.cycle.response_complete)
+        return bool(self.cycle.more_body) and not self.cycle.response_started
+
+    def _refuse(self, problem: Problem) -> None:
+        body = problem.document().encode()
         headers = {b"content-type": MEDIA_TYPE.encode(), b"content-length": b"%d" % len(body), b"connection": b"close"}
         lines = [b"%s: %s\r\n" % header for header in (headers | dict(SAFE)).items()]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
+        self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body]))
         self.transport.close()
 
     def _refuse_head(self) -> None:
-        self._too_large = True
+        self._wrong = LONG
         raise HeadTooLargeError  # the parser ends, and so send_400_response is called
-
-
-def install() -> None:
-    """Have every server of this process use it: BentoML leaves the choice to uvicorn, and uvicorn to this table."""
-    HTTP_PROTOCOLS["auto"] = f"{__name__}:{Protocol.__name__}"

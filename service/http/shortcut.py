@@ -5,7 +5,6 @@ from typing import Any
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http import protocol
 from service.http.headers import Headers
 
 HOT = ("/generate", "/images/", "/interpolate")
@@ -20,7 +19,6 @@ class Direct(bentoml.Service):  # type: ignore[misc]
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
         """Return BentoML's app with the mounted one beside it; startup, probes and all else are BentoML's."""
-        protocol.install()
         whole = Headers(super().to_asgi(is_main))
         mounted: ASGIApp = self.mount_apps[0][0]
 

@@ -97,16 +97,6 @@ def test_who_takes_their_time_within_it_is_served_and_may_ask_again(server: Serv
             answer.read()
 
 
-@pytest.mark.parametrize("endless", [b"X: " + b"a" * 2**18, b"X: a\r\n" * 2**15], ids=["one", "many"])
-def test_headers_without_end_are_refused(server: Server, endless: bytes) -> None:
-    with connected(server) as connection:
-        with contextlib.suppress(OSError):
-            connection.sendall(HEAD + endless)
-        answer = received(connection)
-        if answer:  # what was still on its way may have wiped it out
-            problem(answer, 431)
-
-
 def test_a_crowd_of_them_keeps_nobody_else_waiting(server: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(300):

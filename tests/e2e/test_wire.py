@@ -9,7 +9,7 @@ import pytest
 
 from service.http.headers import SAFE
 from service.http.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
-from tests.e2e.server import Server, serving
+from tests.e2e.server import BENTOML, Server, serving
 
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -105,9 +105,7 @@ def test_endless_headers_take_no_memory(models: Path, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_ready_tells_no_path(tmp_path: Path) -> None:
-    with serving(
-        tmp_path / "log", models=tmp_path, command=["python", "-m", "bentoml", "serve"], until="/livez"
-    ) as server:
+    with serving(tmp_path / "log", models=tmp_path, command=[*BENTOML, "serve"], until="/livez") as server:
         for path in ("/readyz", "/models"):
             answer = httpx.get(f"{server.url}{path}")
             assert answer.status_code == 503
