@@ -2,6 +2,7 @@
 
 import { Gallery, mark, titleOf } from "./gallery.js";
 import { arithmetic, between, fromSeed, near, randomSeed } from "./latents.js";
+import { toElements } from "./markdown.js";
 import { ask, bodyOf, draw, hasKey, listModels, numbers, pause } from "./server.js";
 import { Walk } from "./walk.js";
 
@@ -196,11 +197,15 @@ function enlarge(picture) {
 }
 
 function choose(card) {
-  if (model !== card) [kept, ends, $("stage").hidden] = [[], [], true]; // to another model a latent means something else
+  if (model !== card) {
+    [kept, ends, $("stage").hidden] = [[], [], true]; // to another model a latent means something else
+    $("readme").replaceChildren();
+  }
   walk.pause();
   model = card;
   $("models").querySelector(`[value="${refOf(card)}"]`).checked = true;
   describe(card);
+  tell();
 }
 
 function describe({ dataset, licence, width, height, channels, latent_dim, recipe, images_seen, date }) {
@@ -217,6 +222,19 @@ function describe({ dataset, licence, width, height, channels, latent_dim, recip
   $("about").replaceChildren(...Object.entries(rows).flatMap(([dt, dd]) => [element("dt", dt), element("dd", dd)]));
   document.documentElement.style.setProperty("--ratio", width / height);
   document.documentElement.toggleAttribute("data-pixels", width < 64);
+}
+
+/** Show what stands in the model's README.md; it is asked for when somebody opens it. */
+async function tell() {
+  if (!$("more").open || $("readme").hasChildNodes()) return;
+  const asked = model;
+  try {
+    const answer = await ask(`models/${refOf(asked)}`, { way: { signal: new AbortController().signal, say } });
+    const { readme } = await answer.json();
+    if (model === asked) $("readme").replaceChildren(...toElements(readme ?? "Nothing: it has no README.md."));
+  } catch (error) {
+    say(error.message, "wrong");
+  }
 }
 
 // The address: ?model=digits@1&seed=42&psi=1, and #43 for the one that is enlarged.
@@ -292,6 +310,7 @@ on("psi", "input", () => {
 });
 addEventListener("popstate", () => act(arrive));
 
+on("more", "toggle", tell);
 on("zip", "click", () => act((way) => saveZip(grid.pictures, way)));
 on("set-curl", "click", () => copy(curlOf(grid.pictures)));
 

@@ -20,6 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Download, Page, Request, expect
 
 from service import latents
+from tests import tiny
 from tests.e2e.browser import browsing, visiting
 from tests.e2e.server import ROOT, Server, serving
 
@@ -417,6 +418,60 @@ def test_a_server_that_draws_few_at_once_is_not_asked_for_more(browser: Browser,
         keep(page, 0, 4)
         page.click("#walk")
         expect(page.locator("#stage")).to_be_visible()
+
+
+# The card
+
+README = """# Tiny, version 1
+
+Nobody's pictures, **for tests** of `make test`, as [RFC 3](https://www.rfc-editor.org/rfc/rfc3) has it.
+
+| | |
+|---|---|
+| licence | CC0 <img src=x onerror="document.title = 'taken'"> |
+
+| | samples | real images | collapsed |
+|---|---|---|---|
+| copies | 0% | 7% | 0.017 |
+
+    python -m training evaluate a-very-long-path/to/some/models/tiny/1/model.onnx --data a-very-long-path/to/photos
+
+- one
+- [two](javascript:alert(1))
+"""
+
+
+@pytest.mark.parametrize("size", [{"width": 320, "height": 640}, NARROW, {"width": 1440, "height": 900}])
+def test_what_a_models_makers_say_is_read_on_the_page(browser: Browser, tmp_path: Path, size: dict[str, int]) -> None:
+    (tiny.write(tmp_path / "models", tiny.card("a")) / "README.md").write_text(README)
+    tiny.write(tmp_path / "models", tiny.card("b"))
+    with (
+        serving(tmp_path / "log", models=tmp_path / "models") as server,
+        visiting(browser, f"{server.url}/?model=a@1&seed=42&psi=1", viewport=size) as page,
+    ):
+        wait_for(page, "Seeds 42 – 57")
+        assert page.locator("#readme").inner_text() == ""
+        page.focus("#more summary")
+        page.keyboard.press("Enter")
+        expect(page.locator("#readme h3")).to_have_text("Tiny, version 1")
+        assert page.locator("#readme strong").inner_text() == "for tests"
+        assert page.locator("#readme a").evaluate_all("links => links.map(a => a.href)") == [
+            "https://www.rfc-editor.org/rfc/rfc3"
+        ]
+        assert page.locator("#readme tr").all_inner_texts()[1:] == [
+            "\tsamples\treal images\tcollapsed",
+            "copies\t0%\t7%\t0.017",
+        ]
+        assert "<img src=x" in page.locator("#readme tr").first.inner_text()
+        assert page.locator("#readme th[scope=row]").all_inner_texts() == ["licence", "copies"]
+        assert page.locator("#readme li").all_inner_texts() == ["one", "[two](javascript:alert(1))"]
+        assert page.locator("#readme pre").inner_text().startswith("python -m training")
+        assert page.title() == "Nelumbo"
+        found = Axe().run(page)
+        assert not found.violations_count, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        page.locator(".model input").nth(1).check(force=True)
+        expect(page.locator("#readme")).to_have_text("Nothing: it has no README.md.")
 
 
 # Who looks at it, and with what
