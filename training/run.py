@@ -7,10 +7,8 @@ checkpoint-previous.pt (the one before it) and generator-*.pt (small: the averag
 
 import io
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -189,7 +187,7 @@ def _load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
-    except (UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # torch's unpickler raises almost anything at a file that is none, such as a KeyError
         raise InputError(f"{path} is damaged or was not written by this program") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} was not written by this program")

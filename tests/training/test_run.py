@@ -7,7 +7,7 @@ import torch
 from tests.training.conftest import full_disk, make_trainer, tiny_recipe
 from training.errors import InputError, TrainingError
 from training.files import write_atomically
-from training.run import Run
+from training.run import Run, load_checkpoint_of
 
 
 @pytest.fixture
@@ -124,3 +124,13 @@ def test_what_is_no_run_folder_is_refused(tmp_path: Path) -> None:
         fresh.load_generator()
     with pytest.raises(InputError, match="does not exist"):
         fresh.load_checkpoint()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"junk\n", b"\x80\x04", b"PK\x03\x04", b"h\n", b"cos\nsystem\n(S'true'\ntR.", b"."]
+)
+def test_what_is_no_checkpoint_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "checkpoint-latest.pt"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="is damaged or was not written by this program"):
+        load_checkpoint_of(file)
