@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from prometheus_client import Counter, Gauge, Histogram
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from service import metrics
@@ -44,11 +44,12 @@ def routes() -> Iterator[list[str]]:
 def measured() -> Iterator[list[str]]:
     """Every metric of the service."""
     yield ["metric", "kind", "labels", "what"]
-    for metric in vars(metrics).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
-            (family,) = metric.describe()
-            name = family.name + ("_total" if family.type == "counter" else "")
-            yield [f"`{name}`", family.type, ", ".join(metric._labelnames), family.documentation]
+    counted = [metric for metric in vars(metrics).values() if isinstance(metric, Counter | Gauge | Histogram)]
+    families = [(family, metric._labelnames) for metric in counted for family in metric.describe()]
+    families += [(family, metrics.MODEL_LABELS) for family in metrics.ModelInfo([]).collect()]
+    for family, labels in families:
+        name = family.name + ("_total" if family.type == "counter" else "")
+        yield [f"`{name}`", family.type, ", ".join(labels), family.documentation]
 
 
 def recipe() -> Iterator[list[str]]:
@@ -90,7 +91,7 @@ def _default(field: FieldInfo) -> str:
         return "in every recipe"
     if field.default_factory is not None:
         return "worked out"
-    if field.default is None or field.default == () or isinstance(field.default, SecretStr):
+    if field.default in (None, "", ()):
         return "none"
     shown = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
     return f"`{shown}`"

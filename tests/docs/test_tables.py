@@ -5,6 +5,7 @@ import pytest
 
 from docs.tables import FOLDER, TABLES, fill
 from service.http.app import PROBES
+from service.metrics import exposition
 from service.settings import Settings
 
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -26,6 +27,8 @@ def test_a_table_has_a_row_for_each_thing_and_every_row_a_meaning() -> None:
     assert [row[0] for row in rows["settings"]] == [f"`NELUMBO_{name.upper()}`" for name in Settings.model_fields]
     assert {f"`GET {path}`" for path in (*PROBES, "/models", "/metrics")} < {row[0] for row in rows["routes"]}
     assert ["`nelumbo_requests_total`", "counter", "route, method, status", "Requests answered"] in rows["metrics"]
+    told = re.findall(r"^# TYPE (nelumbo_\w+)", exposition([("tiny@1", "0", "cpu")]).decode(), re.MULTILINE)
+    assert {f"`{name}`" for name in told if not name.endswith("_created")} == {row[0] for row in rows["metrics"]}
     assert {"`critic.minibatch_std`", "`batch`"} < {row[0] for row in rows["recipe"]}
     for name, meaning in {"settings": 3, "routes": 1, "metrics": 3, "recipe": 3}.items():
         assert all(row[meaning] for row in rows[name]), name
