@@ -1,0 +1,41 @@
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import export.__main__
+import service.__main__
+import training.__main__
+from docs.tables import recipe
+from training import recipe as recipes
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("models/*/*/README.md")])
+PROGRAMS = {
+    package.__package__: get_command(package.app) for package in (training.__main__, export.__main__, service.__main__)
+}
+FIELDS = {row[0].strip("`") for row in recipe()}
+
+
+def commands(text: str, start: str) -> Iterator[list[str]]:
+    """Find what is typed after ``start``, to the end of the line or of the `code`: its words."""
+    for found in re.finditer(rf"{start}([^`\n]*)", text.replace("\\\n", " ")):
+        yield re.sub(r" [#|>].*", "", found[1]).split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_only_commands_options_recipes_and_fields_that_there_are(page: Path) -> None:
+    text = page.read_text()
+    for package, program in PROGRAMS.items():
+        for words in commands(text, rf"python -m {package}\b"):
+            command = program
+            while words and words[0] in getattr(command, "commands", {}):
+                command = command.commands[words.pop(0)]
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            assert {word for word in words if word.startswith("--")} <= known, words
+    assert set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", text)) <= set(recipes.names())
+    assert set(re.findall(r"--set ['\"]?([a-z_.]+)=", text)) <= FIELDS
+    for words in commands(text, r"(?m:^    |`)make "):
+        assert f" {words[0]} " in re.findall(r"^\.PHONY:.*$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0] + " "
