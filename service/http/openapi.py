@@ -82,7 +82,7 @@ DRAWN = {
 HEADERS = {
     "X-Request-Id": "the request's own, or one made for it",
     "X-Model": "the model and version that drew, such as digits@1",
-    "X-Deterministic": "exact: the same seed draws the same bytes; approximate: bytes close to them",
+    "X-Deterministic": "exact: the same seed draws the same pixels (unsigned, the same bytes); approximate: close ones",
     "X-Seed": "the seeds, with commas; absent for latents",
     "Server-Timing": "milliseconds in the queue, in the model and in encoding",
     "ETag": "changes with whatever decides the bytes",

@@ -19,18 +19,17 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.e2e.server import ROOT, Server, serving
+from tests.e2e.server import ROOT, SERVE, Server, serving
 
 WRITTEN = "http://127.0.0.1:3000"
-LANGUAGES = {"curl": "sh", "Python": "python", "JavaScript": "js", "BentoML": "python"}
 HOP = {"connection", "transfer-encoding", "host", "date", "server"}
 
 
-def examples(section: str) -> list[str]:
+def examples(section: str, language: str) -> list[str]:
     """Return the code blocks of a section of the page."""
     text = (ROOT / "docs" / "call.md").read_text()
     (body,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    return re.findall(rf"^```{LANGUAGES[section]}\n(.*?)^```", body, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", body, re.DOTALL | re.MULTILINE)
 
 
 def run(command: list[str], code: str, url: str, folder: Path) -> str:
@@ -136,7 +135,7 @@ def picture(server: Server, seed: int) -> bytes:
 
 
 def test_curl(server: Server, tmp_path: Path) -> None:
-    drawing, mistake = examples("curl")
+    drawing, mistake = examples("curl", "sh")
     run(["bash", "-e"], drawing.replace("curl ", "curl -sS --fail-with-body "), server.url, tmp_path)
     for name, seed in (("42", 42), ("7", 7), ("cached", 42)):
         assert (tmp_path / f"{name}.png").read_bytes() == picture(server, seed)
@@ -148,7 +147,7 @@ def test_curl(server: Server, tmp_path: Path) -> None:
 
 
 def test_curl_comes_back_to_a_full_server(server: Server, tmp_path: Path) -> None:
-    (line,) = re.findall(r"^curl --retry .*$", examples("curl")[0], re.MULTILINE)
+    (line,) = re.findall(r"^curl --retry .*$", examples("curl", "sh")[0], re.MULTILINE)
     with busy(server) as proxy:
         run(["bash", "-e"], line, proxy.url, tmp_path)
         waits_as_told(proxy, 1)
@@ -157,7 +156,7 @@ def test_curl_comes_back_to_a_full_server(server: Server, tmp_path: Path) -> Non
 
 def test_python(server: Server, tmp_path: Path) -> None:
     with busy(server) as proxy:
-        said = run([sys.executable, "-"], "\n".join(examples("Python")), proxy.url, tmp_path)
+        said = run([sys.executable, "-"], "\n".join(examples("Python", "python")), proxy.url, tmp_path)
         waits_as_told(proxy, 4)
     assert said == "422: seed must be an integer from 0 to 4294967295.\n"
     for seed in (42, 1, 5, 9):
@@ -170,7 +169,7 @@ def test_python(server: Server, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 def test_javascript(server: Server, tmp_path: Path) -> None:
     with busy(server) as proxy:
-        said = run(["node", "--input-type=module"], "\n".join(examples("JavaScript")), proxy.url, tmp_path)
+        said = run(["node", "--input-type=module"], "\n".join(examples("JavaScript", "js")), proxy.url, tmp_path)
         waits_as_told(proxy, 4)
     assert said == "304\n422: seed must be an integer from 0 to 4294967295.\n"
     assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
@@ -180,6 +179,18 @@ def test_javascript(server: Server, tmp_path: Path) -> None:
 
 
 def test_bentomls_client(server: Server, tmp_path: Path) -> None:
-    (code,) = examples("BentoML")
+    (code,) = examples("BentoML", "python")
     run([sys.executable, "-"], code, server.url, tmp_path)
     assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
+
+
+def test_with_an_api_key(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = subprocess.run([*SERVE, "key", "me"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (tmp_path / "keys").write_text(made.stdout)
+    monkeypatch.setenv("KEY", made.stderr.split()[-1])
+    with serving(tmp_path / "log", models=models, api_keys=tmp_path / "keys") as server:
+        assert httpx.get(f"{server.url}/models").status_code == 401
+        (curl,), (python,) = (examples("With an API key", language) for language in ("sh", "python"))
+        run(["bash", "-e"], curl, server.url, tmp_path)
+        run([sys.executable, "-"], python, server.url, tmp_path)
+    assert Image.open(tmp_path / "42.png").info["seed"] == "42"
