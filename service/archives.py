@@ -55,11 +55,11 @@ class Kind(NamedTuple):
 
 def write(path: Path, samples: Iterable[Sample]) -> None:
     """Write ``samples`` to ``path``; whatever stops that, the file that was there before is untouched."""
-    partial = path.with_name(f".{path.name}.partial")
+    kind, partial = path.suffix, path.with_name(f".{path.name}.partial")
     try:
         with partial.open("wb") as file:
-            KINDS[path.suffix].write(file, samples)
-            if path.suffix != ".png":  # a flush for every picture would take longer than to draw it
+            KINDS[kind].write(file, samples)
+            if kind != ".png":  # a flush for every picture would take longer than to draw it
                 file.flush()
                 os.fsync(file.fileno())
         partial.replace(path)

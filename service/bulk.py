@@ -25,7 +25,9 @@ from service.errors import ServiceError
 from service.pictures import FORMS, PNGS, Picture, seed_name
 from service.renderer import Renderer
 
-AHEAD = 4  # batches a core that are asked for at once: no core idles while a file is written, and memory is bounded
+# Pictures are asked for by so many batches: whoever waits for them is woken less often, and wakes take the interpreter.
+ORDER = 4
+AHEAD = 2  # orders a core that are asked for at once: none idles while a file is written, and memory is bounded
 SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
 SHARD_SIZE = 1000
 
@@ -114,7 +116,7 @@ def draw_one(renderer: Renderer, picture: Picture, out: Path) -> None:
 
 
 class Bulk:
-    """Draws what a plan asks for, as ``picture``, which has no seeds yet, says how.
+    """Draws what a plan asks for, as ``picture``, which has no seeds yet, says how, in batches of ``batch``.
 
     Attributes:
         drawn: pictures that were drawn.
@@ -126,7 +128,7 @@ class Bulk:
         self._plan = wanted
         self._renderer = renderer
         self._picture = picture
-        self._batch = batch
+        self._order = ORDER * batch
         self._started = time.monotonic()
 
     def speed(self) -> str:
@@ -160,7 +162,7 @@ class Bulk:
             raise ServiceError(f"{self._plan.out} cannot be written: {error.strerror}{kept}") from error
 
     def write(self, report: Callable[[], None]) -> None:
-        """Write what is not there yet, and call ``report`` after each batch; raises OSError and ServiceError."""
+        """Write what is not there yet, and call ``report`` now and then; raises OSError and ServiceError."""
         self._plan.make_folder()
         missing = (part for part in self._plan.parts() if not self._has(part, report))
         # One goes ahead and says what is to be drawn; the other follows and writes it.
@@ -182,14 +184,14 @@ class Bulk:
         return True
 
     def _draw(self, seeds: Iterator[int], report: Callable[[], None]) -> Generator[Sample]:
-        """Yield the pictures of ``seeds``, in their order; the batches that follow are drawn meanwhile."""
+        """Yield the pictures of ``seeds``, in their order; those that follow are drawn meanwhile."""
         waiting: deque[tuple[Picture, Future[list[bytes]]]] = deque()
         try:
-            while (batch := tuple(itertools.islice(seeds, self._batch))) or waiting:
-                if batch:
-                    picture = replace(self._picture, seeds=batch)
+            while (order := tuple(itertools.islice(seeds, self._order))) or waiting:
+                if order:
+                    picture = replace(self._picture, seeds=order)
                     waiting.append((picture, self._renderer.submit(picture, PNGS, math.inf)[0]))
-                if len(waiting) == AHEAD * cores.available() or not batch:
+                if len(waiting) == AHEAD * cores.available() or not order:
                     picture, drawn = waiting.popleft()
                     pngs = drawn.result()
                     self.drawn += len(picture)
