@@ -1,6 +1,7 @@
 """The examples of docs/call.md, each run against a real server."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -194,3 +195,23 @@ def test_with_an_api_key(models: Path, tmp_path: Path, monkeypatch: pytest.Monke
         run(["bash", "-e"], curl, server.url, tmp_path)
         run([sys.executable, "-"], python, server.url, tmp_path)
     assert Image.open(tmp_path / "42.png").info["seed"] == "42"
+
+
+def test_without_a_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = examples("Without a server", "sh")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("NELUMBO_MODELS", str(ROOT / "models"))
+    subprocess.run(["bash", "-e"], input=code, cwd=tmp_path, text=True, check=True, timeout=120)
+    assert (
+        (tmp_path / "42.png").read_bytes() == (tmp_path / "digits" / "seed0042.png").read_bytes() == picture(server, 42)
+    )
+    wanted = sorted(path.name for path in (tmp_path / "digits").iterdir())
+    assert len(wanted) == 101
+    with zipfile.ZipFile(tmp_path / "digits.zip") as archive:
+        assert sorted(archive.namelist()) == wanted
+    shards = sorted(tmp_path.glob("digits-*.tar"))
+    assert [path.name for path in shards] == [f"digits-{i:04d}.tar" for i in range(3)]
+    listed = [subprocess.run(["tar", "tf", str(path)], capture_output=True, text=True, check=True) for path in shards]
+    names = "".join(one.stdout for one in listed).split()
+    assert sorted(name for name in names if name.endswith(".png")) == wanted
