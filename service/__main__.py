@@ -72,20 +72,20 @@ def generate(
         if wanted is None:
             bulk.draw_one(renderer, picture, out)
         else:
-            _draw_many(bulk.Bulk(wanted, renderer, picture, settings.max_batch), out)
+            _draw_many(bulk.Bulk(wanted, renderer, picture, settings.max_batch))
     except UnknownModelError as error:
         raise ServiceError(f"no model {model}; there are {error}") from error
     finally:
         renderer.close()
 
 
-def _draw_many(drawing: "Bulk", out: Path) -> None:
+def _draw_many(drawing: "Bulk") -> None:
     try:
         drawing.run(Console(stderr=True))
     except KeyboardInterrupt:
-        print(f"Stopped; the same command goes on. {drawing.tell()} in {out}.", file=sys.stderr)
+        print(f"Stopped; the same command goes on. {drawing.tell()}", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(f"{drawing.tell()} in {out}.")
+    print(drawing.tell())
 
 
 @app.command()

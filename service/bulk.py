@@ -137,8 +137,10 @@ class Bulk:
 
     def tell(self) -> str:
         """Return in words what there is now."""
-        kept = f", {self.kept:,} were there already" if self.kept else ""
-        return f"{self.drawn:,} pictures of {self._picture.model.ref} drawn, {self.speed()}{kept}"
+        kept = f"; {self.kept:,} were there already" if self.kept else ""
+        return (
+            f"{self.drawn:,} pictures of {self._picture.model.ref} drawn to {self._plan.out} at {self.speed()}{kept}."
+        )
 
     def run(self, console: Console) -> None:
         """Write what is not there yet, and show on a terminal how far that is.

@@ -101,6 +101,8 @@ def test_what_is_there_is_not_drawn_again(renderer: Renderer, tmp_path: Path, ou
     before = files(tmp_path)
     drawing = draw(renderer, "0-14", tmp_path / out, shard_size=shard_size)
     assert (drawing.drawn, drawing.kept) == (5, 10)
+    assert drawing.tell().startswith(f"5 pictures of rgb@1 drawn to {tmp_path / out} at ")
+    assert drawing.tell().endswith("; 10 were there already.")
     assert before.items() < files(tmp_path).items()
 
 
