@@ -12,7 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors, metrics, server, supervisor
+from service import descriptors, metrics, server, supervisor, tracing
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.access import Access, Guard
@@ -33,6 +33,7 @@ PATIENCE = 10  # seconds in which models load; a worker that needs longer says o
 try:
     settings = read_settings()
     renderer = Renderer(settings)
+    tracing.is_on()
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None

@@ -5,6 +5,7 @@ from typing import Any
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service import tracing
 from service.http.headers import Headers
 
 HOT = ("/generate", "/images/", "/interpolate")
@@ -26,4 +27,4 @@ class Direct(bentoml.Service):  # type: ignore[misc]
             hot = scope["type"] == "http" and scope["path"].startswith(HOT)
             await (mounted if hot else whole)(scope, receive, send)
 
-        return fork
+        return tracing.traced(fork) if tracing.is_on() else fork
