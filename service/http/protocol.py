@@ -9,9 +9,7 @@ from service.http.headers import SAFE
 
 MAX_HEADERS = 100
 MAX_HEAD = 2**16  # bytes of the URL and all headers
-MAX_FRAMING = 2**20  # bytes of a request that are no body: of a head that does not end, of chunks' sizes, of trailers
-
-
+MAX_FRAMING = 2**20  # bytes of a request that are no body: chunks' sizes and trailers, too
 LONG = Problem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
 )
@@ -26,22 +24,23 @@ class HeadTooLargeError(Exception):
 class Protocol(HttpToolsProtocol):
     """One connection; whoever goes over a bound is told so and cut off."""
 
+    _came = 0  # bytes at once, at last
     _framing = 0
     _wrong = WRONG
     _slow: tuple[object, float] | None = None  # the request at which the client was found slow, and when
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
+        self._came = len(data)
         self._framing += len(data)
-        if self._framing > MAX_FRAMING:
+        super().data_received(data)
+        if self._framing > (MAX_HEAD if self._in_head() else MAX_FRAMING) and not self.transport.is_closing():
             self._wrong = LONG
             self.send_400_response("")
-        else:
-            super().data_received(data)
 
     def on_message_begin(self) -> None:
         """Begin to count."""
-        self._framing = 0
+        self._framing = self._came
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -62,8 +61,11 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or too much of it, as everything else that is wrong; and hang up."""
-        self._refuse(self._wrong)
+        """Answer what is no HTTP, or too much of it, as all else that is wrong; and hang up."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()  # another answer would seem to be a part of that one
+        else:
+            self._refuse(self._wrong)
 
     def is_new(self) -> bool:
         """Tell whether the client has not sent its first request yet."""
