@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.contract import read_model
+from service.library import find_folders
+from service.settings import read_settings
 from training import recipe as recipes
 
 ROOT = Path(__file__).parents[1]
@@ -73,3 +75,23 @@ def test_a_wheel_holds_all_that_a_package_reads() -> None:
         packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
         there = {path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
         assert packed == {path for path in there if path.suffix != ".py"}, package
+
+
+def test_the_threat_model_names_tests_and_files_that_are_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    there = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert len(named) > 30
+    assert named <= there
+    for path in set(re.findall(r"`(\w+(?:/\w+)*\.py)`", text)):
+        assert (ROOT / path).is_file(), path
+    for number in range(1, 11):
+        assert f"\n| API{number}, " in text
+
+
+def test_a_body_holds_as_many_latents_as_may_be_asked_for_of_each_shipped_model() -> None:
+    settings = read_settings()
+    for folder in find_folders(ROOT / "models"):
+        assert settings.max_images * read_model(folder).card.latent_dim * 22 < settings.max_body
