@@ -17,6 +17,12 @@ MODEL_LABELS = ("model", "digest", "provider")
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter("nelumbo_requests", "Requests answered", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "nelumbo_request_seconds",
+    "Requests that got what they asked for, to the end of the answer",
+    ["route"],
+    buckets=SECONDS,
+)
 IMAGES = Counter("nelumbo_images", "Images drawn and sent", ["model"])
 REJECTED = Counter("nelumbo_rejected", "Requests turned away because the queue was full")
 LIMITED = Counter("nelumbo_limited", "Requests turned away because their key had had its images")

@@ -101,6 +101,7 @@ class Settings(BaseSettings):
     c2pa_certificate: Path | None = Field(
         None, description="PEM file of that key's certificate, and below it those of who issued it"
     )
+    log_requests: bool = Field(False, description="write a line of JSON to stdout for each request")
     max_body: int = Field(
         2**18, ge=1024, description="most bytes in a request's body; max_images latents take up to 22 bytes a number"
     )

@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -13,7 +14,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
-from service.http import cors
+from service.http import cors, request_log
 from service.http.access import Access, Gate
 from service.http.errors import Problem, unavailable
 from service.http.headers import SAFE, SHARED, Header, completed
@@ -49,16 +50,17 @@ def make_app(
     routes = Routes(renderer, settings, reload or renderer.reload, access).table()
     router = Router(routes, redirect_slashes=False)
     inner = Gate(router, access) if access.keys else router
-    edge = Edge(inner, {route.endpoint: route.path for route in routes}, shared=bool(settings.cors_origins))
+    edge = Edge(inner, {route.endpoint: route.path for route in routes}, log=settings.log_requests, shared=bool(settings.cors_origins))
     return cors.opened(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
 class Edge:
-    """Request ids, metrics, safe headers, and a problem document for whatever goes wrong: no exception passes."""
+    """Request ids, metrics, the log, safe headers, and a problem document for whatever goes wrong: no exception passes."""
 
-    def __init__(self, app: ASGIApp, templates: dict[object, str], *, shared: bool = False) -> None:
+    def __init__(self, app: ASGIApp, templates: dict[object, str], *, log: bool, shared: bool) -> None:
         self.app = app
         self._templates = templates
+        self._log = log
         self._safe = (*SAFE[:-1], SHARED) if shared else SAFE
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +68,8 @@ class Edge:
         if scope["type"] != "http":  # there are no WebSockets here
             await send({"type": "websocket.close"})
             return
+        started = time.monotonic()
+        request_log.begin()
         scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
         answer = Answer(send, _request_id(Headers(scope=scope)), self._safe)
         try:
@@ -74,8 +78,16 @@ class Edge:
             await NOBODY(scope, receive, answer.send)
         except Exception as error:
             await self._fail(error, scope, receive, answer)
+        self._tell(scope, answer, time.monotonic() - started)
+
+    def _tell(self, scope: Scope, answer: "Answer", seconds: float) -> None:
+        route = self._templates.get(scope.get("endpoint"), "none")
         method = scope["method"] if scope["method"] in METHODS else "other"
-        metrics.REQUESTS.labels(self._templates.get(scope.get("endpoint"), "none"), method, answer.status).inc()
+        metrics.REQUESTS.labels(route, method, answer.status).inc()
+        if answer.status < HTTPStatus.BAD_REQUEST:  # a refusal is quick, and would make the others look so
+            metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+        if self._log:
+            request_log.write(answer.request_id, method, route, answer.status, seconds)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, answer: "Answer") -> None:
         problem = _problem(error, scope["path"])

@@ -11,6 +11,7 @@ from starlette.types import Receive
 
 from service import metrics
 from service.batcher import DeadlinePassedError, QueueFullError, Timing
+from service.http import request_log
 from service.http.access import Access
 from service.http.admin import Admin
 from service.http.docs import Description
@@ -103,6 +104,7 @@ class Routes:
         deadline = self._settings.deadline
         try:
             drawn, timing = self._renderer.submit(picture, form, deadline)
+            request_log.note(picture, timing)
             return await first(drawn, receive, deadline), timing
         except QueueFullError as error:
             metrics.REJECTED.inc()

@@ -21,6 +21,7 @@ from service.http.app import make_app
 from service.renderer import Renderer
 from service.settings import read_settings
 from tests import tiny
+from tests.e2e.server import counted
 from tests.service.http.conftest import Client
 
 JSON = {"content-type": "application/json"}
@@ -346,6 +347,16 @@ def test_a_model_that_is_gone_is_gone_from_the_metrics(tmp_path: Path) -> None:
     renderer.close()
     assert 'model="kept@1",provider="cpu"} 1.0' in text
     assert "old@1" not in text
+
+
+def test_only_the_time_of_requests_that_got_what_they_asked_for_is_counted(client: Client) -> None:
+    def count() -> float:
+        return counted(client.get("/metrics").text, "nelumbo_request_seconds_count", route="/generate")
+
+    before = count()
+    client.post("/generate", json={"seed": 1})
+    client.post("/generate", json={"seed": -1})
+    assert count() == before + 1
 
 
 def test_a_turned_away_request_is_counted(client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
