@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs fuzz audit lint train clean
+.PHONY: serve test docs fuzz audit lint train lock clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -34,6 +34,16 @@ lint: $(DEVELOPMENT)/installed
 
 # The environment to train in: .venv-dev/bin/python -m training …
 train: $(DEVELOPMENT)/installed
+
+# The wheels that the container images hold, with their hashes; with ARGS=--upgrade, newer ones of what no one pinned.
+LOCK = $(DEVELOPMENT)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url \
+	--no-header --constraint constraints.txt $(ARGS)
+lock: $(DEVELOPMENT)/installed
+	$(LOCK) --output-file deploy/container/cpu.txt pyproject.toml
+	$(LOCK) --output-file deploy/container/openvino.txt --extra openvino pyproject.toml
+	$(LOCK) --output-file deploy/container/cuda.txt --no-allow-unsafe --unsafe-package onnxruntime \
+		pyproject.toml deploy/container/cuda.in
+	$(LOCK) --output-file deploy/container/build.txt --allow-unsafe deploy/container/build.in
 
 $(SERVING)/installed: pyproject.toml constraints.txt
 	$(call environment,$(SERVING))

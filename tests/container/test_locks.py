@@ -1,0 +1,57 @@
+"""What the images are built from, as far as that can be told without building one."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.e2e.server import ROOT
+
+LOCKS = ROOT / "deploy" / "container"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+TARGETS = ["cpu", "openvino", "cuda"]
+
+
+def pins(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+
+
+def locked(name: str) -> dict[str, str]:
+    return pins((LOCKS / f"{name}.txt").read_text())
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "build"])
+def test_a_lock_pins_every_wheel_by_hash(target: str) -> None:
+    text = (LOCKS / f"{target}.txt").read_text()
+    entries = re.split(r"\n(?=[\w.-]+==)", re.sub(r"^ *#.*\n?", "", text, flags=re.MULTILINE).strip())
+    assert len(entries) == len(locked(target))
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_lock_holds_what_serving_needs_at_the_versions_that_were_tested(target: str) -> None:
+    constraints = pins((ROOT / "constraints.txt").read_text())
+    needed = {*PROJECT["dependencies"], *(PROJECT["optional-dependencies"]["openvino"] if target == "openvino" else [])}
+    if target == "cuda":
+        needed = needed - {"onnxruntime"} | {"onnxruntime-gpu"}
+        constraints["onnxruntime-gpu"] = constraints["onnxruntime"]
+    found = locked(target)
+    assert {name: found.get(name) for name in needed} == {name: constraints[name] for name in needed}, "run make lock"
+    assert found.items() & constraints.items() == {(n, v) for n, v in found.items() if n in constraints}
+    assert ("onnxruntime" in found) == (target != "cuda")
+    assert "torch" not in found
+
+
+def test_every_image_has_the_one_pinned_base_and_the_version_of_the_project() -> None:
+    (base,) = re.findall(r"^ARG BASE=(\S+)", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"docker\.io/library/python:3\.11\.\d+-slim-bookworm", base)
+    assert f'base.name="{base}"' in DOCKERFILE
+    assert f"ARG VERSION={PROJECT['version']}\n" in DOCKERFILE
+    stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE, re.MULTILINE)
+    assert {source for source, _ in stages} <= {"${BASE}", *(name for _, name in stages)}
+    assert [name for source, name in stages if source == "runtime"][-1] == "cpu"
+
+
+def test_a_worker_that_died_is_replaced() -> None:
+    assert not re.search(r"^(ENV|ARG| +)\W*BENTOML_CONTAINERIZED", DOCKERFILE, re.MULTILINE)
