@@ -69,7 +69,7 @@ class Renderer:
         try:
             self.load()
         except ServiceError as error:
-            self._why_not = str(error).replace(str(self._settings.models), "models")  # clients are told, but not where
+            self._why_not = self._settings.placeless(str(error))
             logger.error("Not ready: %s", error)
         except Exception:
             self._why_not = "the models could not be loaded; the log says why"

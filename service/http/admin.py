@@ -28,6 +28,7 @@ class Admin:
 
     def __init__(self, settings: Settings, reload: Callable[[], Library]) -> None:
         self._token = settings.admin_token
+        self._placeless = settings.placeless
         self._reload_models = reload
 
     async def reload(self, request: Request) -> Response:
@@ -36,8 +37,10 @@ class Admin:
         try:
             library = await asyncio.to_thread(self._reload_models)
         except ServiceError as error:
-            raise Problem(HTTPStatus.CONFLICT, f"Nothing has changed: {error}.") from error
-        answer = Reloaded(models=[model.ref for model in library], refused=list(library.refused))
+            raise Problem(HTTPStatus.CONFLICT, f"Nothing has changed: {self._placeless(str(error))}.") from error
+        answer = Reloaded(
+            models=[model.ref for model in library], refused=[self._placeless(one) for one in library.refused]
+        )
         return Response(answer.model_dump_json(), media_type="application/json")
 
     def _check(self, request: Request) -> None:

@@ -1,5 +1,6 @@
 """What comes over the wire and is no proper request, on a real server."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -112,3 +113,21 @@ def test_a_server_that_is_not_ready_tells_no_path(tmp_path: Path) -> None:
             assert "no model in models/" in answer.json()["detail"]
             assert str(tmp_path) not in answer.text
         assert str(tmp_path) in server.said()
+
+
+def test_models_that_vanish_end_nothing_and_no_answer_tells_where_they_were(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    tiny.write(folder, tiny.card("one"))
+    tiny.write(folder, tiny.card("two"))
+    with serving(tmp_path / "log", models=folder) as server, server.client() as client:
+        (folder / "one" / "1" / "model.onnx").write_bytes(b"broken")
+        partly = client.post("/admin/reload")
+        assert partly.json()["models"] == ["one@1", "two@1"]  # as it was
+        assert partly.json()["refused"][0].startswith("models/one/1/model.onnx has digest")
+        shutil.rmtree(folder)
+        wholly = client.post("/admin/reload")
+        assert wholly.status_code == 409
+        drawn = [client.post("/generate", json={"model": name}) for name in ("one", "two")]
+        assert [answer.status_code for answer in drawn] == [200, 200]
+        for answer in (partly, wholly, client.get("/models"), client.get("/readyz")):
+            assert str(tmp_path) not in answer.text

@@ -13,7 +13,7 @@ from tests.e2e.server import Server
 from tests.fuzz.examples import BODIES, IMAGES, WALKS
 
 CONNECTIONS = 100
-PATIENCE = 0.25  # seconds for an answer: to half a request there is none
+PATIENCE = 1.0  # seconds for an answer: to half a request there is none
 WARM_UP = 2000  # inputs, after which a server has the memory that it needs
 GROWTH = 48 * 2**20  # bytes that it may have grown by at the end
 LINES = (b"Content-Length: 5", b"Content-Length: -1", b"Transfer-Encoding: chunked", b"Expect: 100-continue")

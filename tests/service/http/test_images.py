@@ -1,8 +1,11 @@
 import io
+from urllib.parse import quote, urlencode
 
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from service.http import images
@@ -127,3 +130,23 @@ def test_the_thumbnail_of_a_name_leads_to_the_newest_version(client: Client) -> 
     answer = client.get("/models/grey/thumbnail.png")
     assert (answer.status_code, answer.headers["location"]) == (307, "../grey@2/thumbnail.png")
     problem(client.get("/models/cats/thumbnail.png"), 404)
+
+
+models = st.sampled_from(["rgb@1", "rgb", "grey@2"]) | st.text(max_size=8)
+seeds = st.integers(-2, 2**33).map(str) | st.text(max_size=12)
+extensions = st.sampled_from(["png", "webp", "jpg"]) | st.text(max_size=4)
+values = st.floats().map(str) | st.text(max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    model=models,
+    seed=seeds,
+    extension=extensions,
+    query=st.dictionaries(st.sampled_from(["truncation", "n", ""]), values, max_size=2),
+)
+def test_no_url_is_a_fault_of_ours(
+    client: Client, model: str, seed: str, extension: str, query: dict[str, str]
+) -> None:
+    path = f"/images/{quote(model, safe='@')}/{quote(f'{seed}.{extension}', safe='')}?{urlencode(query)}"
+    assert client.get(path).status_code in (200, 307, 404, 422)
