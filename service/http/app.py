@@ -50,12 +50,13 @@ def make_app(
     routes = Routes(renderer, settings, reload or renderer.reload, access).table()
     router = Router(routes, redirect_slashes=False)
     inner = Gate(router, access) if access.keys else router
-    edge = Edge(inner, {route.endpoint: route.path for route in routes}, log=settings.log_requests, shared=bool(settings.cors_origins))
+    templates: dict[object, str] = {route.endpoint: route.path for route in routes}
+    edge = Edge(inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins))
     return cors.opened(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
 class Edge:
-    """Request ids, metrics, the log, safe headers, and a problem document for whatever goes wrong: no exception passes."""
+    """Request ids, metrics, logs, safe headers, and a problem document for whatever goes wrong: no exception passes."""
 
     def __init__(self, app: ASGIApp, templates: dict[object, str], *, log: bool, shared: bool) -> None:
         self.app = app

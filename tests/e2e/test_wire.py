@@ -10,6 +10,7 @@ import pytest
 
 from service.http.headers import SAFE
 from service.http.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
+from tests import tiny
 from tests.e2e.server import BENTOML, Server, serving
 
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
