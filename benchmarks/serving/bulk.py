@@ -32,16 +32,17 @@ def draw(drawer: Renderer, model: Model, batch: int, out: str, seconds: float) -
     with tempfile.TemporaryDirectory() as folder:
         plan = bulk.plan("0-4294967295", Path(folder) / OUTS[out], None)
         drawing = bulk.Bulk(plan, drawer, Picture(drawer.library.find(model.ref)), batch)
-        times = [time.perf_counter()]
+        reports: list[tuple[float, int]] = []  # when, and how many were drawn; from the first on, all threads are busy
 
         def report() -> None:
-            times.append(time.perf_counter())
-            if times[-1] - times[0] > seconds:
+            reports.append((time.perf_counter(), drawing.drawn))
+            if reports[-1][0] - reports[0][0] > seconds:
                 raise OverError
 
         try:
             drawing.write(report)
         except OverError:
-            took = [after - before for before, after in itertools.pairwise(times)]
-            return of_calls(drawing.drawn / (times[-1] - times[0]), took)
+            (begun, before), (ended, after) = reports[0], reports[-1]
+            took = [later - sooner for (sooner, _), (later, _) in itertools.pairwise(reports)]
+            return of_calls((after - before) / (ended - begun), took)
     raise AssertionError("all the seeds there are were drawn")
