@@ -121,7 +121,7 @@ def test_models_that_vanish_end_nothing_and_no_answer_tells_where_they_were(tmp_
     tiny.write(folder, tiny.card("one"))
     tiny.write(folder, tiny.card("two"))
     with serving(tmp_path / "log", models=folder) as server, server.client() as client:
-        (folder / "one" / "1" / "model.onnx").write_bytes(b"broken")
+        (folder / "one" / "1" / "sha256").write_text(f"{'0' * 64}  model.onnx\n")
         partly = client.post("/admin/reload")
         assert partly.json()["models"] == ["one@1", "two@1"]  # as it was
         assert partly.json()["refused"][0].startswith("models/one/1/model.onnx has digest")
