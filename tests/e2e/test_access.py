@@ -1,3 +1,5 @@
+import http.client
+import json
 import os
 import signal
 import time
@@ -38,6 +40,19 @@ def test_bentomls_own_route_asks_for_the_key_and_counts_its_images(models: Path,
             assert answer.status_code == 415
         assert counted(client.get("/metrics").text, "nelumbo_limited_total") == 2
         assert KEY not in server.said()
+
+
+def test_no_spelling_of_a_path_goes_past_the_key(models: Path, file: Path, tmp_path: Path) -> None:
+    closed = ("/render", "/generate", "/models")
+    spelt = [f"{before}{path}" for path in closed for before in ("/", "/x/..", "/docs/..", "/docs%2F..")]
+    spelt += [f"http://elsewhere{path}" for path in closed]
+    spelt += [f"{path}{after}" for path in closed for after in ("%0A", "%0D%0A", "%00", "/", "%2F", "?x")]
+    with serving(tmp_path / "log", models=models, api_keys=file) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        for path in ("/render", *spelt):
+            connection = http.client.HTTPConnection(host, int(port))  # sends a path as it is
+            connection.request("POST", path, json.dumps(LATENTS), {"Content-Type": "application/json"})
+            assert connection.getresponse().status == 401, path
 
 
 def test_a_bentoml_client_may_show_a_key(models: Path, file: Path, tmp_path: Path) -> None:

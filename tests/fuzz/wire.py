@@ -19,7 +19,7 @@ GROWTH = 48 * 2**20  # bytes that it may have grown by at the end
 LINES = (b"Content-Length: 5", b"Content-Length: -1", b"Transfer-Encoding: chunked", b"Expect: 100-continue")
 MORE_LINES = (b"Upgrade: websocket", b"Connection: Upgrade", b"Accept: image/*;q=x", b"Content-Encoding: gzip")
 VALUES = (b"NaN", b"-1", b"1e999", b"4294967296", b"9" * 5000, b"true", b"null", b"\\ud800", b"[" * 1000, b"{", b'"')
-TEXTS = (b"\r\n", b"\n", b"\0", b"%00", b"../", b"%2e%2e%2f", b"\xff\xfe", b" ", b"\t", b":", b"HTTP/2.0")
+TEXTS = (b"\r\n", b"%0A", b"\n", b"\0", b"%00", b"../", b"%2e%2e%2f", b"\xff\xfe", b" ", b"\t", b":", b"HTTP/2.0")
 TOKENS = (*VALUES, *TEXTS, *(line + b"\r\n" for line in (*LINES, *MORE_LINES)), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 PATHS = {"/generate": BODIES, "/interpolate": WALKS, "/render": [{"latents": [[0.5] * 8]}]}
