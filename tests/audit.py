@@ -43,7 +43,7 @@ def dependencies() -> bool:
     """Tell whether a package that is installed here has a known hole; where nobody can be asked, say so and go on."""
     options = ("--local", "--skip-editable", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
     try:
-        found = run("pip_audit", *options, timeout=120)
+        found = run("pip_audit", *options, timeout=60)
         return holes(json.loads(found.stdout)["dependencies"])
     except (ValueError, subprocess.TimeoutExpired):
         print("pip-audit: its database is not reachable, skipped")
