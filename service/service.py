@@ -12,7 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors, metrics, server, supervisor, tracing
+from service import descriptors, ledger, metrics, server, supervisor, tracing
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.access import Access, Guard
@@ -37,6 +37,7 @@ try:
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
+ledger.choose()
 supervisor.install()
 server.install(settings)
 access = Access(settings)

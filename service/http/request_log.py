@@ -3,6 +3,7 @@
 Nothing in it is a secret: no address, no header, no query and no body; of the path only the route's template.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -47,7 +48,8 @@ def write(request_id: str, method: str, route: str, status: int, seconds: float)
         **_drawn(_drawing.get()),
         "total_ms": _milliseconds(seconds),
     }
-    os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
+    with contextlib.suppress(OSError):  # the disk is full, or the pipe has no reader
+        os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
 
 
 def _drawn(drawing: Drawing | None) -> dict[str, object]:

@@ -1,0 +1,67 @@
+"""A server whose disk fills up while it serves: it can write nothing down, and goes on drawing."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.server import Server, serving
+from tests.e2e.test_processes import pids
+
+SIZE = "2m"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filling").open("wb", buffering=0) as file:
+        while True:
+            try:
+                file.write(bytes(4096))
+            except OSError:
+                return
+
+
+def ask_for_all_kinds_of_answers(server: Server) -> None:
+    """Each is counted under labels of its own, for which the files of the metrics have to have room."""
+    for path in ("/", "/models", "/models/grey", "/models/none", "/images/grey@1/1.png", "/images/grey/1.png", "/x"):
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+            assert httpx.request(method, f"{server.url}{path}").status_code < 500
+
+
+def test_a_full_disk_keeps_nobody_from_drawing(
+    models: Path, tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(disk))
+    with serving(disk / "log", models=models, workers=2, log_requests=True) as server:
+        fill(disk)
+        before = pids(server)
+        for _ in range(8):  # new connections: both workers
+            ask_for_all_kinds_of_answers(server)
+        assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
+        assert pids(server) == before, "a worker has died"
+        os.kill(min(before), signal.SIGKILL)  # one that comes when the disk is full is to serve, too
+        time.sleep(6)
+        after = pids(server)
+        assert len(after) == 2
+        drawn = [httpx.post(f"{server.url}/generate", json={"seed": 1}, timeout=10) for _ in range(50)]
+        assert {answer.status_code for answer in drawn} == {200}
+        assert len({answer.content for answer in drawn}) == 1
+        assert pids(server) == after, "a worker has died"
+        assert httpx.get(f"{server.url}/metrics").status_code == 200
