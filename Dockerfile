@@ -1,6 +1,5 @@
 # The serving side alone, for the CPU (the default), for OpenVINO on Intel CPUs, or for NVIDIA GPUs:
 #   docker build .      docker build --target openvino .      docker build --target cuda .
-# BENTOML_CONTAINERIZED is left unset on purpose: with it BentoML does not replace a worker that died.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS build

@@ -38,11 +38,12 @@ train: $(DEVELOPMENT)/installed
 # The wheels that the container images hold, with their hashes; with ARGS=--upgrade, newer ones of what no one pinned.
 LOCK = $(DEVELOPMENT)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url \
 	--no-header --constraint constraints.txt $(ARGS)
+SERVED = --extra c2pa --extra redis --extra traces pyproject.toml
 lock: $(DEVELOPMENT)/installed
-	$(LOCK) --output-file deploy/container/cpu.txt pyproject.toml
-	$(LOCK) --output-file deploy/container/openvino.txt --extra openvino pyproject.toml
+	$(LOCK) --output-file deploy/container/cpu.txt $(SERVED)
+	$(LOCK) --output-file deploy/container/openvino.txt --extra openvino $(SERVED)
 	$(LOCK) --output-file deploy/container/cuda.txt --no-allow-unsafe --unsafe-package onnxruntime \
-		pyproject.toml deploy/container/cuda.in
+		$(SERVED) deploy/container/cuda.in
 	$(LOCK) --output-file deploy/container/build.txt --allow-unsafe deploy/container/build.in
 
 $(SERVING)/installed: pyproject.toml constraints.txt

@@ -47,3 +47,4 @@ for target in "${targets[@]:-cpu}"; do
   store build --isolation chroot --format docker --pull-never --layers=false --target "$target" "${volumes[@]}" \
     --tag "localhost/nelumbo:$target" .
 done
+store rmi --prune >/dev/null # what had these names before
