@@ -3,6 +3,7 @@
 Routes are labelled by their template, never by what a client sent: a label is kept for ever.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,12 +40,13 @@ INFER_SECONDS = Histogram("nelumbo_infer_seconds", "One run of a model", buckets
 ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Encoding of a request's images", buckets=SECONDS)
 
 
-def forget_the_dead() -> None:
+def _forget_the_dead() -> None:
     """Take what processes that have ended said of their present out of the sums; what they counted stays."""
     for file in Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("gauge_live*_*.db"):
         pid = file.stem.rpartition("_")[2]
         if not psutil.pid_exists(int(pid)):
-            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+            with contextlib.suppress(FileNotFoundError):  # another worker answers Prometheus at the same time
+                multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class ModelInfo(Collector):
@@ -74,6 +76,7 @@ def exposition(models: Iterable[Sequence[str]]) -> bytes:
 def _counted() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
+    _forget_the_dead()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

@@ -12,7 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors, ledger, metrics, server, supervisor, tracing
+from service import descriptors, ledger, server, supervisor, tracing
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.access import Access, Guard
@@ -83,7 +83,6 @@ class Nelumbo:
 
     def __init__(self) -> None:
         descriptors.raise_limit()
-        metrics.forget_the_dead()
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)
         reloader.watch()
