@@ -71,8 +71,10 @@ export async function ask(path, { body, accept = "application/json", way }) {
     const answer = await send(path, body, accept, way.signal);
     if (answer?.ok) return answer;
     if (answer?.status === 401 && askForKey()) continue;
-    if (answer && !BUSY.includes(answer.status)) throw new Error(await detailOf(answer));
-    const wait = Math.min(LONGEST_WAIT, Math.max(Number(answer?.headers.get("retry-after")) || 1, 2 ** attempt));
+    const asked = Number(answer?.headers.get("retry-after")) || 1;
+    // A day's quota that is used up is nothing to wait for.
+    if (answer && (!BUSY.includes(answer.status) || asked > LONGEST_WAIT)) throw new Error(await detailOf(answer));
+    const wait = Math.min(LONGEST_WAIT, Math.max(asked, 2 ** attempt));
     way.say(`The server ${answer ? "is busy" : "is away"}. Trying again in ${wait} s.`, "wait");
     await pause(wait, way.signal);
   }

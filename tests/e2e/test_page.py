@@ -386,6 +386,15 @@ def test_a_walk_between_mixed_pictures_is_downloaded_too(page: Page) -> None:
 # A server that does not answer as it should
 
 
+def test_a_quota_that_is_used_up_is_told_and_not_waited_for(browser: Browser, server: Server) -> None:
+    answer = {"status": 429, "headers": {"retry-after": "3600"}, "json": {"detail": "This key has had its images."}}
+    with visiting(browser, f"{server.url}/{GREY}", errors=True) as page:
+        wait_for(page, "Seeds 42 – 57")
+        page.route("**/generate", lambda route: route.fulfill(**answer))
+        page.click("#new")
+        expect(page.locator("#status")).to_have_text("This key has had its images.")
+
+
 def test_a_busy_or_absent_server_is_waited_for(browser: Browser, server: Server) -> None:
     with visiting(browser, f"{server.url}/{GREY}", errors=True) as page:
         wait_for(page, "Seeds 42 – 57")
