@@ -1,5 +1,7 @@
 """HTTP as it comes over the wire: uvicorn's connections, with the bounds in size and time that they lack."""
 
+import socket
+import struct
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -13,6 +15,7 @@ MAX_FRAMING = 2**20  # bytes of a request that are no body: chunks' sizes and tr
 LONG = Problem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
 )
+RESET = struct.pack("ii", 1, 0)  # linger: on, for 0 seconds
 SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "Send the whole request faster.")
 WRONG = Problem(HTTPStatus.BAD_REQUEST, "Send valid HTTP.")
 
@@ -91,6 +94,8 @@ class Protocol(HttpToolsProtocol):
         if self._owes_a_request() and not self.transport.is_closing():
             self._refuse(SLOW)
         else:
+            # With what is left to send: the system would keep it for as long as the client takes no more.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.transport.abort()
 
     def _owes_a_request(self) -> bool:

@@ -120,6 +120,7 @@ def test_a_second_sigterm_does_not_hurry_it_and_ctrl_c_does(models: Path, tmp_pa
         assert httpx.post(f"{server.url}/generate").status_code == 200
         os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does
         assert server.process.wait(10) == 0
+        assert "Aborted" not in server.said()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -72,7 +72,7 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server: Se
 
 
 def test_an_answer_that_is_not_taken_is_given_up(server: Server) -> None:
-    body = b'{"n":32}'
+    body = b'{"n":8}'
     with connected(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(HEAD + b"Accept: application/zip\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
