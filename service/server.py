@@ -36,7 +36,7 @@ class Server(uvicorn.Server):
         config.http = Protocol
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note that the server is to end: at once at SIGINT, in haste at a second, after ``drain`` seconds at SIGTERM."""
+        """Note that the server is to end: at once at SIGINT, after ``drain`` seconds at SIGTERM."""
         if sig == signal.SIGINT:  # uvicorn would raise it again at the end, and BentoML's worker say "Aborted!"
             self.should_exit, self.force_exit = True, self.should_exit
         elif not LEAVING.is_set():  # systemd tells every process, and so does our supervisor
