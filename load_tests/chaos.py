@@ -1,0 +1,137 @@
+"""``python -m load_tests.chaos``: faults at random under load, and no accepted request may get a wrong picture for it."""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from benchmarks.serving import process
+from load_tests.clients import Clients, Failure, Record
+from load_tests.faults import FAULTS, Chaos
+from load_tests.sizes import Sizes, measure
+from tests.e2e.server import ROOT, Server, serving
+
+CLIENTS = 16
+PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
+REFUSALS = {408, 503, 504}
+SLACK = 2.0  # seconds in which a client finds out that the worker at the other end was killed
+MORE = {"threads": 2, "files": 4}  # that there may be at the end
+RECOVERY = 60  # seconds
+
+
+def main() -> int:
+    """Run the faults, and tell what they did; 1 where the server did not bear them."""
+    parser = argparse.ArgumentParser(prog="python -m load_tests.chaos", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random")
+    parser.add_argument("--models", type=Path, default=ROOT / "models")
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    print(f"seed {asked.seed}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with serving(log, models=asked.models.absolute(), workers=asked.workers) as server:
+            complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers)
+            complaints += ["the log has a traceback"] if "Traceback" in server.said() else []
+    print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")
+    return int(bool(complaints))
+
+
+def run(server: Server, seconds: float, seed: int, workers: int) -> list[str]:
+    """Let clients ask and faults happen for so long; returns what the server did not bear, in sentences."""
+    chaos, clients = Chaos(server, seed), Clients(server.url, CLIENTS, seed=seed)
+    clients.learn()
+    before = measure(server)
+    with clients:
+        happened = _happen(chaos, time.monotonic() + seconds)
+        recovered = _ready(server, workers)
+    print(_table(clients.record, chaos, happened, seconds))
+    return [*judge(clients.record, chaos.kills), *_flooded(chaos.flooded), *recovered, *_grown(server, before)]
+
+
+def judge(record: Record, kills: Sequence[float]) -> list[str]:
+    """Say what clients may not have met: a wrong picture, an answer that is no refusal, a loss without a killing."""
+    found = [f"a wrong picture: {wrong}" for wrong in sorted(set(record.wrong))]
+    if odd := {status: n for status, n in record.statuses.items() if status not in REFUSALS | {200}}:
+        found.append(f"answers that are neither pictures nor refusals: {odd}")
+    if lost := [failure for failure in record.failures if not _was_killed(failure, kills)]:
+        found.append(f"{len(lost)} requests got no answer and no worker of theirs was killed: {lost[0]}")
+    if len(record.failures) > len(kills) * CLIENTS:
+        found.append(f"{len(record.failures)} requests got no answer, though only {len(kills)} workers were killed")
+    if not record.statuses[200]:
+        found.append("nobody got a picture")
+    return found
+
+
+def _was_killed(failure: Failure, kills: Sequence[float]) -> bool:
+    return any(failure.began - SLACK <= kill <= failure.ended for kill in kills)
+
+
+def _happen(chaos: Chaos, end: float) -> Counter[str]:
+    """Let one fault after the other begin, and wait for the last; returns how often each happened."""
+    happened: Counter[str] = Counter()
+    threads = []
+    while time.monotonic() < end:
+        fault = FAULTS[happened.total()] if happened.total() < len(FAULTS) else chaos.chance.choice(FAULTS)
+        happened[fault.__name__] += 1
+        threads.append(threading.Thread(target=fault, args=(chaos,)))
+        threads[-1].start()
+        time.sleep(chaos.chance.uniform(*PAUSE))
+    for thread in threads:
+        thread.join()
+    return happened
+
+
+def _ready(server: Server, workers: int) -> list[str]:
+    """Wait until the server is as it was: ready, with as many workers."""
+    end = time.monotonic() + RECOVERY
+    while time.monotonic() < end:
+        there = len(process.workers(server))
+        if there == workers and httpx.get(f"{server.url}/readyz", timeout=RECOVERY).status_code == 200:
+            return []
+        time.sleep(0.2)
+    return [f"{there} of {workers} workers are there, or not ready, after {RECOVERY} s"]
+
+
+def _grown(server: Server, before: Sizes) -> list[str]:
+    """Wait until the server holds no more than before; says what it holds if it does not come to that."""
+    end = time.monotonic() + RECOVERY
+    more = {"": 0.0}
+    while more and time.monotonic() < end:
+        now = measure(server)
+        more = {
+            name: getattr(now, name) for name, by in MORE.items() if getattr(now, name) > getattr(before, name) + by
+        }
+        time.sleep(1)
+    return [f"{now:g} {name} at the end, {getattr(before, name):g} at the beginning" for name, now in more.items()]
+
+
+def _flooded(statuses: Counter[str]) -> list[str]:
+    odd = {status for status in statuses if status and int(status[9:]) not in REFUSALS | {200}}
+    return [f"a flood was answered {', '.join(sorted(odd))}"] if odd else []
+
+
+def _table(record: Record, chaos: Chaos, happened: Counter[str], seconds: float) -> str:
+    statuses = sorted((str(status), count) for status, count in record.statuses.items())
+    flooded = sorted((status[9:] or "none", count) for status, count in chaos.flooded.items())
+    rows = [
+        ("minutes", f"{seconds / 60:g}"),
+        *((f"fault: {name}", f"{count}") for name, count in sorted(happened.items())),
+        *((f"answered {status}", f"{count:,}") for status, count in statuses),
+        ("lost with their worker", f"{len(record.failures):,}"),
+        ("pictures checked", f"{record.images:,}"),
+        ("wrong pictures", f"{len(record.wrong):,}"),
+        ("p50, p99 of pictures", f"{record.percentile(0.5):.2f} s, {record.percentile(0.99):.2f} s"),
+        *((f"flood answered {status}", f"{count:,}") for status, count in flooded),
+    ]
+    return "\n".join(f"{name:24} {value}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

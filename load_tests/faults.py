@@ -1,0 +1,116 @@
+"""What chaos does to a server: each fault is a function and its line in ``FAULTS``, and is over when it returns."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+from benchmarks.serving import process
+from tests.e2e.server import Server
+
+BURST, SLOW = 200, 100  # connections
+HOG = "while True: pass"
+BALLOON = "import time; held = bytearray(b'x') * 2**29; time.sleep(60)"  # 512 MiB, every page written to
+LONG = 64  # pictures in a request of a flood
+BODY = b'{"n":%d}' % LONG
+HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+class Chaos:
+    """The server that suffers, the dice, and what was seen: when workers were killed, what floods were answered."""
+
+    def __init__(self, server: Server, seed: int) -> None:
+        self.server = server
+        self.chance = random.Random(seed)
+        self.kills: list[float] = []  # by time.monotonic()
+        self.flooded: Counter[str] = Counter()  # status lines, "" for none
+
+    def worker(self) -> int:
+        """Return the id of a worker; 0 where there is none just now."""
+        return self.chance.choice(sorted(int(found.name) for found in process.workers(self.server)) or [0])
+
+
+def kill(chaos: Chaos) -> None:
+    """End a worker as the kernel does when memory is short."""
+    if worker := chaos.worker():
+        chaos.kills.append(time.monotonic())
+        _signal(worker, signal.SIGKILL)
+
+
+def stop(chaos: Chaos) -> None:
+    """Let a worker stand still for some seconds, as a machine does that swaps or is moved."""
+    if worker := chaos.worker():
+        _signal(worker, signal.SIGSTOP)
+        time.sleep(chaos.chance.uniform(0.5, 4))  # uvicorn hangs up on an idle connection after 5
+        _signal(worker, signal.SIGCONT)
+
+
+def flood(chaos: Chaos) -> None:
+    """Ask for thousands of pictures at once: more than wait in line are refused."""
+    with _connections(chaos.server, BURST) as connections:
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                chaos.flooded[connection.recv(12).decode()] += 1
+
+
+def dawdle(chaos: Chaos) -> None:
+    """Send half of many requests, and hold the connections."""
+    with _connections(chaos.server, SLOW) as connections:
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(HEAD)
+        time.sleep(chaos.chance.uniform(2, 6))
+
+
+def leave(chaos: Chaos) -> None:
+    """Ask for pictures and hang up."""
+    with _connections(chaos.server, SLOW) as connections:
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+
+
+def starve(chaos: Chaos) -> None:
+    """Use up the cores and half a gigabyte of memory beside the server."""
+    codes = [*[HOG] * 2 * len(os.sched_getaffinity(0)), BALLOON]
+    hogs = [subprocess.Popen([sys.executable, "-c", code]) for code in codes]
+    time.sleep(chaos.chance.uniform(2, 6))
+    for hog in hogs:
+        hog.kill()
+        hog.wait()
+
+
+def reload(chaos: Chaos) -> None:
+    """Have all workers read the models again."""
+    chaos.server.process.send_signal(signal.SIGHUP)
+
+
+FAULTS: tuple[Callable[[Chaos], None], ...] = (kill, stop, flood, dawdle, leave, starve, reload)
+
+
+@contextmanager
+def _connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
+    """Connect so many times, as far as the server lets in."""
+    host, port = urlsplit(server.url).hostname, urlsplit(server.url).port
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            with contextlib.suppress(OSError):
+                opened.append(stack.enter_context(socket.create_connection((host, port), 40)))
+        yield opened
+
+
+def _signal(worker: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # another fault was first
+        os.kill(worker, number)
