@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs fuzz audit lint train lock clean
+.PHONY: serve test docs load chaos soak fuzz audit lint train lock clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -18,6 +18,18 @@ test: $(DEVELOPMENT)/installed
 # The README and docs/ as a site that needs nothing from elsewhere: open site/index.html
 docs: $(DEVELOPMENT)/installed
 	NO_MKDOCS_2_WARNING=1 $(DEVELOPMENT)/bin/python -m mkdocs build --strict
+
+# Users on a server of its own, more and more of them, and a report; ARGS='--shape spike' for another crowd
+load: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m load_tests $(ARGS)
+
+# Ten minutes in which workers are killed and stopped, and cores and connections used up; ARGS='--minutes 1' for fewer
+chaos: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m load_tests.chaos $(ARGS)
+
+# Twenty minutes at 70% of what the server can bear, in which it must not grow
+soak: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m load_tests.soak $(ARGS)
 
 # A million bad inputs to the parsers, a hundred thousand to a server; ARGS='--parsers 10000 --wire 1000' for fewer
 fuzz: $(DEVELOPMENT)/installed

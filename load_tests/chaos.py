@@ -1,4 +1,4 @@
-"""``python -m load_tests.chaos``: faults at random under load, and no accepted request may get a wrong picture for it."""
+"""``python -m load_tests.chaos``: faults at random under load, for which nobody may get a wrong picture."""
 
 import argparse
 import sys

@@ -1,51 +1,53 @@
-"""Users who draw: each answer is checked, and a wrong picture counts as a failure.
+"""What Locust runs: the users, the shape that --shape names, and the thresholds that decide the exit code.
 
-locust -f load_tests/locustfile.py --host http://127.0.0.1:3000 --headless --users 32 --run-time 20s
+python -m load_tests does all of it with a server of its own; this is for a server that is there:
+
+locust -f load_tests/locustfile.py --headless --host http://127.0.0.1:3000 --shape ramp --html report.html --csv report
 """
 
-import io
-import random
+import sys
+from argparse import ArgumentParser
+from collections import Counter, defaultdict
+from typing import Any
 
-from locust import FastHttpUser, between, task
-from PIL import Image
+from locust import LoadTestShape, events
+from locust.env import Environment
+from locust.runners import WorkerRunner
 
-KNOWN_SEED = 42
+from load_tests.shapes import SHAPES
+from load_tests.thresholds import broken
+from load_tests.users import Cached, Latent, OneSeed, Sixteen, Visitor
+
+USERS = (OneSeed, Latent, Sixteen, Cached, Visitor)
+SPAWN_RATE = 50.0  # users a second
 
 
-class Drawer(FastHttpUser):
-    """Draws seeds of its own, and now and then one that everybody draws."""
+class Stages(LoadTestShape):
+    """Follows the stages of the shape that was asked for."""
 
-    wait_time = between(0.0, 0.05)
-    known: bytes | None = None  # what KNOWN_SEED drew first, for all users
+    def tick(self) -> tuple[int, float] | None:
+        """Return how many users there are to be now."""
+        users = SHAPES[self.runner.environment.parsed_options.shape].users(self.get_run_time())
+        return None if users is None else (users, SPAWN_RATE)
 
-    def on_start(self) -> None:
-        """Learn the size of the pictures."""
-        model = self.client.get("/models").json()["models"][0]
-        self.size = (model["width"], model["height"])
 
-    @task(10)
-    def one_seed(self) -> None:
-        """A picture of the size that GET /models states."""
-        with self._draw({"seed": random.randrange(2**32)}) as answer:
-            if answer.ok and Image.open(io.BytesIO(answer.content)).size != self.size:
-                answer.failure("wrong size")
+@events.init_command_line_parser.add_listener
+def add_options(parser: ArgumentParser) -> None:
+    """Let Locust know --shape."""
+    parser.add_argument("--shape", choices=SHAPES, default="smoke", help="how many users there are over time")
 
-    @task(1)
-    def the_known_seed(self) -> None:
-        """The same bytes for the same seed, whatever else is running."""
-        with self._draw({"seed": KNOWN_SEED}) as answer:
-            if answer.ok:
-                Drawer.known = Drawer.known or answer.content
-                if answer.content != Drawer.known:
-                    answer.failure("the same seed drew other bytes")
 
-    @task(1)
-    def sixteen_as_zip(self) -> None:
-        """Many in one request."""
-        with self._draw({"seed": random.randrange(2**32), "n": 16}, accept="application/zip") as answer:
-            if answer.ok and not answer.content.startswith(b"PK"):
-                answer.failure("no zip")
-
-    def _draw(self, body: dict[str, object], accept: str = "image/png"):
-        name = f"/generate {accept}"
-        return self.client.post("/generate", json=body, headers={"Accept": accept}, name=name, catch_response=True)
+@events.quitting.add_listener
+def judge(environment: Environment, **_: Any) -> None:
+    """End with 1, and say why, where a threshold was broken."""
+    if isinstance(environment.runner, WorkerRunner):  # the master sees the whole
+        return
+    shape = environment.parsed_options.shape
+    times: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for (kind, _), entry in environment.stats.entries.items():  # GET and POST are two entries
+        times[kind].update(entry.response_times)
+    failed = environment.stats.total.num_failures
+    complaints = broken(times, failed, [user.kind for user in USERS], SHAPES[shape].thresholds)
+    for complaint in complaints:
+        print(f"FAILED: {complaint}", file=sys.stderr)
+    environment.process_exit_code = int(bool(complaints))

@@ -1,4 +1,4 @@
-"""``python -m load_tests.soak``: a server under 70% of the load that it can bear, for long, has to stay as large as it is."""
+"""``python -m load_tests.soak``: at 70% of the load that it can bear, a server has to stay as large as it is."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,16 +34,18 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "load_tests/reports/soak.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        with serving(Path(folder) / "log", models=asked.models.absolute(), workers=asked.workers) as server:
-            report = soak(server, asked.minutes * 60)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder) / "log", models=asked.models.absolute(), workers=asked.workers) as server,
+    ):
+        report = soak(server, asked.minutes * 60)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(report, indent=1))
     print(told(report), f"Written to {os.path.relpath(asked.out)}.", sep="\n")
     return int(not report["passed"])
 
 
-def soak(server: Server, seconds: float) -> dict[str, object]:
+def soak(server: Server, seconds: float) -> dict[str, Any]:
     """Find out what the server can bear, give it a share of that for so long, and look at it all the while."""
     capacity = _capacity(server, max(seconds / 40, 2))
     with Clients(server.url, CLIENTS, rate=SHARE * capacity) as clients:
@@ -92,19 +95,23 @@ def _growth(samples: Sequence[tuple[float, Sizes]], name: str) -> dict[str, floa
     }  # fmt: skip
 
 
-def told(report: dict) -> str:
+def told(report: dict[str, Any]) -> str:
     """Return the report in words."""
-    rows = [
-        f"{name:8} {found['first']:8.1f} at first, {found['last']:8.1f} at last, {found['an_hour']:+8.2f} an hour by the"
-        f" fitted line, {found['grown']:+6.2f} over the run: {'flat' if found['flat'] else 'GROWS'}"
-        for name, found in report["growth"].items()
-    ]
     head = (
-        f"{report['minutes']:.0f} minutes at {report['rate']:.0f} requests/s of {report['capacity']:.0f}: {report['requests']:,}"
-        f" requests, {report['images']:,} pictures, {report['wrong']} wrong, {report['failures']} without an answer,"
-        f" p50 {1000 * report['p50']:.0f} ms, p99 {1000 * report['p99']:.0f} ms; on {report['machine']}"
+        f"{report['minutes']:g} minutes at {report['rate']:.0f} requests/s of {report['capacity']:.0f}:"
+        f" {report['requests']:,} requests, {report['images']:,} pictures, {report['wrong']} wrong,"
+        f" {report['failures']} without an answer, p50 {1000 * report['p50']:.0f} ms, p99 {1000 * report['p99']:.0f} ms"
+        f"; on {report['machine']}"
     )
+    rows = [_row(name, found) for name, found in report["growth"].items()]
     return "\n".join([head, *rows, "passed" if report["passed"] else "FAILED"])
+
+
+def _row(name: str, found: dict[str, float]) -> str:
+    return (
+        f"{name:8} {found['first']:8.1f} at first, {found['last']:8.1f} at last, fitted {found['an_hour']:+.2f} an hour"
+        f", {found['grown']:+.2f} over the run: {'flat' if found['flat'] else 'GROWS'}"
+    )
 
 
 if __name__ == "__main__":

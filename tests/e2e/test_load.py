@@ -1,0 +1,80 @@
+"""The load tests themselves, briefly, on a real server; `make load`, `make chaos` and `make soak` run them in full."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from load_tests import chaos, soak
+from load_tests.__main__ import locust
+from tests import tiny
+from tests.e2e.server import ROOT, serving
+
+pytestmark = pytest.mark.slow
+
+SWARM = """
+import argparse, sys
+import gevent
+from locust.env import Environment
+from load_tests.locustfile import USERS, judge
+
+environment = Environment(user_classes=list(USERS), host=sys.argv[1])
+environment.parsed_options = argparse.Namespace(shape="smoke")
+environment.create_local_runner().start(15, 50)
+gevent.sleep(6)
+environment.runner.quit()
+judge(environment)
+print(*(error.error for error in environment.stats.errors.values()), sep="\\n")
+sys.exit(environment.process_exit_code)
+"""
+
+
+def test_all_kinds_of_users_get_what_they_ask_of_two_workers(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models, workers=2) as server:
+        ran = subprocess.run(locust(server.url, "smoke", tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    with (tmp_path / "report_stats.csv").open() as file:
+        requests = {row["Name"]: int(row["Request Count"]) for row in csv.DictReader(file)}
+    assert {"one seed", "latent", "sixteen", "cached", "page"} <= set(requests)
+    assert requests["Aggregated"] > 200
+    assert "one seed" in (tmp_path / "report.html").read_text()
+
+
+def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path: Path) -> None:
+    tiny.write(tmp_path / "models", tiny.card("grey"))
+    with serving(tmp_path / "log", models=tmp_path / "models", workers=2) as server:
+        command = [sys.executable, "-c", SWARM, server.url]
+        swarm = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(4)
+        shutil.rmtree(tmp_path / "models")
+        tiny.write(tmp_path / "models", tiny.card("grey"), tiny.model(tiny.card("grey"), seed=1))
+        server.process.send_signal(signal.SIGHUP)
+        said, complained = swarm.communicate(timeout=60)
+    assert swarm.returncode == 1, said + complained
+    assert "requests failed; 0.0% may" in complained
+    assert "has other bytes than before" in said
+    assert "has other pixels than before" in said
+
+
+def test_faults_at_random_cost_nobody_a_right_picture(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(tmp_path / "log", models=models, workers=2) as server:
+        assert chaos.run(server, seconds=12, seed=1, workers=2) == []
+        assert "Traceback" not in server.said()
+    assert "wrong pictures           0" in capsys.readouterr().out
+
+
+def test_a_server_that_is_soaked_is_measured_and_its_load_held(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models, workers=2) as server:
+        report = soak.soak(server, seconds=6)
+    assert (report["wrong"], report["failures"], set(report["statuses"])) == (0, 0, {200})
+    assert report["rate"] < report["capacity"]
+    assert report["growth"].keys() == soak.FLAT.keys()
+    assert all(found["first"] > 0 for found in report["growth"].values())
+    assert soak.told(report).startswith("0.1 minutes at ")
