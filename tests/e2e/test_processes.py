@@ -140,3 +140,19 @@ def test_servers_of_one_user_do_not_wipe_each_others_metrics(
         assert counts == [3, 1]
         assert first.stop() == 0
     assert not list((tmp_path / "tmp").glob("nelumbo-*"))
+
+
+def test_a_worker_that_stands_still_holds_up_its_own_clients_alone(models: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=models, workers=2) as server:
+        stopped = min(pids(server))
+        with load(server, clients=8) as asking:
+            time.sleep(0.5)
+            os.kill(stopped, signal.SIGSTOP)
+            try:
+                answers = [httpx.post(f"{server.url}/generate", timeout=10) for _ in range(20)]  # new connections
+                time.sleep(2)
+            finally:
+                os.kill(stopped, signal.SIGCONT)
+            assert {answer.status_code for answer in answers} == {200}
+            time.sleep(1)
+        assert set(asking.got) == {200}, asking.got  # who was held up is answered late
