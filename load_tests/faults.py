@@ -49,7 +49,7 @@ def stop(chaos: Chaos) -> None:
     """Let a worker stand still for some seconds, as a machine does that swaps or is moved."""
     if worker := chaos.worker():
         _signal(worker, signal.SIGSTOP)
-        time.sleep(chaos.chance.uniform(0.5, 4))  # uvicorn hangs up on an idle connection after 5
+        time.sleep(chaos.chance.uniform(0.5, 4))
         _signal(worker, signal.SIGCONT)
 
 

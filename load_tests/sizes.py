@@ -21,12 +21,14 @@ class Sizes:
 def measure(server: Server) -> Sizes:
     """Look at a server's processes, and at its metrics."""
     supervisor = psutil.Process(server.process.pid)
-    found = [_of(process) for process in (supervisor, *supervisor.children(recursive=True))]
+    found = list(filter(None, map(_of, (supervisor, *supervisor.children(recursive=True)))))
     rss, threads, files, _ = map(sum, zip(*map(astuple, found), strict=True))
     lines = httpx.get(f"{server.url}/metrics", timeout=60).text.splitlines()
     return Sizes(rss, threads, files, sum(not line.startswith("#") for line in lines))
 
 
-def _of(process: psutil.Process) -> Sizes:
-    with process.oneshot():
+def _of(process: psutil.Process) -> Sizes | None:
+    try:
         return Sizes(process.memory_info().rss / 2**20, process.num_threads(), process.num_fds(), 0)
+    except psutil.NoSuchProcess:  # it was killed meanwhile
+        return None

@@ -5,10 +5,12 @@ take no room until they are written to: on a full disk the system then ends the 
 """
 
 import atexit
+import contextlib
 import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ logger = logging.getLogger("bentoml.nelumbo.ledger")
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # BentoML's supervisor tells its workers
 FILES = ("counter", "histogram", "gauge_livesum")  # as prometheus_client calls them, by kind of metric
+HEAD = 8  # bytes at the start of each, the first four of which say how many are used
 ROOM = 2**17  # bytes of each: all routes with all of their statuses take half of it
 
 
@@ -46,3 +49,10 @@ def reserve() -> None:
             file.unlink(missing_ok=True)
         del os.environ[VARIABLE]
         values.ValueClass = values.MutexValue
+
+
+def shrink(file: Path) -> None:
+    """Give back the room that a process which has ended did not use: its counts stay as long as the server runs."""
+    with contextlib.suppress(OSError), file.open("rb+") as opened:
+        used = int.from_bytes(opened.read(HEAD)[:4], sys.byteorder)
+        opened.truncate(max(used, HEAD))

@@ -42,10 +42,11 @@ ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Encoding of a request's im
 
 def _forget_the_dead() -> None:
     """Take what processes that have ended said of their present out of the sums; what they counted stays."""
-    for file in Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", os.devnull)).glob("gauge_live*_*.db"):
+    for file in Path(os.environ.get(ledger.VARIABLE, os.devnull)).glob("*.db"):
         pid = file.stem.rpartition("_")[2]
         if not psutil.pid_exists(int(pid)):
             with contextlib.suppress(FileNotFoundError):  # another worker answers Prometheus at the same time
+                ledger.shrink(file)
                 multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
@@ -74,7 +75,7 @@ def exposition(models: Iterable[Sequence[str]]) -> bytes:
 
 
 def _counted() -> bytes:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if ledger.VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     _forget_the_dead()
     registry = CollectorRegistry()

@@ -51,3 +51,12 @@ for route in range(20):
 """
     count(tmp_path, everything)
     assert {file.stat().st_size for file in tmp_path.iterdir()} == {ledger.ROOM}
+
+
+def test_the_room_that_a_dead_process_did_not_use_is_given_back_and_its_counts_stay(tmp_path: Path) -> None:
+    for _ in range(3):
+        said = count(tmp_path, COUNT.replace("metrics.IMAGES", "metrics.forget_the_dead(); metrics.IMAGES"))
+    assert 'nelumbo_images_total{model="grey@1"} 3.0' in said
+    dead = sorted(file.stat().st_size for file in tmp_path.iterdir())[:-3]  # but for the last process's
+    assert len(dead) == 4  # two processes' counters and histograms; gauges are of the living
+    assert max(dead) < ledger.ROOM / 4
