@@ -82,6 +82,8 @@ class Nelumbo:
     """Draws pictures from seeds and latents."""
 
     def __init__(self) -> None:
+        if bentoml.server_context.worker_index is not None:
+            supervisor.end_with_it()
         descriptors.raise_limit()
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)

@@ -5,23 +5,41 @@ socket open while its workers end, so that clients connect where nobody takes th
 """
 
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 
+from bentoml import server_context
 from circus.exc import ConflictError
 from circus.sighandler import SysHandler
 
+VARIABLE = "NELUMBO_SUPERVISOR_PID"  # tells the workers
 AGAIN = 0.2  # seconds
+PR_SET_PDEATHSIG = 1  # Linux's: linux/prctl.h
 
 
 def install() -> None:
     """Change how the supervisor takes the signals of its end and of its workers' deaths; harmless in a worker."""
+    if server_context.worker_index is None:
+        os.environ[VARIABLE] = str(os.getpid())
     os.environ.pop("BENTOML_CONTAINERIZED", None)  # all that it does is to leave dead workers dead
     if signal.SIGCHLD not in SysHandler.SIGNALS:
         SysHandler.SIGNALS.append(signal.SIGCHLD)
     SysHandler.handle_cld = SysHandler.handle_chld = _replace  # the signal has two names; Python tells the older
     SysHandler.handle_term = SysHandler.handle_quit = _leave
     SysHandler.handle_int = _hurry
+
+
+def end_with_it() -> None:
+    """Let Linux tell this worker to end when its supervisor was killed.
+
+    Workers would serve on, with nobody to replace them, and hold the port against the next server.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != int(os.environ[VARIABLE]):  # it was killed before that
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _replace(handler: SysHandler) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from benchmarks.serving import process
@@ -156,3 +157,17 @@ def test_a_worker_that_stands_still_holds_up_its_own_clients_alone(models: Path,
             assert {answer.status_code for answer in answers} == {200}
             time.sleep(1)
         assert set(asking.got) == {200}, asking.got  # who was held up is answered late
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_killed_supervisor_takes_its_workers_along_and_leaves_the_port_to_the_next(
+    models: Path, tmp_path: Path, command: str
+) -> None:
+    given = {"command": COMMANDS[command]} if COMMANDS[command] else {}
+    with serving(tmp_path / "log", models=models, workers=2, **given) as server:
+        workers = [psutil.Process(pid) for pid in pids(server)]
+        server.process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=15)
+        assert not alive
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{server.url}/readyz")
