@@ -52,7 +52,7 @@ def test_a_full_disk_keeps_nobody_from_drawing(
     with serving(disk / "log", models=models, workers=2, log_requests=True) as server:
         fill(disk)
         before = pids(server)
-        for _ in range(8):  # new connections: both workers
+        for _ in range(4):  # new connections: both workers
             ask_for_all_kinds_of_answers(server)
         assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
         assert pids(server) == before, "a worker has died"
