@@ -3,7 +3,6 @@
 Routes are labelled by their template, never by what a client sent: a label is kept for ever.
 """
 
-import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -43,11 +42,12 @@ ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Encoding of a request's im
 def _forget_the_dead() -> None:
     """Take what processes that have ended said of their present out of the sums; what they counted stays."""
     for file in Path(os.environ.get(ledger.VARIABLE, os.devnull)).glob("*.db"):
-        pid = file.stem.rpartition("_")[2]
+        kind, _, pid = file.stem.rpartition("_")
         if not psutil.pid_exists(int(pid)):
-            with contextlib.suppress(FileNotFoundError):  # another worker answers Prometheus at the same time
+            if kind.startswith("gauge_live"):
+                file.unlink(missing_ok=True)  # another worker answers Prometheus at the same time
+            else:
                 ledger.shrink(file)
-                multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class ModelInfo(Collector):
