@@ -75,7 +75,7 @@ def exposition(models: Iterable[Sequence[str]]) -> bytes:
 
 
 def _counted() -> bytes:
-    if ledger.VARIABLE not in os.environ:
+    if not os.path.isdir(os.environ.get(ledger.VARIABLE, "")):  # or somebody has cleaned up /tmp
         return generate_latest(REGISTRY)
     _forget_the_dead()
     registry = CollectorRegistry()

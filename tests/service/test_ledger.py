@@ -60,3 +60,10 @@ def test_the_room_that_a_dead_process_did_not_use_is_given_back_and_its_counts_s
     dead = sorted(file.stat().st_size for file in tmp_path.iterdir())[:-3]  # but for the last process's
     assert len(dead) == 4  # two processes' counters and histograms; gauges are of the living
     assert max(dead) < ledger.ROOM / 4
+
+
+def test_where_somebody_removes_the_folder_a_process_counts_for_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    removed = f"import shutil, service.metrics; shutil.rmtree({str(folder)!r})\n{COUNT}"
+    assert 'nelumbo_images_total{model="grey@1"} 1.0' in count(folder, removed)
