@@ -1,3 +1,4 @@
+import functools
 import signal
 import socket
 import subprocess
@@ -50,11 +51,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_ctrl_c_says_how_drawing_many_goes_on(models: Path, tmp_path: Path) -> None:
     command = [*SERVE, "generate", "--seeds", "0-9999999", "--out", str(tmp_path), "--models", str(models)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not any(tmp_path.iterdir()):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    # What a shell runs in the background is deaf to Ctrl-C, and so is what that starts, these tests among it.
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as process:
+        try:
+            while not any(tmp_path.iterdir()):
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said.startswith("Stopped; the same command goes on.")
     assert said.count("\n") == 1
