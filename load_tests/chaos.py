@@ -52,15 +52,20 @@ def run(server: Server, seconds: float, seed: int, workers: int) -> list[str]:
         happened = _happen(chaos, time.monotonic() + seconds)
         recovered = _ready(server, workers)
     print(_table(clients.record, chaos, happened, seconds))
-    return [*judge(clients.record, chaos.kills), *_flooded(chaos.flooded), *recovered, *_grown(server, before)]
+    return [
+        *judge(clients.record, chaos.lost, chaos.kills),
+        *_flooded(chaos.flooded),
+        *recovered,
+        *_grown(server, before),
+    ]
 
 
-def judge(record: Record, kills: Sequence[float]) -> list[str]:
+def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float]) -> list[str]:
     """Say what clients may not have met: a wrong picture, an answer that is no refusal, a loss without a killing."""
     found = [f"a wrong picture: {wrong}" for wrong in sorted(set(record.wrong))]
     if odd := {status: n for status, n in record.statuses.items() if status not in REFUSALS | {200}}:
         found.append(f"answers that are neither pictures nor refusals: {odd}")
-    if lost := [failure for failure in record.failures if not _was_killed(failure, kills)]:
+    if lost := [failure for failure in (*record.failures, *flooded) if not _was_killed(failure, kills)]:
         found.append(f"{len(lost)} requests got no answer and no worker of theirs was killed: {lost[0]}")
     if len(record.failures) > len(kills) * CLIENTS:
         found.append(f"{len(record.failures)} requests got no answer, though only {len(kills)} workers were killed")

@@ -22,12 +22,11 @@ PATIENCE = 60  # seconds
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that got no answer, from when to when by ``time.monotonic()``, and by which client."""
+    """A request that got no answer, from when to when by ``time.monotonic()``."""
 
     error: str
     began: float
     ended: float
-    client: int
 
 
 class Record:
@@ -68,7 +67,7 @@ class Clients:
         self._url = url
         self._interval = count / rate if rate else 0.0
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(i, random.Random(seed + i))) for i in range(count)]
+        self._threads = [threading.Thread(target=self._run, args=(random.Random(seed + i),)) for i in range(count)]
 
     def learn(self) -> None:
         """Ask for every seed once, to know what each picture is."""
@@ -86,7 +85,7 @@ class Clients:
         for thread in self._threads:
             thread.join()
 
-    def _run(self, number: int, chance: random.Random) -> None:
+    def _run(self, chance: random.Random) -> None:
         connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=PATIENCE)
         turn = time.monotonic() + chance.random() * self._interval
         while not self._over.wait(max(0.0, turn - time.monotonic())):
@@ -95,7 +94,7 @@ class Clients:
             try:
                 self._ask(connection, chance, began)
             except (OSError, http.client.HTTPException) as error:
-                self.record.failures.append(Failure(repr(error), began, time.monotonic(), number))
+                self.record.failures.append(Failure(repr(error), began, time.monotonic()))
                 connection.close()
         connection.close()
 

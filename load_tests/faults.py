@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 from benchmarks.serving import process
+from load_tests.clients import Failure
 from tests.e2e.server import Server
 
 BURST, SLOW = 200, 100  # connections
@@ -32,6 +33,7 @@ class Chaos:
         self.chance = random.Random(seed)
         self.kills: list[float] = []  # by time.monotonic()
         self.flooded: Counter[str] = Counter()  # status lines, "" for none
+        self.lost: list[Failure] = []  # what floods got no answer to
 
     def worker(self) -> int:
         """Return the id of a worker; 0 where there is none just now."""
@@ -55,13 +57,16 @@ def stop(chaos: Chaos) -> None:
 
 def flood(chaos: Chaos) -> None:
     """Ask for thousands of pictures at once: more than wait in line are refused."""
+    began = time.monotonic()
     with _connections(chaos.server, BURST) as connections:
         for connection in connections:
             with contextlib.suppress(OSError):
                 connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
         for connection in connections:
-            with contextlib.suppress(OSError):
-                chaos.flooded[connection.recv(12).decode()] += 1
+            status = _status(connection)
+            chaos.flooded[status] += 1
+            if not status:
+                chaos.lost.append(Failure("no answer to a flood", began, time.monotonic()))
 
 
 def dawdle(chaos: Chaos) -> None:
@@ -109,6 +114,13 @@ def _connections(server: Server, count: int) -> Iterator[list[socket.socket]]:
             with contextlib.suppress(OSError):
                 opened.append(stack.enter_context(socket.create_connection((host, port), 40)))
         yield opened
+
+
+def _status(connection: socket.socket) -> str:
+    """Return the beginning of an answer, "" where there is none."""
+    with contextlib.suppress(OSError):
+        return connection.recv(12).decode()
+    return ""
 
 
 def _signal(worker: int, number: int) -> None:

@@ -16,33 +16,35 @@ def record() -> Record:
 
 
 def lost(began: float, ended: float) -> Failure:
-    return Failure("ConnectionResetError()", began, ended, client=1)
+    return Failure("ConnectionResetError()", began, ended)
 
 
 def test_refusals_and_what_dies_with_its_worker_are_borne(record: Record) -> None:
     record.failures.append(lost(9, 10.5))
-    assert judge(record, kills=[10]) == []
+    assert judge(record, [], kills=[10]) == []
 
 
 def test_a_wrong_picture_is_not(record: Record) -> None:
     record.wrong.append("seed 1 of a@1 has other bytes than before")
-    assert judge(record, kills=[10]) == ["a wrong picture: seed 1 of a@1 has other bytes than before"]
+    assert judge(record, [], kills=[10]) == ["a wrong picture: seed 1 of a@1 has other bytes than before"]
 
 
 @pytest.mark.parametrize("failure", [lost(1, 2), lost(20, 21)], ids=["before", "long after"])
 def test_nor_is_a_request_that_is_lost_when_nobody_was_killed(record: Record, failure: Failure) -> None:
     record.failures.append(failure)
-    assert "no worker of theirs was killed" in judge(record, kills=[10])[0]
+    assert "no worker of theirs was killed" in judge(record, [], kills=[10])[0]
+    record.failures.clear()
+    assert "no worker of theirs was killed" in judge(record, [failure], kills=[10])[0]
 
 
 def test_nor_are_more_losses_than_killed_workers_can_have_had(record: Record) -> None:
     record.failures += [lost(9, 10.5)] * (CLIENTS + 1)
-    assert "only 1 workers" in judge(record, kills=[10])[0]
+    assert "only 1 workers" in judge(record, [], kills=[10])[0]
 
 
 def test_nor_is_a_fault_of_the_servers_own(record: Record) -> None:
     record.statuses[500] = 1
-    assert judge(record, kills=[]) == ["answers that are neither pictures nor refusals: {500: 1}"]
+    assert judge(record, [], kills=[]) == ["answers that are neither pictures nor refusals: {500: 1}"]
 
 
 def sampled(*rss: float, files: int = 50) -> list[tuple[float, Sizes]]:
