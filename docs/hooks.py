@@ -15,7 +15,10 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "models/*/*/README.md")
+OUTSIDE = (
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
+    *("load_tests/README.md", "models/*/*/README.md"),
+)
 LINK = re.compile(r"(\]\()([^)\s]+)(?=\))")
 logger = logging.getLogger("mkdocs.hooks")
 elsewhere: set[str] = set()
