@@ -17,7 +17,9 @@ store() { buildah --root "$folder/root" --runroot "$folder/run" --storage-driver
 make_base() {
   local archive=$cache/bookworm-python3.tar container
   if [[ ! -f $archive ]]; then
-    mmdebstrap --quiet --variant=essential --dpkgopt=force-unsafe-io --include=python3,python3-venv,libstdc++6 bookworm "$archive.part.tar"
+    mmdebstrap --quiet --variant=essential --dpkgopt=force-unsafe-io --include=python3,python3-venv,libstdc++6 \
+      bookworm "$archive.part.tar" ||
+      exit 77 # no mirror of Debian's, which tells nothing of the Dockerfile
     mv "$archive.part.tar" "$archive"
   fi
   container=$(store from scratch)
