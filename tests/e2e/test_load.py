@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from load_tests import chaos, soak
 from load_tests.__main__ import locust
 from tests import tiny
-from tests.e2e.server import ROOT, serving
+from tests.e2e.server import ROOT, Server, counted, serving
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ from load_tests.locustfile import USERS, judge
 environment = Environment(user_classes=list(USERS), host=sys.argv[1])
 environment.parsed_options = argparse.Namespace(shape="smoke")
 environment.create_local_runner().start(15, 50)
-gevent.sleep(6)
+gevent.sleep(10)
 environment.runner.quit()
 judge(environment)
 print(*(error.error for error in environment.stats.errors.values()), sep="\\n")
@@ -45,12 +46,17 @@ def test_all_kinds_of_users_get_what_they_ask_of_two_workers(models: Path, tmp_p
     assert "one seed" in (tmp_path / "report.html").read_text()
 
 
+def drawn(server: Server) -> float:
+    return counted(httpx.get(f"{server.url}/metrics", timeout=60).text, "nelumbo_images_total")
+
+
 def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path: Path) -> None:
     tiny.write(tmp_path / "models", tiny.card("grey"))
     with serving(tmp_path / "log", models=tmp_path / "models", workers=2) as server:
         command = [sys.executable, "-c", SWARM, server.url]
         swarm = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(4)
+        while drawn(server) < 100 and swarm.poll() is None:  # until every user knows some
+            time.sleep(0.1)
         shutil.rmtree(tmp_path / "models")
         tiny.write(tmp_path / "models", tiny.card("grey"), tiny.model(tiny.card("grey"), seed=1))
         server.process.send_signal(signal.SIGHUP)
