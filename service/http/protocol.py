@@ -1,10 +1,8 @@
 """HTTP as it comes over the wire: uvicorn's connections, with the bounds in size and time that they lack."""
 
-import asyncio
 import socket
 import struct
 from http import HTTPStatus
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -26,36 +24,6 @@ class HeadTooLargeError(Exception):
     """A request has more or longer headers than anybody needs."""
 
 
-class Corked:
-    """A transport that sends the head of an answer with the first of its body.
-
-    uvicorn writes one after the other, and uvloop sends each at once: two system calls, and a client that wakes twice.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send data, unless it is no more than a head; "100 Continue" is all of an answer."""
-        if not self._head and data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:12] != b"100":
-            self._head = data
-        elif self._head:
-            head, self._head = self._head, b""
-            self._transport.writelines((head, data))
-        else:
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Send what is held back, and close."""
-        if self._head:
-            self.write(b"")
-        self._transport.close()
-
-
 class Protocol(HttpToolsProtocol):
     """One connection; whoever goes over a bound is told so and cut off."""
 
@@ -63,10 +31,6 @@ class Protocol(HttpToolsProtocol):
     _framing = 0
     _wrong = WRONG
     _slow: tuple[object, float] | None = None  # the request at which the client was found slow, and when
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin."""
-        super().connection_made(Corked(transport))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
