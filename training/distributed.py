@@ -28,6 +28,10 @@ def join() -> None:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
+    # Before there is a group: the functions in there take the group of their import as a default and keep it alive,
+    # with its threads, one of which now and then aborts the process as the interpreter ends (pytorch#190489).
+    import torch.distributed.nn.functional
+
     # Two backends where there are GPUs: what the processes tell one another then does not wait for the GPUs' work.
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     try:

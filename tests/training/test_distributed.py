@@ -148,8 +148,10 @@ def join_and_act(folder: Path, rank: int, port: int) -> None:
     os.environ.update(environment(rank, port))
     torch.set_num_threads(1)
     distributed.join()
-    torch.save(act(folder), folder / f"{rank}.pt")
+    told = act(folder)
     distributed.leave()
+    threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    torch.save(told | {"threads": threads}, folder / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +222,12 @@ def test_a_budget_in_minutes_is_the_same_for_both(pair: list[Any]) -> None:
     first, second = (did["budget"] for did in pair)
     assert first == second
     assert first["total"] <= first["seen"] < first["total"] + 16
+
+
+def test_who_leaves_has_no_thread_left_that_could_meet_the_end_of_the_interpreter(pair: list[Any]) -> None:
+    for did in pair:
+        assert did["threads"]
+        assert [name for name in did["threads"] if "gloo" in name] == []
 
 
 def test_a_mistake_that_one_process_meets_is_heard_by_both(pair: list[Any]) -> None:
