@@ -68,12 +68,7 @@ def train(
             "--set": settings,
             "--init-from": init_from,
         }
-        if extra := [name for name, value in given.items() if value is not None]:
-            raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(extra)}")
-        run = distributed.by_first(lambda: Run.open(resume))
-        config = distributed.by_first(run.config)
-        origin = None if distributed.by_first(run.begun) else config.init_from
-        _train(run, config, _read_source(Path(origin.path)) if origin else None, dry_run=dry_run)
+        _resume(resume, [name for name, value in given.items() if value is not None], dry_run=dry_run)
         return
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
@@ -95,6 +90,15 @@ def train(
         init_from=source.origin if source else None,
     )
     _train(out, config, source, dry_run=dry_run)
+
+
+def _resume(path: Path, given: list[str], *, dry_run: bool) -> None:
+    if given:
+        raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(given)}")
+    run = distributed.by_first(lambda: Run.open(path))
+    config = distributed.by_first(run.config)
+    origin = None if distributed.by_first(run.begun) else config.init_from
+    _train(run, config, _read_source(Path(origin.path)) if origin else None, dry_run=dry_run)
 
 
 def _read_source(path: Path) -> transfer.Source:
