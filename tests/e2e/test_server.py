@@ -125,6 +125,14 @@ def test_probes_and_unknown_paths_are_answered(server: Server) -> None:
         assert client.get("/generate").status_code == 405
 
 
+def test_head_is_answered_like_get_without_a_body_and_the_connection_kept(server: Server) -> None:
+    with server.client() as client:
+        for path in ("/", "/models", "/images/grey@1/1.png", "/docs", "/none"):
+            asked, got = client.head(path), client.get(path)
+            assert (asked.status_code, asked.content) == (got.status_code, b"")
+            assert asked.headers["content-type"] == got.headers["content-type"]
+
+
 def test_clients_that_hang_up_leave_a_server_that_serves_and_ends_at_once(models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models) as server:
         host, port = server.url.removeprefix("http://").split(":")
