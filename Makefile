@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs load chaos soak fuzz audit lint train lock clean
+.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -18,6 +18,10 @@ test: $(DEVELOPMENT)/installed
 # The README and docs/ as a site that needs nothing from elsewhere: open site/index.html
 docs: $(DEVELOPMENT)/installed
 	NO_MKDOCS_2_WARNING=1 $(DEVELOPMENT)/bin/python -m mkdocs build --strict
+
+# The service beside the generator alone, 13 minutes; ARGS='--size 64 --turns 1' for less (benchmarks/README.md)
+bench: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m benchmarks.serving $(ARGS)
 
 # Users on a server of its own, more and more of them, and a report; ARGS='--shape spike' for another crowd
 load: $(DEVELOPMENT)/installed

@@ -1,10 +1,16 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer import Typer
 from typer.main import get_command
 
+import benchmarks.openvino
+import benchmarks.serving.__main__
+import benchmarks.signing
+import benchmarks.training
 import export.__main__
 import service.__main__
 import training.__main__
@@ -12,10 +18,21 @@ from docs.tables import recipe
 from training import recipe as recipes
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("models/*/*/README.md")])
-PROGRAMS = {
-    package.__package__: get_command(package.app) for package in (training.__main__, export.__main__, service.__main__)
-}
+NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "load_tests/README.md")
+PAGES = sorted([*(ROOT / name for name in NAMED), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("models/*/*/README.md")])
+PACKAGES = (training.__main__, export.__main__, service.__main__)
+MAINS = (benchmarks.openvino, benchmarks.serving.__main__, benchmarks.signing, benchmarks.training)
+
+
+def read(main: Callable[..., None]) -> Any:
+    app = Typer()
+    app.command()(main)
+    return get_command(app)
+
+
+PROGRAMS = {package.__package__: get_command(package.app) for package in PACKAGES}
+PROGRAMS |= {module.__name__.removesuffix(".__main__"): read(module.main) for module in MAINS}
+TARGETS = re.findall(r"^\.PHONY:(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 FIELDS = {row[0].strip("`") for row in recipe()}
 
 
@@ -38,4 +55,4 @@ def test_a_page_names_only_commands_options_recipes_and_fields_that_there_are(pa
     assert set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", text)) <= set(recipes.names())
     assert set(re.findall(r"--set ['\"]?([a-z_.]+)=", text)) <= FIELDS
     for words in commands(text, r"(?m:^    |`)make "):
-        assert f" {words[0]} " in re.findall(r"^\.PHONY:.*$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0] + " "
+        assert words[0].rstrip(",") in TARGETS
