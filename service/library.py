@@ -36,7 +36,6 @@ Determinism = Literal["exact", "approximate"]
 
 README = "README.md"  # what a person says of a model, beside its file
 MAX_README = 2**16
-CHECKED = 2  # images that a model must draw before it is served
 
 
 class UnknownModelError(LookupError):
@@ -130,7 +129,7 @@ def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
 def load_library(
     folder: Path, provider: str, threads: int = 1, max_batch: int = 1, served: Library | None = None
 ) -> Library:
-    """Open every good model under ``folder`` for so many threads and images, and log one sentence for each bad one.
+    """Open and warm up every good model under ``folder``, for so many threads and images, and log why others are bad.
 
     What is ``served`` and has not changed is taken over; where a model has become bad, the served one stays.
 
@@ -183,18 +182,29 @@ def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        largest = max(max_batch, CHECKED), card.latent_dim
+        largest = max_batch, card.latent_dim
         session = open_session(file.data, provider, threads=threads, precision=precision, largest=largest)
         model = Model(card, file.digest, provider, session, _read_readme(folder))
-        images = model.run(np.zeros((CHECKED, card.latent_dim), np.float32))
-    except ServiceError:
+        _warm_up(model, path, max_batch)
+    except (ServiceError, ContractError):
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
-        raise ContractError(f"{path} does not run: {str(error).splitlines()[0]}") from error
-    if images.shape != (CHECKED, card.height, card.width, card.channels):
-        raise ContractError(f"{path} drew an array of {images.shape}, against its card")
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ContractError(f"{path} does not run: {reason}") from error
     logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, path.name, file.digest)
     return model
+
+
+def _warm_up(model: Model, path: Path, largest: int) -> None:
+    """Run each size of batch that doubles up to the largest: memory is laid out, kernels are chosen or compiled.
+
+    A model that some size breaks is told from the others here, not when the first of them is asked for.
+    """
+    card = model.card
+    for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):
+        images = model.run(np.zeros((batch, card.latent_dim), np.float32))
+        if images.shape != (batch, card.height, card.width, card.channels):
+            raise ContractError(f"{path} drew an array of {images.shape}, against its card")
 
 
 def _read_readme(folder: Path) -> str | None:

@@ -83,7 +83,6 @@ class Renderer:
         with self._loading:
             library = self._read()
             self._batcher = Batcher(_infer, threads=self._threads, max_batch=settings.max_batch, bound=settings.queue)
-            self._warm_up(library)
             gc.collect()
             gc.freeze()  # what is there now stays: never walking it again is worth 20 ms at the 99th percentile
             self._library = library
@@ -99,22 +98,12 @@ class Renderer:
             if self._batcher is None:
                 self.load()
             else:
-                served = self.library
-                library = self._read(served)
-                self._warm_up(set(library) - set(served))
-                self._library = library
+                self._library = self._read(self.library)
             return self.library
 
     def _read(self, served: Library | None = None) -> Library:
         settings = self._settings
         return load_library(settings.models, settings.provider, self._threads, settings.max_batch, served)
-
-    def _warm_up(self, models: Iterable[Model]) -> None:
-        """Run each size of batch that doubles up to the largest: memory is laid out, kernels are chosen or compiled."""
-        largest = self._settings.max_batch
-        for model in models:
-            for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):
-                model.run(np.zeros((batch, model.card.latent_dim), np.float32))
 
     def submit(self, picture: Picture, form: Form, deadline: float) -> tuple[Future[Any], Timing]:
         """Queue a picture; its future gets what ``form`` makes of it, its timing is told when it is done.

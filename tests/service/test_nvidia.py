@@ -15,7 +15,6 @@ from service import nvidia, plugins, providers
 from service.contract import GPUS, Precision
 from service.errors import ServiceError
 from service.library import Library, Model, load_library
-from service.renderer import Renderer
 from service.settings import read_settings
 from tests import tiny
 from tests.service.test_openvino import Options
@@ -80,14 +79,13 @@ def test_every_batch_draws_what_its_latents_draw_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("asked")
 def test_a_session_only_sees_batches_that_were_warmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    model = on_gpu(tmp_path)
+    tiny.write(tmp_path, tiny.card(channels=3))
 
     def run_with_iobinding(session: InferenceSession, binding: Any) -> None:
         seen.append(binding.get_outputs()[0].shape()[0])
 
     monkeypatch.setattr(InferenceSession, "run_with_iobinding", run_with_iobinding)
-    renderer = Renderer(read_settings(models=tmp_path, provider="cuda", max_batch=6))
-    renderer._warm_up([model])
+    model = load_library(tmp_path, "cuda", max_batch=6).find(None)
     warmed = set(seen)
     for count in range(1, 7):
         model.run(np.zeros((count, 8), np.float32))
@@ -149,10 +147,10 @@ def test_tensorrt_gets_one_engine_for_all_buckets_and_cuda_beside_it(asked: list
     assert folder.stat().st_mode & 0o077 == 0  # an engine is a program: nobody else may put one there
 
 
-def test_an_engine_takes_the_batch_that_checks_a_model(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_an_engine_takes_the_batches_that_warm_a_model(asked: list[dict[str, Any]], tmp_path: Path) -> None:
     tiny.write(tmp_path)
-    load_library(tmp_path, "tensorrt", max_batch=1)
-    assert asked[0][nvidia.TENSORRT]["trt_profile_max_shapes"] == "latent:2x8"
+    load_library(tmp_path, "tensorrt", max_batch=5)
+    assert asked[0][nvidia.TENSORRT]["trt_profile_max_shapes"] == "latent:8x8"
 
 
 def test_tensorrt_draws_in_float16_what_was_measured_in_it(asked: list[dict[str, Any]]) -> None:

@@ -6,10 +6,11 @@ import pytest
 
 from service import latents
 from service.errors import ServiceError
-from service.library import Model, load_library
+from service.library import Model
 from service.pictures import ARRAYS, FORMS, Picture
 from service.renderer import NotReadyError, Renderer
 from service.settings import read_settings
+from tests import tiny
 
 
 def draw(renderer: Renderer, picture: Picture) -> np.ndarray:
@@ -49,17 +50,17 @@ def test_a_seed_is_the_same_bytes_on_every_thread(renderer: Renderer) -> None:
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_every_bucket_of_batches_is_warm_before_it_is_ready(
-    models: Path, largest: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, largest: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    renderer, ran = Renderer(read_settings(models=models, max_batch=largest)), []
+    tiny.write(tmp_path)
+    renderer, ran, run = Renderer(read_settings(models=tmp_path, max_batch=largest)), [], Model.run
 
-    def run(_: Model, batch: np.ndarray) -> None:
+    def watched(model: Model, batch: np.ndarray) -> np.ndarray:
         assert renderer._library is None
         ran.append(len(batch))
+        return run(model, batch)
 
-    monkeypatch.setattr("service.renderer.load_library", lambda *_: [library.find("grey")])
-    library = load_library(models, "cpu")
-    monkeypatch.setattr(Model, "run", run)
+    monkeypatch.setattr(Model, "run", watched)
     renderer.load()
     renderer.close()
     assert ran == sizes
