@@ -19,7 +19,7 @@ from onnxruntime import InferenceSession
 
 from export.graph import Pixels, fold_batch_norm, trace
 from export.optimize import for_openvino
-from service import cores
+from service import cores, openvino
 from service.contract import INPUT, Precision
 from service.providers import open_session
 from training import networks
@@ -64,7 +64,7 @@ def main(
     graphs = {"as exported": model.SerializeToString(), "rewritten": for_openvino(model).SerializeToString()}
     sessions = {("cpu", Precision.FLOAT32, "as exported"): open_session(graphs["as exported"], "cpu")} | {
         ("openvino", precision, name): open_session(data, "openvino", threads=threads, precision=precision)
-        for precision in Precision
+        for precision in openvino.PRECISIONS
         for name, data in graphs.items()
     }
     for session in sessions.values():
