@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from fnmatch import fnmatch
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_a_lock_holds_what_serving_needs_at_the_versions_that_were_tested(target
     assert found.items() & constraints.items() == {(n, v) for n, v in found.items() if n in constraints}
     assert ("onnxruntime" in found) == (target != "cuda")
     assert "torch" not in found
+
+
+@pytest.mark.parametrize(
+    "path", ["constraints.txt", "pyproject.toml", "training/loop.py", "export/graph.py", "service/page/page.js"]
+)
+def test_the_context_holds_what_an_image_that_trains_is_made_of(path: str) -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert any(fnmatch(path, line[1:]) for line in lines if line.startswith("!")), "docs/distributed.md installs it"
 
 
 def test_every_image_has_the_one_pinned_base_and_the_version_of_the_project() -> None:
