@@ -1,4 +1,4 @@
-# make serve   draw digits on http://127.0.0.1:3000      make test   run the tests      make lint   style and types
+# make serve   draw pictures on http://127.0.0.1:3000      make test   run the tests      make lint   style and types
 PYTHON ?= python3
 PORT ?= 3000
 # Serving and development each have an environment of their own: a server needs no torch.
