@@ -24,6 +24,10 @@ INTERVAL = 1.0  # seconds between two looks at the file
 Digests = list[tuple[str, bytes]]
 
 
+class NoKeyError(ServiceError):
+    """A file of keys holds none."""
+
+
 def new() -> str:
     """Return a key that nobody has."""
     return PREFIX + secrets.token_urlsafe(32)
@@ -53,12 +57,15 @@ def read(path: Path) -> Digests:
                 raise ServiceError(f"line {number} of {path} is not one that python -m service key makes")
             found.append((match[1], bytes.fromhex(match[2])))
     if not found:
-        raise ServiceError(f"{path} holds no key; make one with python -m service key NAME >> {path}")
+        raise NoKeyError(f"{path} holds no key; make one with python -m service key NAME >> {path}")
     return found
 
 
 class Keys:
-    """The keys of a file, which is followed: a line that is added or taken away counts a second later."""
+    """The keys of a file, which is followed: a line that is added or taken away counts a second later.
+
+    A file that has become bad may be half written, and leaves the keys of before; one without a line has lost its last.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -85,6 +92,9 @@ class Keys:
             try:
                 self._digests = read(self._path)
                 logger.info("%d keys are valid now", len(self._digests))
+            except NoKeyError as error:
+                self._digests = []
+                logger.error("No key is valid now: %s", error)
             except ServiceError as error:
                 logger.error("The keys of before stay valid: %s", error)
 

@@ -85,6 +85,17 @@ def test_a_file_that_has_become_bad_leaves_the_keys_of_before(
     assert len(re.findall("of before stay valid", caplog.text)) == 2  # said once for each change
 
 
+@pytest.mark.parametrize("left", ["", "# none\n"])
+def test_the_last_key_is_taken_away_as_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
+    monkeypatch.setattr(keys, "INTERVAL", 0.0)
+    key = keys.new()
+    known = Keys(written(tmp_path / "keys", us=key))
+    (tmp_path / "keys").write_text(left)
+    assert known.owner(key) is None
+    written(tmp_path / "keys", us=key)
+    assert known.owner(key) == "us"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("", "holds no key"), ("# none\n", "holds no key"), ("a:b\n", "line 1"), ("\nx\n", "line 2"), ("ü", "be read")],
