@@ -6,7 +6,10 @@ from starlette.types import ASGIApp
 from service.http.headers import Headers
 
 SENT = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id")
-READ = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing", "X-Model", "X-Request-Id", "X-Seed")
+READ = (
+    *("Content-Disposition", "ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing"),
+    *("X-Deterministic", "X-Model", "X-Request-Id", "X-Seed"),
+)
 
 
 def opened(app: ASGIApp, origins: str) -> ASGIApp:
