@@ -56,4 +56,4 @@ def traced(app: ASGIApp) -> ASGIApp:
 
 def _details(scope: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Name a span by the first part of its path: a name for each picture would be too many."""
-    return f"{scope['method']} /{scope['path'].split('/')[1]}", {}
+    return f"{scope['method']} /{scope['path'].removeprefix('/').partition('/')[0]}", {}
