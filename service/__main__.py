@@ -113,14 +113,14 @@ def _check(settings: Settings) -> None:
 
     require(settings.provider)
     require_sound(settings.models)
-    with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((str(settings.host), settings.port))
-        except OSError as error:
-            hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"
-            where = f"{settings.host}:{settings.port}"
-            raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
+    except OSError as error:
+        hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"
+        where = f"{settings.host}:{settings.port}"
+        raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
 
 
 def _serve(settings: Settings) -> None:
