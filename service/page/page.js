@@ -38,6 +38,8 @@ const times = (count, make) => Array.from({ length: count }, (_, i) => make(i));
 // Drawing: one action at a time, the next ends the one before.
 
 let turn = new AbortController();
+/** What goes on beside the actions is ended by none. @type {Way} */
+const beside = { signal: new AbortController().signal, say };
 
 /** @param {(way: Way) => Promise<void>} action */
 async function act(action) {
@@ -229,7 +231,7 @@ async function tell() {
   if (!$("more").open || $("readme").hasChildNodes()) return;
   const asked = model;
   try {
-    const answer = await ask(`models/${refOf(asked)}`, { way: { signal: new AbortController().signal, say } });
+    const answer = await ask(`models/${refOf(asked)}`, { way: beside });
     const { readme } = await answer.json();
     if (model === asked) $("readme").replaceChildren(...toElements(readme ?? "Nothing: it has no README.md."));
   } catch (error) {
@@ -278,11 +280,18 @@ async function start(way) {
     $("models").append(option);
   }
   $("models").disabled = $("numbers").disabled = false;
-  await arrive(way);
-  const thumbnails = document.querySelectorAll(".model img"); // after what the person waits for
-  for (const [i, card] of models.entries()) {
-    const path = `models/${refOf(card)}/thumbnail.png`;
-    thumbnails[i].src = hasKey() ? await pictureAt(path, way) : path;
+  await arrive(way).finally(showThumbnails); // after what the person waits for, or has not waited for
+}
+
+async function showThumbnails() {
+  const thumbnails = document.querySelectorAll(".model img");
+  try {
+    for (const [i, card] of models.entries()) {
+      const path = `models/${refOf(card)}/thumbnail.png`;
+      thumbnails[i].src = hasKey() ? await pictureAt(path, beside) : path;
+    }
+  } catch (error) {
+    say(error.message, "wrong");
   }
 }
 

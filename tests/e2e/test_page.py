@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Download, Page, Request, expect
+from playwright.sync_api import Browser, Download, Page, Request, Route, expect
 
 from service import latents
 from tests import tiny
@@ -411,6 +411,16 @@ def test_a_busy_or_absent_server_is_waited_for(browser: Browser, server: Server)
         expect(page.locator("#status")).to_have_text("The server is away. Trying again in 2 s.")
         expect(page.locator("#set-title")).not_to_have_text("Seeds 42 – 57")
         assert page.locator("#status").get_attribute("data-kind") == "done"
+
+
+def test_thumbnails_come_where_nobody_waited_for_the_first_pictures(browser: Browser, server: Server) -> None:
+    with visiting(browser, f"{server.url}/{GREY}") as page:
+        held: list[Route] = []
+        page.route("**/generate", lambda route: route.continue_() if held else held.append(route))
+        page.reload()
+        expect(page.locator(".model")).to_have_count(2)
+        page.click("#new")
+        expect(page.locator(".model img").last).to_have_attribute("src", "models/rgb@1/thumbnail.png")
 
 
 def test_what_the_server_refuses_is_told_in_its_words(browser: Browser, server: Server) -> None:
