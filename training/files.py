@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from training.errors import DiskError
@@ -22,7 +23,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         partial.replace(path)
         _flush_directory(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         raise DiskError(f"{path} could not be written ({error.strerror}); what was there before is intact") from error
 
 
@@ -54,8 +55,13 @@ def keep(path: Path, name: Path) -> None:
             shutil.copyfile(path, partial)
         partial.replace(name)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         raise DiskError(f"{name} could not be written ({error.strerror}); {path.name} is intact") from error
+
+
+def _remove(partial: Path) -> None:
+    with suppress(OSError):  # of what kept it from being written: a disk that is read-only or gone
+        partial.unlink()
 
 
 def _flush_directory(path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests.training.conftest import full_disk, make_trainer, tiny_recipe
-from training.errors import InputError, TrainingError
-from training.files import write_atomically
+from training.errors import DiskError, InputError, TrainingError
+from training.files import keep, write_atomically
 from training.run import Run, load_checkpoint_of
 
 
@@ -25,6 +25,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) ->
         write_atomically(path, b"new" * 1000)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_place_where_no_file_can_be_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DiskError, match="could not be written"):
+        write_atomically(tmp_path / "file" / "grid.png", b"")
+    with pytest.raises(DiskError, match="could not be written"):
+        keep(tmp_path / "file", tmp_path / "file" / "second")
 
 
 def test_run_folders_are_numbered(tmp_path: Path) -> None:
