@@ -229,6 +229,8 @@ def _idx_entries(path: Path) -> Iterator[_Entry]:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged: {error}") from error
+    if len(data) < 16:
+        raise InputError(f"{path} is damaged: it ends in its first 16 bytes")
     shape = np.frombuffer(data, ">u4", count=3, offset=4)  # N, H, W
     if len(data) - 16 != int(shape.prod(dtype=np.int64)):
         raise InputError(f"{path} is damaged: it says {shape.tolist()} and holds {len(data) - 16:,} pixels")

@@ -47,7 +47,7 @@ def test_of_several_idx_files_the_training_images_are_taken(tmp_path: Path) -> N
         images.read(tmp_path, GREY)
 
 
-@pytest.mark.parametrize("cut", [slice(0, 5000), slice(0, 20)])
+@pytest.mark.parametrize("cut", [slice(0, 5000), slice(0, 20), slice(0, 10)])
 def test_a_damaged_idx_file_is_told_from_a_whole_one(tmp_path: Path, cut: slice) -> None:
     plain, packed = tmp_path / "a-idx3-ubyte", tmp_path / "b-idx3-ubyte.gz"
     plain.write_bytes(gzip.decompress(DIGITS.read_bytes())[cut])
