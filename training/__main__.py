@@ -41,7 +41,7 @@ def train(
     recipe: Annotated[str, typer.Option(help="A recipe's name, or your own .yaml file.")] = "digits",
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     crop: Annotated[
-        Literal["center", "pad"] | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
+        recipes.Crop | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
@@ -183,6 +183,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.onnx, or a run folder for its latest generator.")],
     data: Annotated[Path, typer.Option(help="The images that it was trained on: a folder, or an idx file.")],
     samples: Annotated[int, typer.Option(min=16, help="At most half as many as there are images.")] = 10_000,
+    crop: Annotated[recipes.Crop | None, typer.Option(help="As in training, which a run folder knows.")] = None,
     out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
@@ -200,7 +201,7 @@ def evaluate(
         if stack:
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
-            result = evaluation.evaluate(model, data, samples, inception)
+            result = evaluation.evaluate(model, data, samples, inception, crop)
     write_atomically(out, (result.to_json() + "\n").encode())
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
     for row in result.scores:

@@ -23,7 +23,7 @@ from training.metrics.memorisation import TrainingSet, picture
 from training.metrics.samples import open_sampler
 from training.metrics.stacked import modes, stack
 from training.metrics.wasserstein import SlicedWasserstein
-from training.recipe import ImagesConfig
+from training.recipe import Crop, ImagesConfig
 
 COLLAPSED = 8  # pictures that the control repeats
 CONFIDENT = 0.9  # probability above which the classifier is counted as sure
@@ -79,7 +79,7 @@ class Evaluation:
         return json.dumps(figures, indent=2)
 
 
-def evaluate(model: Path, data: Path, number: int, weights: Path | None = None) -> Evaluation:
+def evaluate(model: Path, data: Path, number: int, weights: Path | None = None, crop: Crop | None = None) -> Evaluation:
     """Score ``number`` samples of a model against the images that it was trained on, or such as these.
 
     Args:
@@ -87,13 +87,15 @@ def evaluate(model: Path, data: Path, number: int, weights: Path | None = None) 
         data: a source of images.
         number: at most half as many as there are images.
         weights: the file of Inception v3, where its ``fid`` is wanted too.
+        crop: how the images were made square; by default as the run did it, of an ONNX file the central square.
 
     Raises:
         InputError: the model, the images or the weights cannot be read.
     """
     eyes = inception.load(weights) if weights else None
     sampler = open_sampler(model)
-    dataset = images.read(data, ImagesConfig(size=sampler.size, channels=sampler.channels))
+    config = ImagesConfig(size=sampler.size, channels=sampler.channels, crop=crop or sampler.crop)
+    dataset = images.read(data, config)
     sets = split(dataset.images, sampler.draw(min(number, len(dataset.images) // 2)))
     found = labels.find(data, len(dataset.images))
     measures, note = _measures(data, found, sets.reference)

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent / "recipes"
 SIZES = (16, 28, 32, 56, 64, 112, 128, 224, 256)
 PICTURE_KIMG, SNAPSHOT_KIMG = 10.0, 50.0  # of a recipe that says nothing of them
 FEWEST, MOST = 10, 100  # snapshots of a run that counts them in epochs
+Crop = Literal["center", "pad"]
 
 
 class _Frozen(BaseModel):
@@ -28,7 +29,7 @@ class ImagesConfig(_Frozen):
 
     size: int  # height and width in pixels
     channels: Literal[1, 3]  # grey or RGB
-    crop: Literal["center", "pad"] = "center"  # the central square, or all of it on a white one
+    crop: Crop = "center"  # the central square, or all of it on a white one
     flip: bool = False  # mirror at random: where left and right mean nothing
 
 

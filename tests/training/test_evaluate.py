@@ -88,6 +88,18 @@ def test_only_over_the_features_of_inception_is_a_distance_called_fid(
     assert f"inception: the file passed, digest {hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}" in result.note
 
 
+def test_images_are_made_square_as_they_were_for_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_trainer(tmp_path, tiny_recipe(images__crop="pad"))
+    run.train()
+    model = tiny.write(tmp_path, tiny.card()) / "model.onnx"
+    read, crops = images.read, []
+    monkeypatch.setattr(images, "read", lambda source, config: crops.append(config.crop) or read(source, config))
+    monkeypatch.setattr(evaluation, "_measures", lambda *_: ([], ""))
+    for source, crop in ((run.run.path, None), (model, None), (model, "pad")):
+        evaluation.evaluate(source, DIGITS, 16, crop=crop)
+    assert crops == ["pad", "center", "pad"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

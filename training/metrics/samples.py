@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from training.errors import InputError
 from training.images import Pixels
 from training.pictures import to_pixels
+from training.recipe import Crop
 from training.run import Run
 
 BATCH = 64
@@ -26,6 +27,7 @@ class Sampler:
     size: int  # height and width in pixels
     channels: int
     render: Callable[[Latents], Pixels]  # (N, Z) -> (N, C, S, S)
+    crop: Crop = "center"  # of the images that it was trained on, as far as it knows
 
     def draw(self, number: int) -> Pixels:
         """Draw the pictures of seeds 0 … number-1, (N, C, S, S)."""
@@ -56,7 +58,7 @@ def _from_run(run: Run) -> Sampler:
         return to_pixels(snapshot.generator(torch.from_numpy(latents)))
 
     images = snapshot.recipe.images
-    return Sampler(snapshot.recipe.generator.latent_dim, images.size, images.channels, render)
+    return Sampler(snapshot.recipe.generator.latent_dim, images.size, images.channels, render, images.crop)
 
 
 def _from_onnx(path: Path) -> Sampler:
