@@ -37,6 +37,7 @@ console = Console(highlight=False)
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
     recipe: Annotated[str, typer.Option(help="A recipe's name, or your own .yaml file.")] = "digits",
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
@@ -59,16 +60,7 @@ def train(
     distributed.join()
     console.quiet = distributed.rank() > 0
     if resume is not None:
-        given = {
-            "--data": data,
-            "--minutes": minutes,
-            "--kimg": kimg,
-            "--size": size,
-            "--crop": crop,
-            "--set": settings,
-            "--init-from": init_from,
-        }
-        _resume(resume, [name for name, value in given.items() if value is not None], dry_run=dry_run)
+        _resume(resume, _given(context), dry_run=dry_run)
         return
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
@@ -92,9 +84,17 @@ def train(
     _train(out, config, source, dry_run=dry_run)
 
 
+def _given(context: typer.Context) -> list[str]:
+    """Return the options that stand in the command line, be it with their defaults."""
+    found = {
+        parameter.opts[0]: context.get_parameter_source(parameter.name or "") for parameter in context.command.params
+    }
+    return [option for option, source in found.items() if source and source.name == "COMMANDLINE"]
+
+
 def _resume(path: Path, given: list[str], *, dry_run: bool) -> None:
-    if given:
-        raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(given)}")
+    if others := [option for option in given if option not in ("--resume", "--dry-run")]:
+        raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
     run = distributed.by_first(lambda: Run.open(path))
     config = distributed.by_first(run.config)
     origin = None if distributed.by_first(run.begun) else config.init_from

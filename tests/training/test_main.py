@@ -52,6 +52,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train", "--resume", "nowhere", "--kimg", 1], "leave out --kimg"),
         (["train", "--resume", "nowhere", "--init-from", "there"], "leave out --init-from"),
+        (["train", "--resume", "nowhere", "--device", "cpu", "--seed", 0], "leave out --seed, --device"),
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
         (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
         (["train", "--data", DIGITS, "--set", "batch=[}"], "is no YAML value"),
