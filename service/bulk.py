@@ -87,7 +87,7 @@ def read_seeds(text: str) -> list[range]:
     """Return the seeds that ``0-999`` or ``1,5,9-12`` names, rising and each once; raises ServiceError."""
     found: list[range] = []
     for part in text.split(","):
-        match = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip())
+        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < latents.SEEDS:
             sentence = "write numbers from 0 to 4294967295 and rising ranges, such as 0-999 or 1,5,9-12"

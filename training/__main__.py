@@ -219,7 +219,7 @@ def parse_seeds(text: str) -> list[int]:
     """Return the seeds that ``0-63`` or ``1,5,9-12`` names; raises InputError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < 2**32 or last - first >= 10_000:
             raise InputError(

@@ -21,7 +21,7 @@ Crop = Literal["center", "pad"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ImagesConfig(_Frozen):
@@ -154,7 +154,7 @@ def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: a date such as 2026-13-13
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} is no recipe: it must hold fields, as those in {FOLDER} do")
@@ -167,7 +167,7 @@ def _parse(setting: str) -> tuple[str, Any]:
         raise InputError(f"--set {setting} has no '='; write --set key=value, such as --set batch=32")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"--set {setting}: what stands after the '=' is no YAML value") from error
 
 

@@ -65,6 +65,8 @@ def test_a_recipe_of_ones_own_is_read_from_its_file(tmp_path: Path) -> None:
         ("digits", "batch.size=3", "batch holds no other fields"),
         ("digits", "images.size=30", "sizes are 16, 28, 32"),
         ("digits", "batch=[", "is no YAML value"),
+        ("digits", "batch=2026-13-13", "is no YAML value"),
+        ("digits", "kimg=.inf", "kimg: Input should be a finite number"),
         ("cats", "objective.penalty=10", "set critic.norm=none"),
         ("digits-best", "batch=12", "multiple of 8"),
         ("cats", "picture_kimg=5", "picture_kimg and picture_batches say the same .* set picture_batches=null"),
