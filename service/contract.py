@@ -152,7 +152,7 @@ def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
         remedy = f"type there: sha256sum *.onnx > {DIGEST_FILE}"
         raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {remedy}") from error
     if stated != digest:
-        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {_line(stated[:12])}…"
+        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {as_line(stated[:12])}…"
         raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
     return ModelFile(check(data, str(folder / file)), digest, data)
 
@@ -197,11 +197,11 @@ def check(data: bytes, where: str) -> Card:
     except (TypeError, ValueError, RecursionError) as error:  # such as a name that is no text, which reads as bytes
         raise ContractError(f"{where} is no ONNX model that can be followed") from error
     if problem:
-        raise ContractError(f"{where}: {_line(problem)}")
+        raise ContractError(f"{where}: {as_line(problem)}")
     return card
 
 
-def _line(text: str) -> str:
+def as_line(text: str) -> str:
     """Return a text that quotes a file as one line of a log: whoever made the file shall write no other."""
     return "".join(one if one.isprintable() else "?" for one in text)[:500]
 
@@ -210,13 +210,15 @@ def _read_card(model: onnx.ModelProto, where: str) -> Card:
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     schema = metadata.get("schema")
     if schema != str(SCHEMA):
-        raise ContractError(f"{where} has metadata schema {_line(str(schema or 'none'))}, this version reads {SCHEMA}")
+        raise ContractError(
+            f"{where} has metadata schema {as_line(str(schema or 'none'))}, this version reads {SCHEMA}"
+        )
     try:
         return Card.model_validate(metadata)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ContractError(f"{where} has bad metadata: {field}: {_line(first['msg'])}") from error
+        raise ContractError(f"{where} has bad metadata: {field}: {as_line(first['msg'])}") from error
 
 
 def _problems(model: onnx.ModelProto, card: Card) -> Iterator[str]:

@@ -23,6 +23,7 @@ from service.contract import (
     ContractError,
     ModelFile,
     Precision,
+    as_line,
     leads_inside,
     read_model,
     rewritten_file,
@@ -190,7 +191,7 @@ def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ContractError(f"{path} does not run: {reason}") from error
+        raise ContractError(f"{path} does not run: {as_line(reason)}") from error
     logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, path.name, file.digest)
     return model
 

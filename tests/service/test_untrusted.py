@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service import contract
 from service.contract import ContractError
+from service.errors import ServiceError
 from service.library import load_library
 from tests import tiny
 from tests.service.test_contract import refusal
@@ -166,6 +167,18 @@ def test_a_name_in_a_file_writes_no_line_of_its_own_in_the_log(name: str) -> Non
     assert refusal(made).isprintable()
     helper.set_model_props(made, {**tiny.card().to_metadata(), "schema": name})
     assert refusal(made).isprintable()
+
+
+def test_nor_does_a_name_that_the_runtime_quotes(tmp_path: Path) -> None:
+    made = tiny.model(tiny.card())
+    made.graph.node[0].name = "\x1b[2J"
+    next(tensor for tensor in made.graph.initializer if tensor.name == "shape").raw_data = np.array(
+        [-1, 5, 1, 1]
+    ).tobytes()
+    tiny.write(tmp_path, tiny.card(), made)
+    with pytest.raises(ServiceError, match="does not run") as error:
+        load_library(tmp_path, "cpu")
+    assert str(error.value).isprintable()
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:
