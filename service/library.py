@@ -105,7 +105,8 @@ class Library:
 
 def find_folders(folder: Path) -> list[Path]:
     """Return the folders under ``folder`` that hold a model, be it good or bad; raises ServiceError if none does."""
-    found = sorted(path.parent for path in folder.glob(f"*/*/{MODEL_FILE}"))
+    # A folder with a dot is an export that is under way, or was killed.
+    found = sorted(path.parent for path in folder.glob(f"[!.]*/[!.]*/{MODEL_FILE}"))
     if not found:
         raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
     return found

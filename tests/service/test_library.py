@@ -140,6 +140,12 @@ def test_a_provider_that_is_not_installed_is_refused_with_what_brings_it(monkeyp
             providers.require(provider)
 
 
+def test_an_export_that_is_not_done_yet_is_not_looked_at(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path, tiny.card("a"))
+    shutil.copytree(folder, folder.with_name(".partial-x1y2"))
+    assert not load_library(tmp_path, "cpu").refused
+
+
 def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> None:
     tiny.write(tmp_path, tiny.card("a"))
     replaced = tiny.write(tmp_path, tiny.card("b"))
