@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -144,7 +144,10 @@ def load_library(
     for path in find_folders(folder):
         old = known.get(f"{path.parent.name}@{path.name}")
         try:
-            models.append(old if old and _is_unchanged(path, old) else _open(path, provider, threads, max_batch))
+            if old and _is_unchanged(path, old):
+                models.append(_with_readme(path, old))
+            else:
+                models.append(_open(path, provider, threads, max_batch))
         except ContractError as error:
             refused.append(str(error))
             models += [old] if old else []
@@ -161,6 +164,12 @@ def _is_unchanged(folder: Path, model: Model) -> bool:
         return line in (folder / DIGEST_FILE).read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return False
+
+
+def _with_readme(folder: Path, model: Model) -> Model:
+    """Return a model with what is said of it now, which its digest does not cover."""
+    readme = _read_readme(folder)
+    return model if readme == model.readme else replace(model, readme=readme)
 
 
 def _chosen(folder: Path, provider: str) -> Path:

@@ -159,6 +159,15 @@ def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> Non
     assert second.find("b").digest != first.find("b").digest
 
 
+def test_a_second_reading_takes_over_what_is_said_of_a_model_now(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, tiny.card("a"))
+    first = load_library(tmp_path, "cpu")
+    (path / "README.md").write_text("# New")
+    second = load_library(tmp_path, "cpu", served=first)
+    assert (first.find("a").readme, second.find("a").readme) == (None, "# New")
+    assert second.find("a").session is first.find("a").session
+
+
 def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: Path) -> None:
     path = tiny.write(tmp_path, tiny.card("a"))
     first = load_library(tmp_path, "cpu")
