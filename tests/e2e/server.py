@@ -2,13 +2,14 @@
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (sys.executable, "-m", "service")
 BENTOML = (sys.executable, "-m", "bentoml")
-PATIENCE = 60  # seconds until a server that does not get ready fails its test
+PATIENCE = 120  # seconds until what does not come fails its test
+# Below those that systems give to whoever asks for any: BentoML does, while it starts, and so may be given the one that
+# its server is to have.
+PORTS = range(20_000, 32_768)
 
 
 @dataclass
@@ -44,9 +48,11 @@ def bentoml_home(folder: Path) -> dict[str, str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -93,6 +99,33 @@ def wait_until_up(server: Server, path: str) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError(f"not up in {PATIENCE} s:\n{server.said()}")
+
+
+def wait_until(come: Callable[[], object], server: Server) -> None:
+    """Wait for what comes a moment later."""
+    end = time.monotonic() + PATIENCE
+    while not come():
+        assert time.monotonic() < end, server.said()
+        time.sleep(0.05)
+
+
+def wait_for_workers(
+    server: Server, count: int, path: str = "/models", *, status: int = 200, known: Iterable[str] = ()
+) -> set[str]:
+    """Wait until so many workers, with those that are ``known``, have answered ``status``; returns who they are.
+
+    Each question comes on a new connection, which any worker may take; the ids of its requests begin as no other's do.
+    """
+    found = set(known)
+
+    def have_answered() -> bool:
+        answer = httpx.get(f"{server.url}{path}", timeout=PATIENCE)
+        if answer.status_code == status:
+            found.add(answer.headers["x-request-id"].partition("-")[0])
+        return len(found) >= count
+
+    wait_until(have_answered, server)
+    return found
 
 
 def counted(text: str, metric: str, **labels: str) -> float:
