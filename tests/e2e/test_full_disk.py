@@ -3,14 +3,13 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.e2e.server import Server, serving
+from tests.e2e.server import Server, serving, wait_for_workers
 from tests.e2e.test_processes import pids
 
 SIZE = "2m"
@@ -50,6 +49,7 @@ def test_a_full_disk_keeps_nobody_from_drawing(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(disk))
     with serving(disk / "log", models=models, workers=2, log_requests=True) as server:
+        known = wait_for_workers(server, 2)
         fill(disk)
         before = pids(server)
         for _ in range(4):  # new connections: both workers
@@ -57,10 +57,10 @@ def test_a_full_disk_keeps_nobody_from_drawing(
         assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
         assert pids(server) == before, "a worker has died"
         os.kill(min(before), signal.SIGKILL)  # one that comes when the disk is full is to serve, too
-        time.sleep(6)
+        wait_for_workers(server, 3, known=known)
         after = pids(server)
         assert len(after) == 2
-        drawn = [httpx.post(f"{server.url}/generate", json={"seed": 1}, timeout=10) for _ in range(50)]
+        drawn = [httpx.post(f"{server.url}/generate", json={"seed": 1}, timeout=60) for _ in range(50)]
         assert {answer.status_code for answer in drawn} == {200}
         assert len({answer.content for answer in drawn}) == 1
         assert pids(server) == after, "a worker has died"

@@ -2,7 +2,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests import tiny
-from tests.e2e.server import PATIENCE, Server, serving
+from tests.e2e.server import PATIENCE, Server, serving, wait_for_workers, wait_until
 
 
 @pytest.fixture
@@ -48,20 +47,11 @@ def under_load(server: Server) -> Iterator[Counter[object]]:
 
 
 def reload_by_request(server: Server) -> None:
-    assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
+    assert httpx.post(f"{server.url}/admin/reload", timeout=PATIENCE).status_code == 200
 
 
 def reload_by_signal(server: Server) -> None:
     os.kill(server.process.pid, signal.SIGHUP)
-
-
-def wait_until_all_workers(server: Server, url: str, status: int) -> None:
-    """Wait until twenty new connections in a row, which two workers share, get the same answer."""
-    end = time.monotonic() + PATIENCE
-    in_a_row = 0
-    while in_a_row < 20:
-        assert time.monotonic() < end, server.said()
-        in_a_row = in_a_row + 1 if httpx.get(f"{server.url}{url}").status_code == status else 0
 
 
 @pytest.mark.parametrize("reload", [reload_by_request, reload_by_signal])
@@ -72,15 +62,14 @@ def test_a_new_version_is_served_by_all_workers_without_a_failed_request(
         with under_load(server) as counts:
             tiny.write(folder, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
             reload(server)
-            wait_until_all_workers(server, "/models/grey@2", 200)
-            time.sleep(0.5)
+            wait_for_workers(server, 2, "/models/grey@2")
+            wait_until(lambda: counts[200, "grey@2"], server)
         assert set(counts) <= {(200, "grey@1"), (200, "grey@2")}
-        assert counts[200, "grey@2"]
         assert httpx.post(f"{server.url}/generate", json={"model": "grey@1"}).headers["x-model"] == "grey@1"
         shutil.rmtree(folder / "grey" / "1")
         assert httpx.get(f"{server.url}/models/grey@1").status_code == 200
         reload(server)
-        wait_until_all_workers(server, "/models/grey@1", 404)
+        wait_for_workers(server, 2, "/models/grey@1", status=404)
         assert server.stop() == 0
         assert "Traceback" not in server.said()
 

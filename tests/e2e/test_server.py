@@ -1,22 +1,27 @@
 import asyncio
 import base64
 import io
+import json
 import shutil
 import socket
 import subprocess
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import bentoml
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from service import latents
 from service.http.openapi import document
-from tests.e2e.server import BENTOML, Server, counted, serving
+from tests.e2e.server import BENTOML, PATIENCE, Server, counted, serving, wait_until
+from tests.e2e.test_processes import pids
 
 
 def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(server: Server, tmp_path: Path) -> None:
@@ -155,11 +160,10 @@ def test_clients_that_hang_up_leave_a_server_that_serves_and_ends_at_once(models
 def test_what_its_client_has_left_is_not_drawn(slow_models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=slow_models, max_batch=1) as server, server.client() as client:
         with pytest.raises(httpx.ReadTimeout):
-            client.post("/generate", json={"n": 64}, timeout=0.3)
+            client.post("/generate", json={"n": 64}, timeout=httpx.Timeout(PATIENCE, read=0.3))
         assert client.post("/generate").status_code == 200
-        text = client.get("/metrics").text
-        assert counted(text, "nelumbo_dropped_images_total") > 0
-        assert counted(text, "nelumbo_requests_total", status="499") == 1
+        wait_until(lambda: counted(client.get("/metrics").text, "nelumbo_dropped_images_total") > 0, server)
+        wait_until(lambda: counted(client.get("/metrics").text, "nelumbo_requests_total", status="499") == 1, server)
 
 
 def test_a_bentoml_client_renders_arrays(server: Server) -> None:
@@ -188,40 +192,61 @@ def test_a_bentoml_client_is_held_to_the_same_length_of_body(server: Server) -> 
 
 
 def test_a_full_server_turns_away_at_once_and_serves_on(slow_models: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", models=slow_models, queue=8, max_images=8, max_batch=1) as server:
-
-        def ask(_: int) -> httpx.Response:
-            return httpx.post(f"{server.url}/generate", json={"n": 4}, timeout=60)
-
-        with ThreadPoolExecutor(12) as pool:
-            answers = list(pool.map(ask, range(12)))
+    limits = {"queue": 8, "max_images": 8, "max_batch": 1}
+    with serving(tmp_path / "log", models=slow_models, **limits) as server, server.client() as client:
+        with ThreadPoolExecutor(12) as pool:  # one client's: each of its own takes a while to make
+            answers = list(pool.map(lambda _: client.post("/generate", json={"n": 4}), range(12)))
         refused = [answer for answer in answers if answer.status_code == 503]
         assert {answer.status_code for answer in answers} == {200, 503}
         assert all(answer.headers["retry-after"] == "1" for answer in refused)
         assert all(answer.headers["content-type"] == "application/problem+json" for answer in refused)
-        with server.client() as client:
-            assert client.post("/generate").status_code == 200
-            assert counted(client.get("/metrics").text, "nelumbo_rejected_total") == len(refused)
+        assert client.post("/generate").status_code == 200
+        assert counted(client.get("/metrics").text, "nelumbo_rejected_total") == len(refused)
 
 
 def test_a_deadline_is_kept_and_what_is_late_is_not_drawn(slow_models: Path, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", models=slow_models, deadline=0.3, max_batch=1) as server, server.client() as client:
+    limits = {"deadline": 2, "max_images": 512, "max_batch": 1}  # enough for one picture, and for no 512
+    with serving(tmp_path / "log", models=slow_models, **limits) as server, server.client() as client:
         started = time.monotonic()
-        answer = client.post("/generate", json={"n": 64})
+        answer = client.post("/generate", json={"n": 512})
         assert (answer.status_code, answer.headers["content-type"]) == (504, "application/problem+json")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
         assert client.post("/generate").status_code == 200
-        assert counted(client.get("/metrics").text, "nelumbo_dropped_images_total") > 0
+        wait_until(lambda: counted(client.get("/metrics").text, "nelumbo_dropped_images_total") > 0, server)
 
 
 def test_two_workers_count_together(models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models, workers=2) as server:
         for _ in range(40):
             httpx.post(f"{server.url}/generate")
+
+        def requests() -> float:  # counted once they are answered
+            text = httpx.get(f"{server.url}/metrics").text
+            return counted(text, "nelumbo_requests_total", route="/generate", status="200")
+
+        wait_until(lambda: requests() >= 40, server)
+        assert requests() == 40
         text = httpx.get(f"{server.url}/metrics").text
-        assert counted(text, "nelumbo_requests_total", route="/generate", status="200") == 40
         assert counted(text, "nelumbo_images_total") == 40
         assert counted(text, "nelumbo_model_info", model="grey@1", provider="cpu") == 1  # however many have it
+
+
+def asked(server: Server, **body: int) -> HTTPConnection:
+    """Return a connection on which pictures were asked for."""
+    connection = HTTPConnection(urlsplit(server.url).netloc, timeout=PATIENCE)
+    connection.request("POST", "/generate", json.dumps(body), {"Content-Type": "application/json"})
+    return connection
+
+
+def answered(connection: HTTPConnection) -> tuple[int, bytes]:
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def accepted(server: Server) -> int:
+    """Return how many connections the workers have."""
+    held = [connection for pid in pids(server) for connection in psutil.Process(pid).net_connections("tcp")]
+    return sum(connection.status == psutil.CONN_ESTABLISHED for connection in held)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -229,13 +254,11 @@ def test_sigterm_under_load_finishes_what_was_accepted_and_exits_0(
     slow_models: Path, tmp_path: Path, workers: int
 ) -> None:
     with serving(tmp_path / "log", models=slow_models, workers=workers) as server, ThreadPoolExecutor(8) as pool:
-        asked = [
-            pool.submit(httpx.post, f"{server.url}/generate", json={"seed": i, "n": 4}, timeout=60) for i in range(8)
-        ]
-        time.sleep(0.5)  # until all are accepted
+        connections = [asked(server, seed=i, n=4) for i in range(8)]
+        wait_until(lambda: accepted(server) == 8, server)
+        answers = pool.map(answered, connections)
         assert server.stop() == 0
-        for answer in asked:
-            assert answer.result().status_code == 200
+        assert [(status, data[:4]) for status, data in answers] == [(200, b"\x89PNG")] * 8
         assert "Traceback" not in server.said()
 
 
