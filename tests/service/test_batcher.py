@@ -1,14 +1,16 @@
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from service.batcher import Batcher, DeadlinePassedError, Order, QueueFullError
+from service.batcher import Batcher, DeadlinePassedError, Order, QueueFullError, Timing
 
-WAIT = 10  # seconds until a test that hangs fails
+WAIT = 60  # seconds until a test that hangs fails
 
 
 class Engine:
@@ -88,7 +90,8 @@ def test_idle_threads_share_one_order() -> None:
     engine = Engine()
     engine.gate.clear()
     with batcher(engine, threads=2, max_batch=64) as made:
-        time.sleep(0.1)  # until both threads wait
+        while made._idle < 2:
+            time.sleep(0.001)
         made.submit(order(*range(8)))
         assert engine.running.acquire(timeout=WAIT)
         assert engine.running.acquire(timeout=WAIT)
@@ -252,17 +255,21 @@ def test_closing_finishes_what_is_queued_and_takes_nothing_more() -> None:
         made.submit(order(1))
 
 
-def test_the_time_of_an_order_is_told_by_stage() -> None:
-    def slow(_: int, output: Any) -> Any:
-        time.sleep(0.02)
+def test_the_time_of_an_order_is_told_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("service.batcher.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def infer(_: Any, items: list[Any]) -> list[Any]:
+        now[0] += 10
+        return items
+
+    def each(_: int, output: Any) -> Any:
+        now[0] += 1
         return output
 
-    with busy() as (engine, made):
-        one = order(1, 2, each=slow)
-        made.submit(one)
-        time.sleep(0.05)
-        engine.gate.set()
-        one.future.result(WAIT)
-        assert one.timing.queue >= 0.05
-        assert one.timing.encode >= 0.04
-        assert 0 < one.timing.infer < 0.05
+    made = Batcher(infer, threads=1, max_batch=4, bound=10)
+    one = Order("a", [1, 2], each, list, deadline=math.inf, submitted=-100)
+    made.submit(one)
+    one.future.result(WAIT)
+    made.close()
+    assert one.timing == Timing(queue=100, infer=10, encode=2)

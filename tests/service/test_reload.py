@@ -36,7 +36,7 @@ def refs(renderer: Renderer) -> list[str]:
 
 
 def wait_for(renderer: Renderer, wanted: list[str]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while refs(renderer) != wanted:
         assert time.monotonic() < end, refs(renderer)
         time.sleep(0.02)

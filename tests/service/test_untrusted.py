@@ -85,7 +85,7 @@ def test_a_pipe_holds_nobody_up(tmp_path: Path, name: str) -> None:
     os.mkfifo(folder / name)
     started = time.monotonic()
     assert "good@1" in [model.ref for model in load_library(tmp_path / "models", "cpu")]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("domain", ["com.microsoft", "ai.onnx.ml", "evil"])
