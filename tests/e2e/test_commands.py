@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.server import ROOT, SERVE, Server, serving
+from tests.e2e.server import PATIENCE, ROOT, SERVE, Server, serving
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SERVE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*SERVE, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_a_picture_without_a_server_is_the_servers(server: Server, models: Path, tmp_path: Path) -> None:
@@ -23,8 +23,26 @@ def test_a_picture_without_a_server_is_the_servers(server: Server, models: Path,
         assert out.read_bytes() == client.post("/generate", json={"seed": 7, "model": "rgb@1"}).content
 
 
-@pytest.mark.parametrize(("out", "begun"), [("folder", "seed0100.png"), ("faces-{000}.tar", "faces-001.tar")])
-def test_drawing_many_goes_on_where_it_was_killed(models: Path, tmp_path: Path, out: str, begun: str) -> None:
+DYING = """
+import itertools, os, signal, sys
+from service import __main__, archives
+
+def killed(samples):
+    yield from itertools.islice(samples, int(count))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+begun, count, write = sys.argv.pop(1), sys.argv.pop(1), archives.write
+archives.write = lambda path, samples: write(path, killed(samples) if path.name == begun else samples)
+__main__.main()
+"""  # dies in the middle of a file: which, and after how many of its pictures
+
+
+@pytest.mark.parametrize(
+    ("out", "begun", "count"), [("folder", "seed0100.png", "1"), ("faces-{000}.tar", "faces-001.tar", "150")]
+)
+def test_drawing_many_goes_on_where_it_was_killed(
+    models: Path, tmp_path: Path, out: str, begun: str, count: str
+) -> None:
     seeds, killed, whole = "0-2999", tmp_path / "killed", tmp_path / "whole"
 
     def command(folder: Path) -> list[str]:
@@ -32,13 +50,9 @@ def test_drawing_many_goes_on_where_it_was_killed(models: Path, tmp_path: Path, 
         options = ["--shard-size", "200"] if "{" in out else []
         return ["generate", "--seeds", seeds, "--out", str(folder / out), *options, "--models", str(models)]
 
-    process = subprocess.Popen([*SERVE, *command(killed)], cwd=ROOT)
-    while not any(killed.rglob(begun)):
-        time.sleep(0.01)
-        assert process.poll() is None
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert len(contents(killed)) < (3000 if out == "folder" else 15)
+    died = subprocess.run([sys.executable, "-c", DYING, begun, count, *command(killed)], cwd=ROOT, timeout=PATIENCE)
+    assert died.returncode == -signal.SIGKILL
+    assert len(contents(killed)) == (101 if out == "folder" else 2)
     for folder in (killed, whole):
         done = run(*command(folder))
         assert done.returncode == 0, done.stderr
