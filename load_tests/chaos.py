@@ -15,12 +15,11 @@ from benchmarks.serving import process
 from load_tests.clients import Clients, Failure, Record
 from load_tests.faults import FAULTS, Chaos
 from load_tests.sizes import Sizes, measure
-from tests.e2e.server import ROOT, Server, serving
+from tests.e2e.server import ROOT, Server, serving, wait_for_workers
 
 CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
 REFUSALS = {408, 503, 504}
-SLACK = 2.0  # seconds in which a client finds out that the worker at the other end was killed
 MORE = {"threads": 2, "files": 4}  # that there may be at the end
 RECOVERY = 60  # seconds
 
@@ -47,6 +46,7 @@ def run(server: Server, seconds: float, seed: int, workers: int) -> list[str]:
     """Let clients ask and faults happen for so long; returns what the server did not bear, in sentences."""
     chaos, clients = Chaos(server, seed), Clients(server.url, CLIENTS, seed=seed)
     clients.learn()
+    wait_for_workers(server, workers)
     before = measure(server)
     with clients:
         happened = _happen(chaos, time.monotonic() + seconds)
@@ -75,7 +75,7 @@ def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float]) ->
 
 
 def _was_killed(failure: Failure, kills: Sequence[float]) -> bool:
-    return any(failure.began - SLACK <= kill <= failure.ended for kill in kills)
+    return any(failure.lived <= kill <= failure.ended for kill in kills)
 
 
 def _happen(chaos: Chaos, end: float) -> Counter[str]:

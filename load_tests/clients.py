@@ -22,10 +22,10 @@ PATIENCE = 60  # seconds
 
 @dataclass(frozen=True)
 class Failure:
-    """A request that got no answer, from when to when by ``time.monotonic()``."""
+    """A request that got no answer: by ``time.monotonic()``, when whoever was to give it lived, and when it failed."""
 
     error: str
-    began: float
+    lived: float
     ended: float
 
 
@@ -87,14 +87,18 @@ class Clients:
 
     def _run(self, chance: random.Random) -> None:
         connection = http.client.HTTPConnection(urlsplit(self._url).netloc, timeout=PATIENCE)
-        turn = time.monotonic() + chance.random() * self._interval
+        lived = time.monotonic()
+        turn = lived + chance.random() * self._interval
         while not self._over.wait(max(0.0, turn - time.monotonic())):
             turn += self._interval
             began = time.monotonic()
+            if connection.sock is None:
+                lived = began
             try:
                 self._ask(connection, chance, began)
+                lived = began  # or it had not answered
             except (OSError, http.client.HTTPException) as error:
-                self.record.failures.append(Failure(repr(error), began, time.monotonic()))
+                self.record.failures.append(Failure(repr(error), lived, time.monotonic()))
                 connection.close()
         connection.close()
 

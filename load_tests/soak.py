@@ -49,13 +49,15 @@ def soak(server: Server, seconds: float) -> dict[str, Any]:
     """Find out what the server can bear, give it a share of that for so long, and look at it all the while."""
     capacity = _capacity(server, max(seconds / 40, 2))
     with Clients(server.url, CLIENTS, rate=SHARE * capacity) as clients:
+        started = time.monotonic()
         samples = _watch(server, seconds)
+        lasted, asked = time.monotonic() - started, _answered(clients.record)
     record = clients.record
     growth = {name: _growth(samples, name) for name in FLAT}
     failed = bool(record.wrong or record.failures or set(record.statuses) - {200})
     return {
         "machine": machine(), "minutes": seconds / 60, "capacity": capacity, "requests": sum(record.statuses.values()),
-        "rate": sum(record.statuses.values()) / seconds, "images": record.images, "wrong": len(record.wrong),
+        "rate": asked / lasted, "images": record.images, "wrong": len(record.wrong),
         "failures": len(record.failures), "statuses": record.statuses, "p50": record.percentile(0.5),
         "p99": record.percentile(0.99), "growth": growth, "samples": [(at, asdict(sizes)) for at, sizes in samples],
         "passed": not failed and all(found["flat"] for found in growth.values()),

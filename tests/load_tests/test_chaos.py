@@ -15,8 +15,8 @@ def record() -> Record:
     return made
 
 
-def lost(began: float, ended: float) -> Failure:
-    return Failure("ConnectionResetError()", began, ended)
+def lost(lived: float, ended: float) -> Failure:
+    return Failure("ConnectionResetError()", lived, ended)
 
 
 def test_refusals_and_what_dies_with_its_worker_are_borne(record: Record) -> None:
