@@ -53,7 +53,7 @@ def fuzz(server: Server, inputs: int, seed: int) -> Result:
     before = _memory(server)
     statuses += _fuzz(server, inputs - inputs // 2, made)
     good = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert asyncio.run(_send_all(server.url, [good])) == {200: 1}
+    assert asyncio.run(_send_all(server.url, [good], patience=60)) == {200: 1}
     return Result(statuses, before, _memory(server))
 
 
@@ -103,23 +103,23 @@ def _post(path: str, body: bytes) -> bytes:
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-async def _send_all(url: str, inputs: list[bytes]) -> Counter[int]:
+async def _send_all(url: str, inputs: list[bytes], patience: float = PATIENCE) -> Counter[int]:
     left = iter(inputs)
 
     async def work() -> list[int]:
-        return [await _send(url, data) for data in left]
+        return [await _send(url, data, patience) for data in left]
 
     done = await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
     return Counter(status for statuses in done for status in statuses)
 
 
-async def _send(url: str, data: bytes) -> int:
+async def _send(url: str, data: bytes, patience: float) -> int:
     """Return the status of the answer, 0 where there is none."""
     host, port = urlsplit(url).hostname, urlsplit(url).port
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(data)
-        line = await asyncio.wait_for(reader.readline(), PATIENCE)
+        line = await asyncio.wait_for(reader.readline(), patience)
         return int(line.split()[1]) if line.startswith(b"HTTP/1.1 ") else 0
     except (TimeoutError, OSError):
         return 0
