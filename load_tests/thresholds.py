@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FEW = 20  # requests of a kind of which percentiles say nothing
-NOTICED = 0.1  # seconds: of the smallest models sixteen take hardly longer than one, and chance decides
+# Seconds. Of the smallest models sixteen take hardly longer than one, and whom it hits when the machine stands still is
+# chance; who waits for others' pictures waits for seconds.
+NOTICED = 0.5
 
 Times = Mapping[str, Counter[int]]  # by kind of user: milliseconds -> how many requests took them
 

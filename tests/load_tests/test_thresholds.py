@@ -17,14 +17,14 @@ def judged(one: int = 100, many: int = 200, failed: int = 0, refused: int = 0, *
 
 def test_a_good_run_breaks_nothing() -> None:
     assert judged(failed=2, refused=20) == []
-    assert judged(one=299) == []  # nobody notices
+    assert judged(one=699) == []  # nobody notices
 
 
 def test_each_bound_has_its_sentence() -> None:
     assert judged(failed=3) == ["3 of 200 requests failed; 1.0% may"]
     assert judged(refused=60) == ["60 of 260 requests were refused; 10% may be"]
     assert judged(many=3000) == ["sixteen: p95 is 3.00 s, may be 1.00 s", "sixteen: p99 is 3.00 s, may be 2.00 s"]
-    assert judged(one=310) == ["unfair: one picture takes 0.31 s (p95), sixteen take 0.20 s"]
+    assert judged(one=710) == ["unfair: one picture takes 0.71 s (p95), sixteen take 0.20 s"]
     assert judged(100, 200, 0, 0, "page") == ["no answer for page"]
 
 
