@@ -19,7 +19,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 20_000  # milliseconds until what does not come fails its test
+PATIENCE = 60_000  # milliseconds until what does not come fails its test
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def browsing() -> Iterator[Browser]:
     if path is None:
         pytest.skip("no chromium here")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE)
         yield browser
         browser.close()
 
