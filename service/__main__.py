@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def generate(
 
 
 def _draw_many(drawing: "Bulk") -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # what runs in the background is deaf to it
+        signal.signal(signal.SIGINT, lambda *_: drawing.stop())
     try:
         drawing.run(Console(stderr=True))
     except KeyboardInterrupt:

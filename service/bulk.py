@@ -4,6 +4,7 @@ What there is to do is a row of files, each with the seeds of its pictures: a PN
 file that is there and whole is not written again, so a run that was killed ends with what one that was not ends with.
 """
 
+import contextlib
 import itertools
 import math
 import re
@@ -11,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +30,7 @@ ORDER = 4
 AHEAD = 2  # orders a core that are asked for at once: none idles while a file is written, and memory is bounded
 SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
 SHARD_SIZE = 1000
+LOOK = 0.2  # seconds between two looks whether to stop
 
 
 class Part(NamedTuple):
@@ -130,6 +131,14 @@ class Bulk:
         self._picture = picture
         self._order = ORDER * batch
         self._started = time.monotonic()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let ``run`` raise KeyboardInterrupt between two pictures, as a handler of Ctrl-C that raises nothing itself.
+
+        Raised wherever this thread is just then, it may leave a lock taken, for which those that draw wait for ever.
+        """
+        self._stopped = True
 
     def speed(self) -> str:
         """Return how many pictures were drawn a second."""
@@ -169,12 +178,13 @@ class Bulk:
         missing = (part for part in self._plan.parts() if not self._has(part, report))
         # One goes ahead and says what is to be drawn; the other follows and writes it.
         ahead, written = itertools.tee(missing)
-        with closing(self._draw((seed for part in ahead for seed in part.seeds), report)) as samples:
+        with contextlib.closing(self._draw((seed for part in ahead for seed in part.seeds), report)) as samples:
             for part in written:
                 archives.write(part.path, itertools.islice(samples, len(part.seeds)))
 
     def _has(self, part: Part, report: Callable[[], None]) -> bool:
         """Tell whether a file is there and whole; raises ServiceError where it holds other pictures than these."""
+        self._heed()
         found = archives.read(part.path)
         if found is None or (texts := found.texts()) is None:
             return False
@@ -195,13 +205,23 @@ class Bulk:
                     waiting.append((picture, self._renderer.submit(picture, PNGS, math.inf)[0]))
                 if len(waiting) == AHEAD * cores.available() or not order:
                     picture, drawn = waiting.popleft()
-                    pngs = drawn.result()
+                    pngs = self._result(drawn)
                     self.drawn += len(picture)
                     report()
                     yield from _samples(picture, pngs)
         finally:
             for _, drawn in waiting:
                 drawn.cancel()
+
+    def _result(self, drawn: Future[list[bytes]]) -> list[bytes]:
+        while True:
+            self._heed()
+            with contextlib.suppress(TimeoutError):
+                return drawn.result(LOOK)
+
+    def _heed(self) -> None:
+        if self._stopped:
+            raise KeyboardInterrupt
 
 
 def _samples(picture: Picture, pngs: list[bytes]) -> Iterator[Sample]:

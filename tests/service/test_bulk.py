@@ -144,6 +144,14 @@ def test_a_full_disk_is_one_sentence_and_the_rest_goes_on(
     assert len(files(tmp_path)) == 21
 
 
+def test_what_is_stopped_ends_between_two_pictures(renderer: Renderer, tmp_path: Path) -> None:
+    drawing = Bulk(bulk.plan("0-99", tmp_path, None), renderer, Picture(renderer.library.find("rgb")), batch=3)
+    with pytest.raises(KeyboardInterrupt):
+        drawing.write(drawing.stop)  # which is called after each order of 12
+    assert len(files(tmp_path)) == 12
+    assert draw(renderer, "0-99", tmp_path).kept == 12
+
+
 def test_a_folder_that_is_a_file_is_one_sentence(renderer: Renderer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ServiceError, match=r"cannot be written: File exists$"):
