@@ -55,9 +55,20 @@ def _replace(handler: SysHandler) -> None:
 
 
 def _leave(handler: SysHandler) -> None:
-    """Close the listening socket here, so that it is gone as soon as the workers close theirs; then end them."""
-    handler.controller.loop.add_callback_from_signal(handler.controller.arbiter.sockets.close_all)
-    handler.quit()
+    """End the workers, and close the listening socket here, so that it is gone as soon as they close theirs."""
+    loop, arbiter = handler.controller.loop, handler.controller.arbiter
+
+    async def leave() -> None:
+        try:
+            stopping = arbiter.stop()
+        except ConflictError:
+            if not arbiter._stopping:  # it is replacing a worker; circus itself would forget the signal
+                loop.call_later(AGAIN, leave)
+        else:
+            arbiter.sockets.close_all()
+            await stopping
+
+    loop.add_callback_from_signal(leave)
 
 
 def _hurry(handler: SysHandler) -> None:
