@@ -22,7 +22,10 @@ from service.settings import Settings
 
 LEAVING = threading.Event()  # set: this worker serves on, but is not ready any more, and ends its connections
 LAST_CALL = 2.0  # seconds for clients that have connected to send their request, when no others are let in
-SO_ATTACH_FILTER, BPF_RETURN = 26, 6  # Linux's: asm-generic/socket.h, linux/bpf_common.h
+SO_ATTACH_FILTER = 26  # Linux's: asm-generic/socket.h
+# Classic BPF, linux/filter.h: keep each packet that has ACK (0x10) among the TCP flags (byte 13), and drop the others,
+# which ask to connect. Who is half-way in has been told that they are in.
+NO_ARRIVALS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x10), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
 TICKS = 10  # of uvicorn's main loop a second
 
 
@@ -89,7 +92,7 @@ def _drop_arrivals(listening: socket.socket) -> None:
     """
     if sys.platform != "linux":
         return
-    nothing = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 0))  # "keep 0 bytes of each packet"
-    program = struct.pack("HP", 1, ctypes.addressof(nothing))
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in NO_ARRIVALS))
+    program = struct.pack("HP", len(NO_ARRIVALS), ctypes.addressof(steps))
     with contextlib.suppress(OSError):  # in a sandbox that has no filters
         listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
