@@ -35,7 +35,7 @@ def test_bentoml_serves_the_root_and_a_bento_of_it_the_same(root: Path, tmp_path
         page = client.get("/page/page.js").content
         assert [model["name"] for model in listed["models"]] == ["grey", "rgb"]
     environment = {**os.environ, **bentoml_home(tmp_path)}
-    subprocess.run([*BENTOML, "build"], cwd=root, env=environment, check=True, capture_output=True, timeout=120)
+    subprocess.run([*BENTOML, "build"], cwd=root, env=environment, check=True, capture_output=True, timeout=240)
     (bento,) = (path for path in (tmp_path / "bentoml" / "bentos" / "nelumbo").iterdir() if path.is_dir())
     assert sorted(path.name for path in (bento / "src").iterdir()) == ["bentofile.yaml", "models", "service"]
     shutil.rmtree(root)

@@ -78,7 +78,7 @@ async def overload(server: Server, rate: float) -> tuple[list[Answer], list[Answ
 
 
 def test_ten_times_the_capacity_is_refused_at_once_and_what_gets_in_is_answered_in_time(server: Server) -> None:
-    able = asyncio.run(capacity(server, 3))
+    able = max(asyncio.run(capacity(server, 1)) for _ in range(3))  # in one of which the machine may have stood still
     asyncio.run(overload(server, TIMES * able))  # after it, the server has the memory that it needs
     before = measure(server)
     answers, probes = asyncio.run(overload(server, TIMES * able))

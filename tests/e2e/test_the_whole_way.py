@@ -18,7 +18,7 @@ SMALL = ("generator.width=8", "critic.width=8", "batch=16", f"kimg={STEPS * 16 /
 
 def run(*arguments: object) -> None:
     command = [sys.executable, "-m", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert result.returncode == 0, result.stderr
 
 
