@@ -79,7 +79,7 @@ def test_a_killed_worker_is_replaced_in_seconds_and_fails_its_own_requests_alone
             os.kill(min(before), signal.SIGKILL)
             killed = time.monotonic()
             while len(pids(server) - {min(before)}) < 2:
-                assert time.monotonic() - killed < 5, "nobody replaced the worker"
+                assert time.monotonic() - killed < 8, "nobody replaced the worker"  # circus by itself looks after 10
                 time.sleep(0.05)
             wait_for_workers(server, 3, known=known)
         assert set(asking.got) <= {200, "RemoteProtocolError", "ReadError"}
