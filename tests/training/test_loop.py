@@ -1,10 +1,8 @@
 import json
 import math
-import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,28 @@ from training.order import Order
 
 KINDS = ("generator", "fakes")
 TRAIN = [sys.executable, "-m", "training", "train"]
-# 250 steps of a small network: a few seconds, so that there is something to interrupt.
+# Trains, but strikes itself at the n-th flush to the disk that finds a file of the run: what another process does when
+# it sees the file may come too late.
+STRUCK = """
+import os, resource, signal, sys
+from pathlib import Path
+from training.__main__ import main
+file, left, blow = Path(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
+def fsync(descriptor, flush=os.fsync):
+    global left
+    flush(descriptor)
+    if file.exists():
+        left -= 1
+        if left == 0:
+            exec(blow)
+os.fsync = fsync
+main()
+"""
+SIGNALLED = "os.kill(os.getpid(), signal.{})"
+FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))"  # no file may grow beyond
+# 250 steps of a small network, with 40 lines in the log and 16 snapshots of 8 flushes each.
 SMALL = ["generator.width=8", "critic.width=8", "batch=16", "kimg=4", "tick_kimg=0.1", "snapshot_kimg=0.25"]
+RUN = "00000-digits-dcgan"
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
@@ -43,30 +61,31 @@ def checkpoint(run: Path) -> Any:
     return torch.load(run / "checkpoint-latest.pt", weights_only=True)
 
 
-def start(out: Path) -> subprocess.Popen[str]:
+def settings_of(out: Path) -> list[str]:
     settings = [argument for setting in SMALL for argument in ("--set", setting)]
-    command = [*TRAIN, "--data", str(DIGITS), "--recipe", "digits", "--size", "16", "--out", str(out), *settings]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return ["--data", str(DIGITS), "--recipe", "digits", "--size", "16", "--out", str(out), *settings]
 
 
-def resume(run: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*TRAIN, "--resume", str(run)], capture_output=True, text=True, timeout=240, check=False)
+def run_struck(out: Path, file: str, flush: int, blow: str) -> subprocess.CompletedProcess[str]:
+    """Train until the n-th flush to the disk that finds a file in the run folder, and there ``blow``."""
+    struck = [sys.executable, "-c", STRUCK, str(out / RUN / file), str(flush), blow, "train"]
+    return run([*struck, *settings_of(out)])
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert path.exists(), process.communicate(timeout=5)[0]
+def resume(folder: Path) -> subprocess.CompletedProcess[str]:
+    return run([*TRAIN, "--resume", str(folder)])
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole")
-    process = start(out)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
-    return out / "00000-digits-dcgan"
+    result = run([*TRAIN, *settings_of(out)])
+    assert result.returncode == 0, result.stderr
+    return out / RUN
 
 
 def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
@@ -113,50 +132,45 @@ def test_the_schedule_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninterrupted: Path) -> None:
-    process = start(tmp_path)
-    run = tmp_path / "00000-digits-dcgan"
-    wait_for(run / "log.jsonl", process)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 130
-    assert f"Stopped and saved. Go on with: python -m training train --resume {run}" in output
-    stopped_at = checkpoint(run)["seen"]
-    assert 0 < stopped_at < 4000
-    assert resume(run).returncode == 0
-    assert rows(run) == rows(uninterrupted)
-    assert same(checkpoint(run), checkpoint(uninterrupted))
+    result = run_struck(tmp_path, "log.jsonl", 1, SIGNALLED.format("SIGINT"))
+    assert result.returncode == 130, result.stderr
+    stopped = tmp_path / RUN
+    assert f"Stopped and saved. Go on with: python -m training train --resume {stopped}" in result.stdout
+    assert 0 < checkpoint(stopped)["seen"] < 4000
+    assert resume(stopped).returncode == 0
+    assert rows(stopped) == rows(uninterrupted)
+    assert same(checkpoint(stopped), checkpoint(uninterrupted))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["config.json", "log.jsonl", "checkpoint-latest.pt"])
-def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path, file: str) -> None:
-    process = start(tmp_path)
-    run = tmp_path / "00000-digits-dcgan"
-    wait_for(run / file, process)
-    time.sleep(float(np.random.default_rng().uniform(0, 1)))
-    process.kill()
-    process.communicate()
-    assert not (run / "report.html").exists()
-    result = resume(run)
+@pytest.mark.parametrize(
+    ("file", "flush"),
+    [
+        ("config.json", 1),  # before there is anything else
+        ("log.jsonl", 1),  # while the first snapshot's picture has no name yet
+        ("checkpoint-latest.pt", 8),  # while the second one has none, and the log more lines than the first
+    ],
+)
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path, file: str, flush: int) -> None:
+    assert run_struck(tmp_path, file, flush, SIGNALLED.format("SIGKILL")).returncode == -signal.SIGKILL
+    killed = tmp_path / RUN
+    assert not (killed / "report.html").exists()
+    result = resume(killed)
     assert result.returncode == 0, result.stderr
-    assert rows(run) == rows(uninterrupted)
-    assert same(checkpoint(run), checkpoint(uninterrupted))
+    assert rows(killed) == rows(uninterrupted)
+    assert same(checkpoint(killed), checkpoint(uninterrupted))
 
 
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_loses_nothing(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
-    process = start(tmp_path)
-    run = tmp_path / "00000-digits-dcgan"
-    wait_for(run / "checkpoint-latest.pt", process)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))  # no file may grow beyond
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == 1
-    last = output.splitlines()[-1]
-    assert "could not be written (File too large)" in last
-    assert last.endswith(f"go on with: python -m training train --resume {run}")
-    result = resume(run)
+    result = run_struck(tmp_path, "checkpoint-latest.pt", 1, FULL_DISK)
+    full = tmp_path / RUN
+    assert result.returncode == 1
+    assert "could not be written (File too large)" in result.stderr
+    assert result.stderr.endswith(f"go on with: python -m training train --resume {full}\n")
+    result = resume(full)
     assert result.returncode == 0, result.stderr
-    assert rows(run) == rows(uninterrupted)
-    assert same(checkpoint(run), checkpoint(uninterrupted))
+    assert rows(full) == rows(uninterrupted)
+    assert same(checkpoint(full), checkpoint(uninterrupted))
