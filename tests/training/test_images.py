@@ -151,7 +151,7 @@ def test_a_huge_photo_is_read_without_a_warning(tmp_path: Path, recwarn: pytest.
     fill(tmp_path, 15)
     Image.new("1", (9500, 9500)).save(tmp_path / "huge.png")
     assert images.read(tmp_path, GREY).report.count == 16
-    assert not recwarn.list
+    assert not [warning for warning in recwarn if issubclass(warning.category, Image.DecompressionBombWarning)]
 
 
 def test_too_few_images_are_refused_with_the_first_reason(tmp_path: Path) -> None:
