@@ -12,12 +12,12 @@ from service.library import Model
 
 
 def loop(model: Model, threads: int, batch: int, seconds: float) -> Speed:
-    """Draw batches on each thread for some seconds."""
+    """Draw batches on each thread for some seconds, one at least."""
     end = time.perf_counter() + seconds
 
     def calls(thread: int) -> list[float]:
         seeds, took = itertools.count(thread * 2**24), []
-        while (started := time.perf_counter()) < end:
+        while (started := time.perf_counter()) < end or not took:
             draw(model, [next(seeds) for _ in range(batch)])
             took.append(time.perf_counter() - started)
         return took
