@@ -16,7 +16,7 @@ from training.run import Run
 
 def export(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture(scope="module")

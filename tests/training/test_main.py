@@ -20,7 +20,7 @@ from training.errors import InputError
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "training", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_recipes_are_listed_one_line_each() -> None:
@@ -75,7 +75,7 @@ def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for arguments in ("training recipes", f"export onnx run --name x --models {tmp_path}"):
         command = [sys.executable, "-m", *arguments.split()]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
         assert "torch" in result.stderr.lower()
         assert "make train" in result.stderr
