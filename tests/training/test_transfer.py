@@ -101,7 +101,8 @@ def test_the_average_is_kept_and_not_overwritten_by_the_first_step(tmp_path: Pat
     still = tiny_recipe(optimiser__generator_lr="1e-30", optimiser__critic_lr="1e-30")
     trainer = started(tmp_path, still, source)
     latents = torch.randn(64, 16)
-    assert torch.equal(trainer.game.sample(latents), source.load_generator().generator(latents))
+    # Close, and not equal: channels last and not, they may be drawn by other kernels.
+    torch.testing.assert_close(trainer.game.sample(latents), source.load_generator().generator(latents))
     raw, before = (
         [weight.detach().clone() for weight in network.parameters()]
         for network in (trainer.game.generator, trainer.game.average)
