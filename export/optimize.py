@@ -22,7 +22,7 @@ from service.errors import ServiceError
 
 LARGEST, MEAN = 4, 0.5  # levels that a rewritten model may be off: in any pixel, and on average
 SEEDS = 64
-BATCHES = (16, 1, 2, 7)  # where a picture must not change with its batch, the first is compared with the others
+BATCHES = (16, 1, 2, 7)  # a provider may round otherwise in another batch; ONNX Runtime's own does not
 
 Latents = NDArray[np.float32]  # (N, Z)
 Images = NDArray[np.uint8]  # (N, H, W, C)
@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
     precision: Precision
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]
-    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> images, and on what they were drawn
+    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> (…, N, H, W, C), and what drew them
 
 
 def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
@@ -62,7 +62,12 @@ def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
 
 
 def judge(wanted: Images, drawn: Images, precision: Precision) -> tuple[int, float]:
-    """Return the largest and the mean difference of images (N, H, W, C), in levels.
+    """Return the largest and the mean difference of images, in levels.
+
+    Args:
+        wanted: (N, H, W, C).
+        drawn: as many, or several times as many, (…, N, H, W, C).
+        precision: that they were drawn in.
 
     Raises:
         ExportError: one of them is too large.
@@ -70,7 +75,7 @@ def judge(wanted: Images, drawn: Images, precision: Precision) -> tuple[int, flo
     difference = np.abs(wanted.astype(np.int16) - drawn)
     largest, mean = int(difference.max()), float(difference.mean())
     if largest > LARGEST or mean > MEAN:
-        seed = int(difference.max(axis=(1, 2, 3)).argmax())
+        seed = int(difference.max(axis=(-3, -2, -1)).argmax()) % len(wanted)
         raise ExportError(
             f"in {precision}, pixels would be up to {largest} levels off (seed {seed}) and {mean:.3f} on average, "
             f"where {LARGEST} and {MEAN} are allowed; nothing was written, serve the model as it is"
@@ -91,10 +96,7 @@ def for_gpus(model: onnx.ModelProto) -> onnx.ModelProto:
 def _draw_with_openvino(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
     device = _device()
     session = providers.open_session(model.SerializeToString(), "openvino", precision=Precision.BFLOAT16)
-    drawn, *others = [_draw(session, latents, batch) for batch in BATCHES]
-    if not all(np.array_equal(drawn, other) for other in others):
-        raise ExportError("on this CPU, a picture would change with the batch it is drawn in; choose --provider cpu")
-    return drawn, device
+    return np.stack([_draw(session, latents, batch) for batch in BATCHES]), device
 
 
 def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
