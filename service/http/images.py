@@ -73,12 +73,14 @@ class Images:
 def _etag(picture: Picture, extension: str, signer: Signer | None) -> str:
     """Return an ETag that needs no drawing: a digest of everything that decides the bytes.
 
-    Signed, the same picture has other bytes each time, so that its tag is a weak one (RFC 9110, section 8.8.1).
+    Signed, the same picture has other bytes each time, and not all providers promise the same ones: such a tag is a
+    weak one (RFC 9110, section 8.8.1).
     """
     model = picture.model
+    weak = signer is not None or model.deterministic != "exact"
     parts = (model.ref, model.digest, model.provider, picture.seed_text(), picture.truncation, extension)
     told = "\n".join(map(str, (*parts, ENCODING, *_software(), *((signer.fingerprint,) if signer else ()))))
-    return f'{"W/" if signer else ""}"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
+    return f'{"W/" if weak else ""}"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
 
 
 @functools.cache

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -71,6 +72,14 @@ def test_head_draws_nothing(client: Client) -> None:
 
 def test_head_has_the_etag_of_get(client: Client) -> None:
     assert client.request("HEAD", URL).headers["etag"] == client.get(URL).headers["etag"]
+
+
+def test_only_a_provider_that_promises_bytes_gives_a_strong_etag(library: Library) -> None:
+    model = library.find("rgb")
+    tags = [
+        images._etag(Picture(one, seeds=(1,)), "png", signer=None) for one in (model, replace(model, provider="cuda"))
+    ]
+    assert [tag.startswith("W/") for tag in tags] == [False, True]
 
 
 def test_whatever_decides_the_bytes_decides_the_etag(library: Library) -> None:
