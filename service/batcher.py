@@ -147,6 +147,7 @@ class Batcher:
         """Queue all of an order's items, or none: raises QueueFullError."""
         with self._changed:
             if self._closed or self._waiting + len(order.items) > self._bound:
+                metrics.REJECTED.inc()
                 raise QueueFullError
             self._lanes.setdefault(order.lane, deque()).append(order)
             self._waiting += len(order.items)

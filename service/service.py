@@ -12,7 +12,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors, ledger, server, supervisor, tracing
+from service import descriptors, ledger, metrics, server, supervisor, tracing
 from service.batcher import DeadlinePassedError, QueueFullError
 from service.errors import ServiceError
 from service.http.access import Access, Guard
@@ -95,9 +95,11 @@ class Nelumbo:
         picture = Picture(_first_model(), latents=list(latents))
         try:
             drawn, _ = renderer.submit(picture, ARRAYS, settings.deadline)
-            return await asyncio.wrap_future(drawn)
+            images: np.ndarray = await asyncio.wrap_future(drawn)
         except (NotReadyError, QueueFullError, DeadlinePassedError) as error:
             raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
+        metrics.IMAGES.labels(picture.model.ref).inc(len(picture))
+        return images
 
     async def __is_ready__(self) -> bool:
         """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""

@@ -107,7 +107,6 @@ class Routes:
             request_log.note(picture, timing)
             return await first(drawn, receive, deadline), timing
         except QueueFullError as error:
-            metrics.REJECTED.inc()
             raise unavailable("The queue is full; ask again in a second, or for fewer images.") from error
         except DeadlinePassedError as error:
             detail = f"Not drawn within {deadline:g} seconds; ask for fewer images, or again when there is less to do."

@@ -168,8 +168,10 @@ def test_what_its_client_has_left_is_not_drawn(slow_models: Path, tmp_path: Path
 
 def test_a_bentoml_client_renders_arrays(server: Server) -> None:
     drawn = np.stack([latents.from_seed(seed, 8) for seed in (1, 2, 3)])
-    with bentoml.SyncHTTPClient(server.url) as client:
+    with bentoml.SyncHTTPClient(server.url) as client, server.client() as other:
+        before = counted(other.get("/metrics").text, "nelumbo_images_total")
         images = np.asarray(client.render(latents=drawn))
+        assert counted(other.get("/metrics").text, "nelumbo_images_total") == before + 3
     assert (images.shape, images.dtype) == ((3, 16, 16, 1), np.uint8)
     assert len({image.tobytes() for image in images}) == 3
 
