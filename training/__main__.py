@@ -1,5 +1,6 @@
 """The command line: ``python -m training train | sample | evaluate | recipes | data``."""
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -64,8 +65,7 @@ def train(
         return
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
-    if minutes and kimg:
-        raise InputError("--minutes and --kimg are two budgets; give one")
+    _check_budget(minutes, kimg)
     resolved = distributed.by_first(
         lambda: recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
     )
@@ -82,6 +82,13 @@ def train(
         init_from=source.origin if source else None,
     )
     _train(out, config, source, dry_run=dry_run)
+
+
+def _check_budget(minutes: float | None, kimg: float | None) -> None:
+    if minutes and kimg:
+        raise InputError("--minutes and --kimg are two budgets; give one")
+    if minutes == math.inf:
+        raise InputError("--minutes inf has no end; give a number of minutes, Ctrl-C stops and saves sooner")
 
 
 def _given(context: typer.Context) -> list[str]:

@@ -48,6 +48,7 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--data", DIGITS, "--recipe", "roses"], "there is no recipe 'roses'"),
         (["train", "--data", DIGITS, "--size", 30], "sizes are 16, 28, 32"),
         (["train", "--data", DIGITS, "--minutes", 1, "--kimg", 1], "--minutes and --kimg are two budgets"),
+        (["train", "--data", DIGITS, "--minutes", "inf"], "--minutes inf has no end"),
         (["train", "--data", DIGITS, "--device", "cuda"], "torch sees no CUDA GPU here"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train", "--resume", "nowhere", "--kimg", 1], "leave out --kimg"),
