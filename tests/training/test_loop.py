@@ -1,5 +1,6 @@
 import json
 import math
+import random
 import signal
 import subprocess
 import sys
@@ -32,6 +33,20 @@ def fsync(descriptor, flush=os.fsync):
         if left == 0:
             exec(blow)
 os.fsync = fsync
+main()
+"""
+# Trains, and is killed after so many seconds of it, whatever it does just then.
+KILLED = """
+import os, signal, sys, threading
+from training.__main__ import main
+from training.loop import Trainer
+seconds = float(sys.argv.pop(1))
+def train(trainer, train=Trainer.train):
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL))
+    timer.daemon = True
+    timer.start()
+    return train(trainer)
+Trainer.train = train
 main()
 """
 SIGNALLED = "os.kill(os.getpid(), signal.{})"
@@ -159,6 +174,18 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path, f
     assert result.returncode == 0, result.stderr
     assert rows(killed) == rows(uninterrupted)
     assert same(checkpoint(killed), checkpoint(uninterrupted))
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path) -> None:
+    folder = tmp_path / RUN
+    first, second = (random.uniform(0, 2) for _ in range(2))
+    for seconds, rest in ((first, settings_of(tmp_path)), (second, ["--resume", str(folder)])):
+        killed = run([sys.executable, "-c", KILLED, str(seconds), "train", *rest])
+        assert killed.returncode in (-signal.SIGKILL, 0), killed.stderr  # 0: it had ended before
+    assert resume(folder).returncode == 0, (first, second)
+    assert rows(folder) == rows(uninterrupted), (first, second)
+    assert same(checkpoint(folder), checkpoint(uninterrupted)), (first, second)
 
 
 @pytest.mark.slow
