@@ -19,9 +19,10 @@ from onnxruntime import InferenceSession
 
 from export.graph import Pixels, fold_batch_norm, trace
 from export.optimize import for_openvino
-from service import cores, openvino
+from service import cpus
 from service.contract import INPUT, Precision
-from service.providers import open_session
+from service.engine.providers import openvino
+from service.engine.providers.registry import open_session
 from training import networks
 from training import recipe as recipes
 
@@ -59,7 +60,7 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.1)] = 1.0,
 ) -> None:
     """Print each way's images a second and its ratio to the default provider."""
-    threads = cores.available()
+    threads = cpus.available()
     model, latents = dcgan(size)
     graphs = {"as exported": model.SerializeToString(), "rewritten": for_openvino(model).SerializeToString()}
     sessions = {("cpu", Precision.FLOAT32, "as exported"): open_session(graphs["as exported"], "cpu")} | {

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.serving import bare
-from service.library import load_library
+from service.engine.library import load_library
+from service.formats.c2pa import read_signer
 from service.settings import read_settings
-from service.signing import read_signer
 from tests import certificates
 
 BATCH = 16

@@ -13,9 +13,9 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from service import metrics
-from service.http.openapi import document
 from service.settings import FLAGS, Settings
+from service.telemetry import metrics
+from service.web.openapi import document
 from training.recipe import Recipe
 
 FOLDER = Path(__file__).parent

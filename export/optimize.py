@@ -16,8 +16,9 @@ from export.errors import ExportError
 from export.float16 import draw_by_layer, to_float16
 from export.halves import split_latent
 from export.subpixel import to_subpixel
-from service import openvino, providers
 from service.contract import INPUT, OUTPUT, ModelFile, Precision, Rewrite
+from service.engine.providers import openvino
+from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
 LARGEST, MEAN = 4, 0.5  # levels that a rewritten model may be off: in any pixel, and on average

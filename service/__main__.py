@@ -15,7 +15,7 @@ from service.errors import ServiceError
 from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from service.bulk import Bulk
+    from service.bulk.run import Bulk
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
@@ -60,10 +60,10 @@ def generate(
     if (seed is None) == (seeds is None):
         raise ServiceError("say which pictures: --seed 42 for one, or --seeds 0-999 for many")
     settings = read_settings(models=models, provider=provider, workers=1)  # all cores for this process
-    from service import bulk
-    from service.library import UnknownModelError
-    from service.pictures import Picture
-    from service.renderer import Renderer
+    from service.bulk import run as bulk
+    from service.engine.library import UnknownModelError
+    from service.engine.renderer import Renderer
+    from service.formats.registry import Picture
 
     wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
     renderer = Renderer(settings.model_copy(update={"queue": sys.maxsize}))  # what waits is bounded by who asks
@@ -104,15 +104,15 @@ def key(name: Annotated[str, typer.Argument(help="Whose key it is, such as mobil
 @app.command()
 def openapi() -> None:
     """Print the description of the HTTP API, OpenAPI 3.1."""
-    from service.http.openapi import text
+    from service.web.openapi import text
 
     print(text(), end="")
 
 
 def _check(settings: Settings) -> None:
     """Find out before a server starts what would keep it from serving; raises ServiceError."""
-    from service.library import require_sound
-    from service.providers import require
+    from service.engine.library import require_sound
+    from service.engine.providers.registry import require
 
     require(settings.provider)
     require_sound(settings.models)

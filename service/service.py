@@ -12,19 +12,20 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
-from service import descriptors, ledger, metrics, server, supervisor, tracing
-from service.batcher import DeadlinePassedError, QueueFullError
+from service.engine.batcher import DeadlinePassedError, QueueFullError
+from service.engine.library import Model
+from service.engine.renderer import NotReadyError, Renderer
 from service.errors import ServiceError
-from service.http.access import Access, Guard
-from service.http.app import make_app
-from service.http.errors import MEDIA_TYPE, unavailable
-from service.http.schemas import MAX_LATENT
-from service.http.shortcut import Direct
-from service.library import Model
-from service.pictures import ARRAYS, Picture
-from service.reload import Reloader
-from service.renderer import NotReadyError, Renderer
+from service.formats.registry import ARRAYS, Picture
+from service.runtime import rlimit, server, supervisor
+from service.runtime.reload import Reloader
 from service.settings import read_settings
+from service.telemetry import metrics, prometheus_dir, tracing
+from service.web.app import make_app
+from service.web.auth import Access, Guard
+from service.web.problems import MEDIA_TYPE, unavailable
+from service.web.schemas import MAX_LATENT
+from service.web.shortcut import Direct
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # before BentoML reports that somebody serves
 
@@ -37,7 +38,7 @@ try:
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
-ledger.choose()
+prometheus_dir.choose()
 supervisor.install()
 server.install(settings)
 access = Access(settings)
@@ -84,7 +85,7 @@ class Nelumbo:
     def __init__(self) -> None:
         if bentoml.server_context.worker_index is not None:
             supervisor.end_with_it()
-        descriptors.raise_limit()
+        rlimit.raise_limit()
         # A worker takes no connection before this returns: beside others it is better silent than not ready.
         renderer.start(self._announce).join(PATIENCE)
         reloader.watch()

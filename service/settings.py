@@ -10,7 +10,7 @@ import limits
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service import cores, keys
+from service import cpus, keys
 from service.contract import GPUS
 from service.errors import ServiceError
 
@@ -26,7 +26,7 @@ def _workers(given: dict[str, Any]) -> int:
 
     On a GPU it is one: each would have a context of its own there, and its own copy of every model.
     """
-    return 1 if given.get("provider") in GPUS else max(1, cores.available() // 2)
+    return 1 if given.get("provider") in GPUS else max(1, cpus.available() // 2)
 
 
 FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too

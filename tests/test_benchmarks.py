@@ -10,10 +10,10 @@ from benchmarks.serving import bare, bulk, models, targets
 from benchmarks.serving.report import Report
 from benchmarks.serving.speed import Speed, median, ratio
 from benchmarks.serving.targets import BARE, ONE
-from service.library import Library, load_library
+from service.engine.library import Library, load_library
 from service.settings import read_settings
 from tests import tiny
-from tests.service.test_png import read
+from tests.service.formats.test_png import read
 
 MODEL = "dcgan64@1"
 MEASURED = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.contract import read_model
-from service.library import find_folders
+from service.engine.library import find_folders
 from service.settings import read_settings
 from training import recipe as recipes
 
@@ -47,7 +47,7 @@ def test_training_knows_nothing_of_export_and_service() -> None:
 def test_export_takes_from_service_only_the_contract_and_what_runs_models() -> None:
     for path in (ROOT / "export").rglob("*.py"):
         taken = re.findall(r"^\s*(?:from|import) (service[\w.]*)", path.read_text(), re.MULTILINE)
-        runs = {"service", "service.errors"} if path.name == "optimize.py" else set()  # measured in what will serve
+        runs = {"service.engine.providers", "service.errors"} if path.name == "optimize.py" else set()
         assert set(taken) <= {"service.contract", *runs}, path
 
 

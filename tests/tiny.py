@@ -9,8 +9,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from service import openvino, providers
 from service.contract import DIGEST_FILE, INPUT, MODEL_FILE, OUTPUT, Card, Dataset, Precision, Rewrite, digest_of
+from service.engine.providers import openvino
+from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
 

@@ -20,9 +20,9 @@ from benchmarks.serving import bare, bulk, models, process, wrk
 from benchmarks.serving.report import Report
 from benchmarks.serving.speed import Speed
 from benchmarks.serving.targets import BARE, EMPTY, ONE, Measured, Name
-from service import cores
-from service.library import Library, load_library
-from service.renderer import Renderer
+from service import cpus
+from service.engine.library import Library, load_library
+from service.engine.renderer import Renderer
 from service.settings import read_settings
 from tests.e2e.server import BENTOML, Server, serving
 
@@ -84,7 +84,7 @@ def _measures(
     for model in library:
         name, draw = model.ref, functools.partial(wrk.draw, server.url, model=model.ref)
         yield (name, ONE), functools.partial(bare.loop, model, 1, 1)
-        yield (name, BARE), functools.partial(bare.loop, model, cores.available(), SETTINGS.max_batch)
+        yield (name, BARE), functools.partial(bare.loop, model, cpus.available(), SETTINGS.max_batch)
         for out in bulk.OUTS:
             measure = functools.partial(bulk.draw, drawer, model, SETTINGS.max_batch, out)
             yield (name, f"generate --seeds, {out}"), measure

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from benchmarks.serving.speed import Speed, of_calls
-from service import latents, marking, png
-from service.library import Model
+from service.engine import latents
+from service.engine.library import Model
+from service.formats import metadata, png
 
 
 def loop(model: Model, threads: int, batch: int, seconds: float) -> Speed:
@@ -32,6 +33,6 @@ def draw(model: Model, seeds: list[int]) -> list[bytes]:
     card = model.card
     images = model.run(np.stack([latents.from_seed(seed, card.latent_dim) for seed in seeds]))
     return [
-        png.encode(image, marking.png_chunks(card.name, card.version, 1.0, str(seed)))
+        png.encode(image, metadata.png_chunks(card.name, card.version, 1.0, str(seed)))
         for seed, image in zip(seeds, images, strict=True)
     ]

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from benchmarks.serving.speed import Speed, of_calls
-from service import bulk
-from service.library import Model
-from service.pictures import Picture
-from service.renderer import Renderer
+from service.bulk import run as bulk
+from service.engine.library import Model
+from service.engine.renderer import Renderer
+from service.formats.registry import Picture
 from service.settings import Settings
 
 OUTS = {"folder": "pictures", "tar": "faces-{0000}.tar"}

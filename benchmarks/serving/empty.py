@@ -5,8 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from service.http.shortcut import Direct
 from service.settings import read_settings
+from service.web.shortcut import Direct
 
 settings = read_settings()
 AS_OURS = {

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.serving.speed import Speed
-from service import cores
+from service import cpus
 
 SCRIPT = Path(__file__).with_name("ask.lua")
 PATIENT = ("--timeout", "10s")  # BentoML's own route takes over wrk's 2 s now and then: that is slow, not wrong
@@ -23,7 +23,7 @@ def revalidate(url: str, connections: int, seconds: float, etag: str) -> Speed:
 
 
 def _run(url: str, connections: int, seconds: float, n: int, arguments: list[str], *options: str) -> Speed:
-    threads = min(connections, max(1, cores.available() // 4))
+    threads = min(connections, max(1, cpus.available() // 4))
     command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT), *PATIENT]
     done = subprocess.run([*command, *options, url, "--", *arguments], capture_output=True, text=True, check=True)
     counted = json.loads(done.stdout.splitlines()[-1])

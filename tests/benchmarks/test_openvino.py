@@ -3,9 +3,9 @@ import pytest
 from onnxruntime import InferenceSession
 
 from benchmarks import openvino as benchmark
-from service import openvino
 from service.contract import Precision
-from service.providers import open_session
+from service.engine.providers import openvino
+from service.engine.providers.registry import open_session
 from tests import tiny
 
 

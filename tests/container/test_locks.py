@@ -46,7 +46,7 @@ def test_a_lock_holds_what_serving_needs_at_the_versions_that_were_tested(target
 
 
 @pytest.mark.parametrize(
-    "path", ["constraints.txt", "pyproject.toml", "training/loop.py", "export/graph.py", "service/page/page.js"]
+    "path", ["constraints.txt", "pyproject.toml", "training/loop.py", "export/graph.py", "service/web/page/page.js"]
 )
 def test_the_context_holds_what_an_image_that_trains_is_made_of(path: str) -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 import yaml
 
-from service import metrics
+from service.telemetry import metrics
 from tests.e2e.server import ROOT
 
 DEPLOY = ROOT / "deploy"

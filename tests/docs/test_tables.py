@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from docs.tables import FOLDER, TABLES, fill
-from service.http.app import PROBES
-from service.metrics import exposition
 from service.settings import Settings
+from service.telemetry.metrics import exposition
+from service.web.app import PROBES
 
 PAGES = sorted(FOLDER.glob("*.md"))
 

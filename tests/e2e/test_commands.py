@@ -25,7 +25,8 @@ def test_a_picture_without_a_server_is_the_servers(server: Server, models: Path,
 
 DYING = """
 import itertools, os, signal, sys
-from service import __main__, archives
+from service import __main__
+from service.formats import archives
 
 def killed(samples):
     yield from itertools.islice(samples, int(count))

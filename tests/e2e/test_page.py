@@ -19,7 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Download, Page, Request, Route, expect
 
-from service import latents
+from service.engine import latents
 from tests import tiny
 from tests.e2e.browser import browsing, visiting
 from tests.e2e.server import ROOT, Server, serving

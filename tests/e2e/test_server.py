@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 import pytest
 
-from service import latents
-from service.http.openapi import document
+from service.engine import latents
+from service.web.openapi import document
 from tests.e2e.server import BENTOML, PATIENCE, Server, counted, serving, wait_until
 from tests.e2e.test_processes import pids
 

@@ -8,8 +8,9 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from service import keys, tracing
+from service import keys
 from service.errors import ServiceError
+from service.telemetry import tracing
 from tests.e2e.server import PATIENCE, serving
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -8,8 +8,8 @@ import httpx
 import psutil
 import pytest
 
-from service.http.headers import SAFE
-from service.http.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
+from service.runtime.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
+from service.web.headers import SAFE
 from tests import tiny
 from tests.e2e.server import BENTOML, Server, serving
 

@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from service import latents
 from service.contract import read_model
+from service.engine import latents
 from training.run import Run
 
 

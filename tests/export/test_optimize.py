@@ -12,8 +12,10 @@ import pytest
 from export import __main__ as main
 from export import optimize, store
 from export.errors import ExportError, InputError
-from service import contract, openvino, providers
+from service import contract
 from service.contract import ModelFile, Precision, read_model
+from service.engine.providers import openvino
+from service.engine.providers import registry as providers
 from tests import tiny
 from tests.export.test_main import export
 

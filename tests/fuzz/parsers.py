@@ -7,14 +7,14 @@ from typing import Any
 
 import atheris
 
-with atheris.instrument_imports(include=["service.http", "service.keys"]):
+with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from service.http import access, app, images, interpolation, limits, negotiation, schemas
-    from service.http.errors import Problem
-from service.library import Library, Model
-from service.pictures import FORMS
+    from service.web import app, auth, body, images, interpolate, negotiation, schemas
+    from service.web.problems import Problem
+from service.engine.library import Library, Model
+from service.formats.registry import FORMS
 from tests import tiny
 
 SESSION: Any = SimpleNamespace()  # nothing is drawn
@@ -24,7 +24,7 @@ JSON = Headers({"content-type": "application/json"})
 
 
 def generate(data: bytes) -> None:
-    picture = schemas.to_picture(schemas.read_request(limits.parse_json(JSON, data), 64), LIBRARY)
+    picture = schemas.to_picture(schemas.read_request(body.parse_json(JSON, data), 64), LIBRARY)
     assert 1 <= len(picture) <= 64
 
 
@@ -48,7 +48,7 @@ def value(made: Any, depth: int = 0) -> Any:
 
 
 def interpolate(data: bytes) -> None:
-    walk = interpolation.to_walk(schemas.validate(schemas.InterpolateRequest, limits.parse_json(JSON, data)), LIBRARY)
+    walk = interpolate.to_walk(schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data)), LIBRARY)
     assert 2 <= len(walk) <= 64
 
 
@@ -68,7 +68,7 @@ def image(data: bytes) -> None:
 def headers(data: bytes) -> None:
     first, _, second = data.partition(b"\n")
     given = Headers(raw=[(b"authorization", first), (b"x-api-key", second), (b"x-request-id", second)])
-    access._shown(given)
+    auth._shown(given)
     assert app.REQUEST_ID.fullmatch(app._request_id(given))
 
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from service.library import Library, load_library
-from service.renderer import Renderer
+from service.engine.library import Library, load_library
+from service.engine.renderer import Renderer
 from service.settings import read_settings
 from tests import tiny
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("module", ["service.renderer", "export.verify", "training.evaluate"])
+@pytest.mark.parametrize("module", ["service.engine.renderer", "export.verify", "training.evaluate"])
 def test_onnx_runtime_reports_nothing_to_its_makers(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", f"import {module}, onnxruntime, os; print(os.environ['ORT_DISABLE_TELEMETRY'])"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from service import cores, keys
+from service import cpus, keys
 from service.__main__ import app
 from service.errors import ServiceError
 from service.settings import FLAGS, Settings, read_settings
@@ -71,7 +71,7 @@ def test_localhost_is_an_address() -> None:
 
 @pytest.mark.parametrize(("available", "workers"), [(1, 1), (2, 1), (3, 1), (4, 2), (64, 32)])
 def test_two_cores_get_a_worker(available: int, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "available", lambda: available)
+    monkeypatch.setattr(cpus, "available", lambda: available)
     assert read_settings().workers == workers
     assert read_settings(workers=5).workers == 5
 

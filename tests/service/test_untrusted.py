@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service import contract
 from service.contract import ContractError
+from service.engine.library import load_library
 from service.errors import ServiceError
-from service.library import load_library
 from tests import tiny
 from tests.service.test_contract import refusal
 

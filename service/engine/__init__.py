@@ -1,0 +1,1 @@
+"""The models and the queue of images: from seeds and latents to pixels."""

@@ -1,0 +1,1 @@
+"""From pixels to what is sent: PNG, WebP, JPEG, animations, archives and their metadata."""

@@ -1,0 +1,162 @@
+"""Signed pictures (C2PA): who drew them, in a manifest that a change of the picture breaks.
+
+A manifest has a random identity and a signature a random number, so that the same picture signed twice is two files, of
+the same pixels. https://spec.c2pa.org
+"""
+
+import functools
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from service.errors import ServiceError
+from service.formats import metadata, png
+from service.formats.registry import ARRAYS, Form, Picture
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.x509 import Certificate
+
+# By extension, what is signed as a whole; of JSON and archives each PNG is.
+WHOLE = {"png": "image/png", "apng": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
+# By the curve, or else by the kind of key.
+ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512", "RSA": "ps256", "Ed25519": "ed25519"}
+# No second, small picture in the first; that a signature verifies is tried once, at the start.
+LIBRARY = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
+UNTRUSTED = "signingCredential.untrusted"  # whom a verifier trusts is the verifier's affair
+
+
+class Signer:
+    """Signs pictures; may be called by many threads at once."""
+
+    def __init__(self, certificates: bytes, key: bytes, algorithm: str) -> None:
+        """Take PEM: the certificates, the signer's own first, and its key in PKCS #8."""
+        import c2pa
+
+        self.fingerprint = hashlib.sha256(certificates + c2pa.sdk_version().encode()).hexdigest()
+        self._library = c2pa
+        self._context = c2pa.Context(c2pa.Settings.from_dict(LIBRARY))
+        self._signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(algorithm, certificates, key, None))
+
+    def sign(self, media_type: str, data: bytes, texts: dict[str, str]) -> bytes:
+        """Return a picture with a manifest that says that a machine made it, and by ``texts`` how."""
+        signed = io.BytesIO()
+        builder = self._library.Builder(_manifest(texts), self._context)
+        builder.sign(self._signer, media_type, io.BytesIO(data), signed)
+        return signed.getvalue()
+
+    def check(self) -> str | None:
+        """Sign a picture and verify it; return what is wrong with that, or None."""
+        try:
+            signed = self.sign("image/png", png.encode(np.zeros((1, 1, 1), np.uint8)), {})
+            reader = self._library.Reader("image/png", io.BytesIO(signed))
+            failures = reader.get_validation_results()["activeManifest"]["failure"]
+        except self._library.C2paError as error:
+            return str(error).removeprefix("Signature: ")
+        return next((failure["explanation"] for failure in failures if failure["code"] != UNTRUSTED), None)
+
+
+def signed(form: Form, signer: Signer) -> Form:
+    """Return a form whose pictures are signed; arrays are no pictures yet."""
+    if form is ARRAYS:
+        return form
+    if media_type := WHOLE.get(form.extension):
+        return form._replace(gather=functools.partial(_sign_whole, signer, media_type, form.gather))
+    return form._replace(each=functools.partial(_sign_each, signer, form.each))
+
+
+def _sign_whole(
+    signer: Signer, media_type: str, gather: Callable[[Picture, list[Any]], bytes], picture: Picture, parts: list[Any]
+) -> bytes:
+    return signer.sign(media_type, gather(picture, parts), picture.texts())
+
+
+def _sign_each(
+    signer: Signer, each: Callable[[Picture, int, Any], bytes], picture: Picture, index: int, image: Any
+) -> bytes:
+    card, seed = picture.model.card, picture.seed_of(index)
+    texts = metadata.texts(card.name, card.version, picture.truncation, None if seed is None else str(seed))
+    return signer.sign("image/png", each(picture, index, image), texts)
+
+
+def _manifest(texts: dict[str, str]) -> str:
+    action = {
+        "action": "c2pa.created",
+        "digitalSourceType": metadata.DIGITAL_SOURCE_TYPE,
+        "softwareAgent": {"name": "Nelumbo"},
+        "description": ", ".join(f"{key} {text}" for key, text in texts.items()),
+    }
+    assertion = {"label": "c2pa.actions.v2", "data": {"actions": [action]}}
+    return json.dumps({"claim_generator_info": [{"name": "Nelumbo"}], "assertions": [assertion]})
+
+
+def read_signer(settings: Settings) -> Signer | None:
+    """Return the signer that the settings name, or None where they name none; raises ServiceError."""
+    key, certificate = settings.c2pa_key, settings.c2pa_certificate
+    if key is None and certificate is None:
+        return None
+    if key is None or certificate is None:
+        raise ServiceError("to sign pictures set both NELUMBO_C2PA_KEY and NELUMBO_C2PA_CERTIFICATE, to PEM files")
+    try:
+        import c2pa  # noqa: F401
+        import cryptography  # noqa: F401
+    except ImportError as error:
+        raise ServiceError("signing is not installed; it needs pip install 'nelumbo[c2pa]'") from error
+    return _open(key, certificate)
+
+
+def _open(key: Path, certificate: Path) -> Signer:
+    from cryptography.hazmat.primitives import serialization as pem
+
+    private, chain = _read_key(key), _read_certificates(certificate)
+    if private.public_key() != chain[0].public_key():
+        raise ServiceError(
+            f"{key} is not the key of the first certificate in {certificate}; the signer's own stands first"
+        )
+    name = getattr(
+        getattr(private, "curve", None), "name", type(private).__name__.strip("_").removesuffix("PrivateKey")
+    )
+    if name not in ALGORITHMS:
+        raise ServiceError(f"{key} is a key for {name}; C2PA signs with {', '.join(ALGORITHMS)}")
+    signer = Signer(
+        b"".join(one.public_bytes(pem.Encoding.PEM) for one in chain),
+        private.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.NoEncryption()),
+        ALGORITHMS[name],
+    )
+    if problem := signer.check():
+        raise ServiceError(f"{certificate} cannot sign pictures: {problem}")
+    return signer
+
+
+def _read_key(path: Path) -> "PrivateKeyTypes":
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(_read(path), password=None)
+    except TypeError as error:
+        raise ServiceError(f"{path} is encrypted; the service needs a key that it can read by itself") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ServiceError(f"{path} holds no private key in PEM") from error
+
+
+def _read_certificates(path: Path) -> "list[Certificate]":
+    from cryptography.x509 import load_pem_x509_certificates
+
+    try:
+        return load_pem_x509_certificates(_read(path))
+    except ValueError as error:
+        raise ServiceError(f"{path} holds no certificates in PEM") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ServiceError(f"{path} cannot be read: {error.strerror}") from error

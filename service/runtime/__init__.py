@@ -1,0 +1,1 @@
+"""The processes: the server, its workers, their connections and signals."""

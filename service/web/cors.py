@@ -1,0 +1,26 @@
+"""Pages of other sites: a browser lets none of them in, until its site is named."""
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from service.web.headers import Headers
+
+SENT = ("Authorization", "Content-Type", "X-API-Key", "X-Request-Id")
+READ = (
+    *("Content-Disposition", "ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing"),
+    *("X-Deterministic", "X-Model", "X-Request-Id", "X-Seed"),
+)
+
+
+def opened(app: ASGIApp, origins: str) -> ASGIApp:
+    """Return an app that pages of these sites may ask; cookies are of no use here, and are not let in."""
+    return Headers(
+        CORSMiddleware(
+            app,
+            allow_origins=origins.split(","),
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=SENT,
+            expose_headers=READ,
+            max_age=86400,  # seconds that a browser need not ask again
+        )
+    )

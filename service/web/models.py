@@ -1,0 +1,61 @@
+"""What is served, as ``GET /models`` tells it: every card, and what a client needs besides."""
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.contract import Card
+from service.engine.library import Determinism, Model
+from service.engine.renderer import Renderer
+from service.web.schemas import find_model
+
+
+class ModelSummary(Card):
+    """A model that is served: its card, and how it is served."""
+
+    digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
+    provider: str = Field(description="what runs it")
+    deterministic: Determinism = Field(description="whether a seed draws the same bytes, or bytes close to them")
+    thumbnail: str = Field(description="path of a sheet of its first seeds")
+
+
+class ModelDescription(ModelSummary):
+    """All about one model."""
+
+    versions: list[int] = Field(description="the versions of it that are served, the newest first")
+    readme: str | None = Field(description="what its makers say of it, in Markdown; at most 64 KiB")
+
+
+class ModelList(BaseModel):
+    """The models that are served, by name, each with its newest version first."""
+
+    models: list[ModelSummary]
+
+
+class Models:
+    """The handlers."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    async def list(self, _: Request) -> Response:
+        """List what is served."""
+        summaries = [ModelSummary.model_validate(_summary(model)) for model in self._renderer.library]
+        return _json(ModelList(models=summaries))
+
+    async def one(self, request: Request) -> Response:
+        """Describe one model."""
+        library = self._renderer.library
+        model = find_model(library, request.path_params["model"])
+        more = {"versions": library.versions(model.card.name), "readme": model.readme}
+        return _json(ModelDescription.model_validate(_summary(model) | more))
+
+
+def _summary(model: Model) -> dict[str, object]:
+    thumbnail = f"/models/{model.ref}/thumbnail.png"
+    served = {"digest": model.digest, "provider": model.provider, "deterministic": model.deterministic}
+    return model.card.model_dump(by_alias=True) | served | {"thumbnail": thumbnail}
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(by_alias=True), media_type="application/json")

@@ -1,0 +1,179 @@
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+from onnxruntime import InferenceSession
+
+from export import store
+from service import contract
+from service.contract import Precision
+from service.engine import library as library_module
+from service.engine.library import UnknownModelError, load_library, require_sound
+from service.engine.providers import registry as providers
+from service.errors import ServiceError
+from tests import tiny
+
+
+def test_the_first_name_and_the_newest_version_are_the_default(tmp_path: Path) -> None:
+    for name, version in [("b", 1), ("a", 2), ("a", 10), ("a", 1)]:
+        tiny.write(tmp_path, tiny.card(name, version))
+    library = load_library(tmp_path, "cpu")
+    assert [model.ref for model in library] == ["a@10", "a@2", "a@1", "b@1"]
+    assert library.find(None).ref == library.find("a").ref == "a@10"
+    assert library.find("a@2").ref == "a@2"
+
+
+@pytest.mark.parametrize("ref", ["", "c", "a@2", "a@01", "a@", "@1", "a@1@1", "../a"])
+def test_a_model_that_is_not_there_is_not_found(tmp_path: Path, ref: str) -> None:
+    tiny.write(tmp_path, tiny.card("a"))
+    with pytest.raises(UnknownModelError, match="a@1"):
+        load_library(tmp_path, "cpu").find(ref)
+
+
+def test_a_bad_model_is_refused_in_one_sentence_and_the_others_serve(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.write(tmp_path, tiny.card("good"))
+    (tiny.write(tmp_path, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
+    with caplog.at_level(logging.ERROR):
+        library = load_library(tmp_path, "cpu")
+    assert [model.ref for model in library] == ["good@1"]
+    (record,) = caplog.records
+    assert "bad/1/model.onnx" in record.getMessage()
+
+
+@pytest.mark.parametrize("numbers", [[-1, 5, 1, 1], [2, 8, 1, 1]])  # of 8: no 5 channels; two pictures, but not one
+def test_a_model_that_breaks_when_it_runs_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, numbers: list[int]
+) -> None:
+    made = tiny.model(tiny.card("bad"))
+    shape = next(tensor for tensor in made.graph.initializer if tensor.name == "shape")
+    shape.raw_data = np.array(numbers, np.int64).tobytes()
+    tiny.write(tmp_path, tiny.card("bad"), made)
+    tiny.write(tmp_path, tiny.card("good"))
+    assert [model.ref for model in load_library(tmp_path, "cpu", max_batch=4)] == ["good@1"]
+    assert "does not run" in caplog.text
+
+
+def test_a_model_that_draws_another_shape_than_it_says_is_refused(tmp_path: Path) -> None:
+    described = tiny.card("bad")
+    made = tiny.model(tiny.card("bad", height=8))
+    made.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 16
+    helper.set_model_props(made, described.to_metadata())
+    tiny.write(tmp_path, described, made)
+    with pytest.raises(ServiceError, match="none of the models"):
+        load_library(tmp_path, "cpu")
+
+
+def test_a_folder_with_another_name_than_the_card_is_refused(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card("a")).parent.rename(tmp_path / "b")
+    with pytest.raises(ServiceError, match=r"none of the models .* can be served: .* holds a@1"):
+        load_library(tmp_path, "cpu")
+
+
+def test_models_of_which_none_is_whole_are_told_before_a_server_starts(tmp_path: Path) -> None:
+    cut = tiny.write(tmp_path, tiny.card("cut")) / "model.onnx"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    tiny.write(tmp_path, tiny.card("renamed")).parent.rename(tmp_path / "other")
+    (tiny.write(tmp_path, tiny.card("unsigned")) / "sha256").unlink()
+    with pytest.raises(ServiceError) as refused:
+        require_sound(tmp_path)
+    for remedy in ("copy or export it again", "name its folders so: renamed/1", "sha256sum *.onnx > sha256"):
+        assert remedy in str(refused.value)
+    tiny.write(tmp_path, tiny.card("whole"))
+    require_sound(tmp_path)
+
+
+def test_an_empty_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="no model in"):
+        load_library(tmp_path, "cpu")
+
+
+def test_a_batch_draws_what_single_runs_draw(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card(channels=3))
+    model = load_library(tmp_path, "cpu").find(None)
+    latents = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    batch = model.run(latents)
+    assert batch.shape == (7, 16, 16, 3)
+    for latent, image in zip(latents, batch, strict=True):
+        np.testing.assert_array_equal(model.run(latent[None])[0], image)
+
+
+def test_a_provider_gets_the_file_that_was_rewritten_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, dict[str, object]]] = []
+
+    def open_on_the_cpu(data: bytes, provider: str, **options: object) -> InferenceSession:
+        opened.append((provider, options))
+        return providers.open_session(data, "cpu")
+
+    monkeypatch.setattr(library_module, "require", lambda provider: None)
+    monkeypatch.setattr(library_module, "open_session", open_on_the_cpu)
+    folder = tiny.write(tmp_path, tiny.card("both"))
+    tiny.write(tmp_path, tiny.card("one"))
+    described = tiny.card("both", rewrite=tiny.rewrite())
+    store.add(tiny.model(described).SerializeToString(), "model.openvino.onnx", folder)
+    both, one = load_library(tmp_path, "openvino", threads=3, max_batch=5)
+    assert both.digest == contract.read_model(folder, "model.openvino.onnx").digest
+    assert both.card.rewrite == tiny.rewrite()
+    assert one.card.rewrite is None
+    assert opened == [
+        ("openvino", {"threads": 3, "precision": Precision.BFLOAT16, "largest": (5, 8)}),
+        (
+            "openvino",
+            {"threads": 3, "precision": Precision.FLOAT32, "largest": (5, 8)},
+        ),  # nobody measured it in bfloat16
+    ]
+    assert load_library(tmp_path, "cpu").find("both").digest == contract.read_model(folder).digest
+
+
+def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ServiceError, match="cpu, cuda, tensorrt, tensorrt-rtx, openvino"):
+        providers.require("abacus")
+
+
+def test_a_provider_that_is_not_installed_is_refused_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    for provider in ("cuda", "tensorrt"):
+        with pytest.raises(ServiceError, match="onnxruntime-gpu in place of onnxruntime"):
+            providers.require(provider)
+
+
+def test_an_export_that_is_not_done_yet_is_not_looked_at(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path, tiny.card("a"))
+    shutil.copytree(folder, folder.with_name(".partial-x1y2"))
+    assert not load_library(tmp_path, "cpu").refused
+
+
+def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card("a"))
+    replaced = tiny.write(tmp_path, tiny.card("b"))
+    first = load_library(tmp_path, "cpu")
+    shutil.rmtree(replaced)
+    tiny.write(tmp_path, tiny.card("b"), tiny.model(tiny.card("b"), seed=1))
+    tiny.write(tmp_path, tiny.card("a", 2))
+    second = load_library(tmp_path, "cpu", served=first)
+    assert [model.ref for model in second] == ["a@2", "a@1", "b@1"]
+    assert second.find("a@1") is first.find("a@1")
+    assert second.find("b").digest != first.find("b").digest
+
+
+def test_a_second_reading_takes_over_what_is_said_of_a_model_now(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, tiny.card("a"))
+    first = load_library(tmp_path, "cpu")
+    (path / "README.md").write_text("# New")
+    second = load_library(tmp_path, "cpu", served=first)
+    assert (first.find("a").readme, second.find("a").readme) == (None, "# New")
+    assert second.find("a").session is first.find("a").session
+
+
+def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: Path) -> None:
+    path = tiny.write(tmp_path, tiny.card("a"))
+    first = load_library(tmp_path, "cpu")
+    (path / "sha256").write_text(f"{'0' * 64}  model.onnx\n")
+    second = load_library(tmp_path, "cpu", served=first)
+    assert list(second) == list(first)
+    (sentence,) = second.refused
+    assert "has digest" in sentence

@@ -1,0 +1,87 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.engine import latents
+from service.engine.library import Model
+from service.engine.renderer import NotReadyError, Renderer
+from service.errors import ServiceError
+from service.formats.registry import ARRAYS, FORMS, Picture
+from service.settings import read_settings
+from tests import tiny
+
+
+def draw(renderer: Renderer, picture: Picture) -> np.ndarray:
+    images: np.ndarray = renderer.submit(picture, ARRAYS, 10)[0].result(10)
+    return images
+
+
+def test_a_seed_draws_its_latent(renderer: Renderer) -> None:
+    model = renderer.library.find("rgb")
+    by_latent = Picture(model, latents=[latents.from_seed(9, 16)])
+    np.testing.assert_array_equal(draw(renderer, Picture(model, seeds=(9,))), draw(renderer, by_latent))
+
+
+def test_truncation_scales_the_latent(renderer: Renderer) -> None:
+    model = renderer.library.find("rgb")
+    scaled = Picture(model, latents=[latents.from_seed(9, 16) * np.float32(0.5)])
+    np.testing.assert_array_equal(draw(renderer, Picture(model, 0.5, seeds=(9,))), draw(renderer, scaled))
+    nothing = draw(renderer, Picture(model, 0.0, seeds=(1, 2)))
+    np.testing.assert_array_equal(nothing[0], nothing[1])
+
+
+def test_requests_of_different_truncation_and_kind_can_share_a_batch(renderer: Renderer) -> None:
+    model = renderer.library.find("grey")
+    pictures = [Picture(model, psi, seeds=(seed, seed + 1)) for psi in (0.3, 1.0) for seed in range(20)]
+    pictures += [Picture(model, latents=[np.full(8, i, np.float32)]) for i in range(20)]
+    alone = [draw(renderer, picture) for picture in pictures]
+    together = [renderer.submit(picture, ARRAYS, 10)[0] for picture in pictures]
+    for expected, drawn in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(drawn.result(10), expected)
+
+
+def test_a_seed_is_the_same_bytes_on_every_thread(renderer: Renderer) -> None:
+    picture = Picture(renderer.library.find("rgb"), seeds=(42,))
+    drawn = [renderer.submit(picture, FORMS["image/png"], 10)[0] for _ in range(200)]
+    assert len({one.result(10) for one in drawn}) == 1
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, [1]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_every_bucket_of_batches_is_warm_before_it_is_ready(
+    tmp_path: Path, largest: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(tmp_path)
+    renderer, ran, run = Renderer(read_settings(models=tmp_path, max_batch=largest)), [], Model.run
+
+    def watched(model: Model, batch: np.ndarray) -> np.ndarray:
+        assert renderer._library is None
+        ran.append(len(batch))
+        return run(model, batch)
+
+    monkeypatch.setattr(Model, "run", watched)
+    renderer.load()
+    renderer.close()
+    assert ran == sizes
+
+
+def test_it_is_not_ready_until_it_is_loaded(models: Path) -> None:
+    renderer, ready = Renderer(read_settings(models=models)), threading.Event()
+    with pytest.raises(NotReadyError, match="being loaded"):
+        _ = renderer.library
+    renderer.start(ready.set)
+    assert ready.wait(10)
+    model = renderer.library.find("grey")
+    renderer.close()
+    with pytest.raises(NotReadyError, match="stopping"):
+        renderer.submit(Picture(model, seeds=(1,)), ARRAYS, 1)
+
+
+def test_what_keeps_it_from_getting_ready_is_told(tmp_path: Path) -> None:
+    renderer = Renderer(read_settings(models=tmp_path))
+    with pytest.raises(ServiceError, match="no model"):
+        renderer.load()
+    renderer.start(pytest.fail).join(10)
+    with pytest.raises(NotReadyError, match="no model in"):
+        _ = renderer.library

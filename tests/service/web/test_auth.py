@@ -1,0 +1,151 @@
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service import keys
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import PROBES, make_app
+from service.web.auth import OPEN
+from service.web.images import KEEP
+from tests.service.web.conftest import Client
+from tests.service.web.test_app import problem
+
+KEY = keys.new()
+ASKED = [
+    ("POST", "/generate"),
+    ("POST", "/interpolate"),
+    ("GET", "/images/grey@2/1.png"),
+    ("HEAD", "/images/grey@2/1.png"),
+    ("GET", "/models"),
+    ("GET", "/models/grey"),
+    ("GET", "/models/grey@2/thumbnail.png"),
+    ("GET", "/nothing"),
+    ("GET", "/docs/"),
+    ("GET", "/page"),
+    ("GET", "/DOCS"),
+]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    path.write_text(f"{keys.line('mobile', KEY)}\n{keys.line('other', KEY[::-1])}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def closed(renderer: Renderer, file: Path) -> Client:
+    return Client(make_app(renderer, read_settings(api_keys=file)))
+
+
+@pytest.mark.parametrize(("method", "path"), ASKED)
+def test_what_draws_or_tells_of_models_needs_a_key(closed: Client, method: str, path: str) -> None:
+    answer = closed.request(method, path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == 'Bearer realm="nelumbo"'
+    if method != "HEAD":
+        assert "X-API-Key" in problem(answer, 401)["detail"]
+
+
+def test_nobody_without_a_key_makes_the_server_read_a_body(closed: Client) -> None:
+    problem(closed.post("/generate", content=b"x" * 2**22), 401)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"authorization": f"Bearer {KEY}"}, {"authorization": f"bearer  {KEY}"}, {"x-api-key": KEY}]
+)
+def test_a_key_opens_by_either_header(closed: Client, headers: dict[str, str]) -> None:
+    assert closed.post("/generate", json={"seed": 1}, headers=headers).status_code == 200
+    assert closed.get("/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("given", [f"Bearer {KEY}x", f"Basic {KEY}", KEY, "Bearer é"])
+def test_no_other_key_opens(closed: Client, given: str) -> None:
+    problem(closed.post("/generate", headers=[(b"authorization", given.encode())]), 401)
+
+
+def test_a_wrong_key_is_told_from_none(closed: Client) -> None:
+    answer = closed.post("/generate", headers={"authorization": "Bearer wrong"})
+    assert answer.headers["www-authenticate"] == 'Bearer realm="nelumbo", error="invalid_token"'
+    assert "wrong" not in answer.text.replace("invalid", "")
+
+
+@pytest.mark.parametrize("path", [*sorted(OPEN - set(PROBES)), "/page/page.js"])
+def test_the_page_the_description_and_the_metrics_are_open(closed: Client, path: str) -> None:
+    assert closed.get(path).status_code == 200
+
+
+def test_a_key_is_no_admin_and_the_admin_needs_no_key(renderer: Renderer, file: Path) -> None:
+    client = Client(make_app(renderer, read_settings(api_keys=file, admin_token="correct-horse-battery")))
+    problem(client.post("/admin/reload", headers={"x-api-key": KEY, "authorization": f"Bearer {KEY}"}), 401)
+    assert client.post("/admin/reload", headers={"authorization": "Bearer correct-horse-battery"}).status_code == 200
+    problem(client.post("/generate", headers={"authorization": "Bearer correct-horse-battery"}), 401)
+
+
+def test_no_cache_between_may_give_a_picture_to_who_has_no_key(closed: Client, client: Client) -> None:
+    asked: dict[str, Any] = {"url": "/images/grey@2/1.png", "headers": {"x-api-key": KEY}}
+    assert closed.get(**asked).headers["cache-control"] == f"private, {KEEP}"
+    assert client.get(**asked).headers["cache-control"] == f"public, {KEEP}"
+
+
+def test_without_keys_all_is_open(client: Client) -> None:
+    assert client.get("/models", headers={"x-api-key": "any"}).status_code == 200
+
+
+def limited(renderer: Renderer, file: Path, **given: str) -> Client:
+    return Client(make_app(renderer, read_settings(api_keys=file, workers=1, **given)))
+
+
+def draw(client: Client, key: str = KEY, **body: Any) -> httpx.Response:
+    return client.post("/generate", json=body or {"seed": 1}, headers={"x-api-key": key})
+
+
+def test_a_key_that_has_had_its_images_is_429_and_told_when_to_come_back(renderer: Renderer, file: Path) -> None:
+    client = limited(renderer, file, rate="5/hour", quota="100/day")
+    answer = draw(client, seed=1, n=3)
+    assert answer.status_code == 200
+    assert answer.headers["ratelimit-policy"] == '"rate";q=5;qu="images";w=3600, "quota";q=100;qu="images";w=86400'
+    assert answer.headers["ratelimit"] == '"rate";r=2;t=3600, "quota";r=97;t=86400'
+    refused = draw(client, seed=1, n=3)
+    assert "ask again in" in problem(refused, 429)["detail"]
+    assert 3590 < int(refused.headers["retry-after"]) <= 3600
+    assert refused.headers["ratelimit"].startswith('"rate";r=2;t=')
+    assert draw(client, seed=1, n=2).status_code == 200  # a refused request has cost nothing
+    assert draw(client).status_code == 429
+
+
+def test_each_key_has_its_own_images(renderer: Renderer, file: Path) -> None:
+    client = limited(renderer, file, quota="1/day")
+    assert [draw(client, key).status_code for key in (KEY, KEY, KEY[::-1], KEY[::-1])] == [200, 429, 200, 429]
+
+
+def test_the_rate_comes_back(renderer: Renderer, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, now = limited(renderer, file, rate="1/second"), [1e9]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    assert draw(client).status_code == 200
+    now[0] += 0.9
+    answer = draw(client)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    now[0] += 0.2
+    assert draw(client).status_code == 200
+
+
+def test_a_request_that_can_never_be_met_is_not_told_to_come_back(renderer: Renderer, file: Path) -> None:
+    answer = draw(limited(renderer, file, rate="5/hour"), seed=1, n=6)
+    assert "at most 5 images" in problem(answer, 422)["detail"]
+    assert "retry-after" not in answer.headers
+
+
+def test_walks_and_images_by_url_count_and_what_is_not_drawn_does_not(renderer: Renderer, file: Path) -> None:
+    client = limited(renderer, file, quota="100/day")
+    key = {"x-api-key": KEY}
+    walk = client.post("/interpolate", json={"from": 1, "to": 2, "steps": 4}, headers=key)
+    image = client.get("/images/grey@2/1.png", headers=key)
+    client.get("/images/grey@2/1.png", headers=key | {"if-none-match": image.headers["etag"]})
+    client.request("HEAD", "/images/grey@2/1.png", headers=key)
+    draw(client, seed=-1)
+    last = draw(client)
+    assert [answer.headers["ratelimit"].split(";")[1] for answer in (walk, image, last)] == ["r=96", "r=95", "r=94"]

@@ -1,0 +1,47 @@
+import pytest
+
+from service import keys
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import make_app
+from tests.service.web.conftest import Client
+
+US, THEM = "https://us.example", "https://them.example:8443"
+PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "content-type,x-api-key"}
+
+
+@pytest.fixture(scope="module")
+def opened(renderer: Renderer, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    file = tmp_path_factory.mktemp("keys") / "keys"
+    file.write_text(keys.line("us", keys.new()))
+    return Client(make_app(renderer, read_settings(cors_origins=f"{US},{THEM}", api_keys=file)))
+
+
+def test_no_other_site_may_ask_by_default(client: Client) -> None:
+    assert client.request("OPTIONS", "/generate", headers={"origin": US} | PREFLIGHT).status_code == 405
+    answer = client.post("/generate", headers={"origin": US})
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("origin", [US, THEM])
+def test_sites_that_are_named_may_ask_and_read_why_not(opened: Client, origin: str) -> None:
+    allowed = opened.request("OPTIONS", "/generate", headers={"origin": origin} | PREFLIGHT)
+    assert allowed.status_code == 200  # before any key: a browser's question has none
+    assert allowed.headers["x-content-type-options"] == "nosniff"
+    answer = opened.post("/generate", headers={"origin": origin})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert {"X-Seed", "X-Deterministic"} <= set(answer.headers["access-control-expose-headers"].split(", "))
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_others_may_not(opened: Client) -> None:
+    answer = opened.post("/generate", headers={"origin": "https://us.example.evil"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_all_may_where_all_are_let_in(renderer: Renderer) -> None:
+    client = Client(make_app(renderer, read_settings(cors_origins="*")))
+    assert client.post("/generate", headers={"origin": THEM}).headers["access-control-allow-origin"] == "*"

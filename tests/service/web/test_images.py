@@ -1,0 +1,161 @@
+import io
+from dataclasses import replace
+from urllib.parse import quote, urlencode
+
+import httpx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.engine.library import Library
+from service.engine.renderer import Renderer
+from service.formats.registry import Picture
+from service.web import images
+from tests.service.web.conftest import Client
+from tests.service.web.test_app import pixels, problem
+
+URL = "/images/rgb@1/42.png"
+
+
+@pytest.fixture
+def undrawn(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail whatever draws."""
+    monkeypatch.setattr(renderer, "submit", lambda *_: pytest.fail("it was drawn"))
+
+
+def test_an_image_is_what_generate_draws_and_may_be_kept_for_ever(client: Client) -> None:
+    answer = client.get(URL, params={"truncation": 0.7})
+    drawn = client.post("/generate", json={"model": "rgb", "seed": 42, "truncation": 0.7})
+    assert answer.content == drawn.content
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert (answer.headers["x-seed"], answer.headers["x-model"]) == ("42", "rgb@1")
+    assert answer.headers["content-disposition"] == 'inline; filename="seed0042.png"'
+    assert "vary" not in answer.headers
+    assert not answer.headers["etag"].startswith("W/")
+
+
+@pytest.mark.parametrize(("extension", "name"), [("png", "PNG"), ("webp", "WEBP"), ("jpg", "JPEG")])
+def test_the_name_ends_in_the_format(client: Client, extension: str, name: str) -> None:
+    answer = client.get(f"/images/rgb@1/42.{extension}", headers={"accept": "application/zip"})
+    image = Image.open(io.BytesIO(answer.content))
+    assert (image.format, image.size) == (name, (20, 24))
+    assert answer.headers["content-type"] == Image.MIME[name]
+
+
+@pytest.mark.parametrize("given", ["{}", "W/{}", '"other", {}', "*"])
+def test_a_client_that_has_it_gets_304_and_nothing_is_drawn(
+    client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    etag = client.get(URL).headers["etag"]
+    monkeypatch.setattr(renderer, "submit", lambda *_: pytest.fail("it was drawn"))
+    answer = client.get(URL, headers={"if-none-match": given.format(etag)})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["etag"] == etag
+    assert "immutable" in answer.headers["cache-control"]
+
+
+def test_a_client_that_has_another_gets_it(client: Client) -> None:
+    assert client.get(URL, headers={"if-none-match": '"other"'}).status_code == 200
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_head_draws_nothing(client: Client) -> None:
+    answer = client.request("HEAD", URL)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"] == "image/png"
+    assert "content-length" not in answer.headers
+    assert answer.headers["etag"]
+
+
+def test_head_has_the_etag_of_get(client: Client) -> None:
+    assert client.request("HEAD", URL).headers["etag"] == client.get(URL).headers["etag"]
+
+
+def test_only_a_provider_that_promises_bytes_gives_a_strong_etag(library: Library) -> None:
+    model = library.find("rgb")
+    tags = [
+        images._etag(Picture(one, seeds=(1,)), "png", signer=None) for one in (model, replace(model, provider="cuda"))
+    ]
+    assert [tag.startswith("W/") for tag in tags] == [False, True]
+
+
+def test_whatever_decides_the_bytes_decides_the_etag(library: Library) -> None:
+    grey, old = library.find("grey@2"), library.find("grey@1")
+    pictures = [
+        (Picture(grey, seeds=(1,)), "png"),
+        (Picture(grey, seeds=(1,)), "webp"),
+        (Picture(grey, seeds=(2,)), "png"),
+        (Picture(grey, 0.5, seeds=(1,)), "png"),
+        (Picture(old, seeds=(1,)), "png"),
+    ]
+    assert len({images._etag(*picture, signer=None) for picture in pictures}) == len(pictures)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_name_without_a_version_leads_to_the_newest_and_is_not_kept(client: Client) -> None:
+    answer = client.get("/images/grey/7.png?truncation=0.5")
+    assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-cache")
+    there = httpx.URL("http://test/images/grey/7.png").join(answer.headers["location"])
+    assert str(there) == "http://test/images/grey@2/7.png?truncation=0.5"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "said"),
+    [
+        ("/images/rgb@1/-1.png", 422, "seed must be an integer from 0 to 4294967295"),
+        ("/images/rgb@1/4294967296.png", 422, "seed must be"),
+        ("/images/rgb@1/x.png", 422, "seed must be"),
+        ("/images/rgb@1/.png", 422, "seed must be"),
+        ("/images/rgb@1/%D9%A1.png", 422, "seed must be"),  # a digit, but not an ASCII one
+        ("/images/rgb/x.png", 422, "seed must be"),
+        ("/images/rgb@1/1.png?truncation=3", 422, "truncation must be a number from 0 to 2"),
+        ("/images/rgb@1/1.png?truncation=nan", 422, "truncation must be"),
+        ("/images/rgb@1/1.png?truncation=", 422, "truncation must be"),
+        ("/images/rgb@1/1.png?truncation=1&truncation=0", 422, "once"),
+        ("/images/rgb@1/1.png?psi=1", 422, "psi is not a field; the fields are truncation"),
+        ("/images/rgb@1/1.gif", 404, "42.png, 42.webp, 42.jpg"),
+        ("/images/rgb@1/1", 404, "42.png"),
+        ("/images/rgb@9/1.png", 404, "grey@2, grey@1, rgb@1"),
+        ("/images/cats/1.png", 404, "grey@2, grey@1, rgb@1"),
+    ],
+)
+def test_what_is_wrong_is_told(client: Client, url: str, status: int, said: str) -> None:
+    assert said in problem(client.get(url), status)["detail"]
+
+
+def test_a_thumbnail_is_the_sheet_of_the_first_seeds(client: Client) -> None:
+    answer = client.get("/models/rgb@1/thumbnail.png")
+    sheet = client.post("/generate", json={"model": "rgb", "seed": 0, "n": 16})
+    np.testing.assert_array_equal(pixels(answer.content), pixels(sheet.content))
+    assert "immutable" in answer.headers["cache-control"]
+    again = client.get("/models/rgb@1/thumbnail.png", headers={"if-none-match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_the_thumbnail_of_a_name_leads_to_the_newest_version(client: Client) -> None:
+    answer = client.get("/models/grey/thumbnail.png")
+    assert (answer.status_code, answer.headers["location"]) == (307, "../grey@2/thumbnail.png")
+    problem(client.get("/models/cats/thumbnail.png"), 404)
+
+
+models = st.sampled_from(["rgb@1", "rgb", "grey@2"]) | st.text(max_size=8)
+seeds = st.integers(-2, 2**33).map(str) | st.text(max_size=12)
+extensions = st.sampled_from(["png", "webp", "jpg"]) | st.text(max_size=4)
+values = st.floats().map(str) | st.text(max_size=6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    model=models,
+    seed=seeds,
+    extension=extensions,
+    query=st.dictionaries(st.sampled_from(["truncation", "n", ""]), values, max_size=2),
+)
+def test_no_url_is_a_fault_of_ours(
+    client: Client, model: str, seed: str, extension: str, query: dict[str, str]
+) -> None:
+    path = f"/images/{quote(model, safe='@')}/{quote(f'{seed}.{extension}', safe='')}?{urlencode(query)}"
+    assert client.get(path).status_code in (200, 307, 404, 422)

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+from service.engine.library import MAX_README
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import make_app
+from tests import tiny
+from tests.service.web.conftest import Client
+
+
+def test_models_are_described_by_their_cards(client: Client) -> None:
+    listed = client.get("/models").json()["models"]
+    assert [(one["name"], one["version"]) for one in listed] == [("grey", 2), ("grey", 1), ("rgb", 1)]
+    one = client.get("/models/rgb").json()
+    assert one == client.get("/models/rgb@1").json() == {**listed[2], "versions": [1], "readme": None}
+    assert {key: one[key] for key in tiny.card().to_metadata()} == {
+        **tiny.card("rgb", latent_dim=16, height=24, width=20, channels=3).model_dump(
+            mode="json", by_alias=True, exclude_none=True
+        )
+    }
+    assert (one["provider"], one["deterministic"], len(one["digest"])) == ("cpu", "exact", 64)
+
+
+def test_other_versions_and_the_thumbnail_are_named(client: Client) -> None:
+    one = client.get("/models/grey@1").json()
+    assert (one["version"], one["versions"]) == (1, [2, 1])
+    assert client.get(one["thumbnail"]).headers["x-model"] == "grey@1"
+
+
+def test_what_stands_beside_a_model_is_told_to_a_bound(tmp_path: Path) -> None:
+    (tiny.write(tmp_path) / "README.md").write_bytes("# Tiny, \xfc\n".encode() + b"\xff" + b"." * MAX_README)
+    renderer = Renderer(read_settings(models=tmp_path))
+    renderer.load()
+    readme = Client(make_app(renderer, read_settings())).get("/models/tiny").json()["readme"]
+    renderer.close()
+    assert readme.startswith("# Tiny, \xfc\n\ufffd...")
+    assert len(readme.encode()) < MAX_README + 100
