@@ -27,12 +27,16 @@ class Pixels(nn.Module):
         return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def fold_batch_norm(generator: nn.Sequential) -> nn.Sequential:
+def fold_batch_norm(generator: nn.Module) -> nn.Module:
     """Return the same function without BatchNorm: its scale and shift go into the convolution before it.
+
+    A generator that is no chain of layers is returned as it is.
 
     Raises:
         ExportError: a BatchNorm follows something else.
     """
+    if not isinstance(generator, nn.Sequential):
+        return generator.eval()
     layers: list[nn.Module] = []
     for layer in generator.eval().children():
         if not isinstance(layer, nn.BatchNorm2d):

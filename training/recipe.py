@@ -36,10 +36,10 @@ class ImagesConfig(_Frozen):
 class GeneratorConfig(_Frozen):
     """The generator's family and its measures."""
 
-    family: Literal["transposed", "upsample"]  # transposed convolutions, or upsampling and 3×3 ones
+    family: Literal["transposed", "upsample", "styled"]  # transposed convolutions, upsampling and 3×3 ones, or styled
     latent_dim: int = Field(ge=1, le=4096)  # numbers in a latent
-    width: int = Field(ge=1)  # filters next to the image (transposed), of the first feature map (upsample)
-    max_width: int = Field(512, ge=1)  # filters double towards the small maps, but no further than this (transposed)
+    width: int = Field(ge=1)  # filters next to the image (transposed, styled), of the first map (upsample)
+    max_width: int = Field(512, ge=1)  # filters double towards the small maps up to this (transposed, styled)
     second_stride: Literal[2, 4] = 2  # 4 leaps from 4 pixels to 16 in one layer
     skip_excitation: bool = False  # small maps gate the large ones (transposed)
 

@@ -161,7 +161,7 @@ class Run:
 class Snapshot:
     """A trained generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
 
-    generator: nn.Sequential
+    generator: nn.Module
     recipe: Recipe
     images_seen: int
 

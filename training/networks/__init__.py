@@ -2,16 +2,15 @@
 
 from torch import nn
 
-from training.networks import critics, generators
+from training.networks import critics, generators, styled
 from training.recipe import Recipe
 
-GENERATORS = {"transposed": generators.transposed, "upsample": generators.upsample}
+GENERATORS = {"transposed": generators.transposed, "upsample": generators.upsample, "styled": styled.styled}
 
 
-def build_generator(recipe: Recipe) -> nn.Sequential:
+def build_generator(recipe: Recipe) -> nn.Module:
     """Return the recipe's generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
-    generator = GENERATORS[recipe.generator.family](recipe.generator, recipe.images)
-    return generator.apply(_initialise)
+    return GENERATORS[recipe.generator.family](recipe.generator, recipe.images)
 
 
 def build_critic(recipe: Recipe) -> nn.Module:
@@ -20,7 +19,7 @@ def build_critic(recipe: Recipe) -> nn.Module:
     Raises:
         InputError: critic.frozen is more than its convolutions.
     """
-    critic = critics.strided(recipe.critic, recipe.images).apply(_initialise)
+    critic = critics.strided(recipe.critic, recipe.images)
     critics.freeze(critic, recipe.critic.frozen)
     return critic
 
@@ -28,13 +27,3 @@ def build_critic(recipe: Recipe) -> nn.Module:
 def count_parameters(network: nn.Module) -> int:
     """Return how many numbers the network learns."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-
-
-def _initialise(layer: nn.Module) -> None:
-    """Draw weights from N(0, 0.02), scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
-    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(layer.weight, 0.0, 0.02)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    elif isinstance(layer, nn.BatchNorm2d):
-        nn.init.normal_(layer.weight, 1.0, 0.02)

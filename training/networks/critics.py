@@ -3,7 +3,7 @@
 from torch import nn
 
 from training.errors import InputError
-from training.networks.layers import BatchNorm, Dropout, MinibatchStd, doublings, start_size, widths
+from training.networks.layers import BatchNorm, Dropout, MinibatchStd, dcgan_initialise, doublings, start_size, widths
 from training.recipe import CriticConfig, ImagesConfig
 
 
@@ -27,7 +27,7 @@ def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
         # A convolution after the statistic, so that what it tells can be weighed against the features.
         layers += [MinibatchStd(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     layers += [nn.Flatten(), nn.Linear(last * start_size(images.size) ** 2, 1), nn.Flatten(start_dim=0)]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers).apply(dcgan_initialise)
 
 
 def freeze(critic: nn.Module, number: int) -> None:

@@ -4,7 +4,17 @@ from itertools import pairwise
 
 from torch import nn
 
-from training.networks.layers import SKIP, BatchNorm, Reshape, SkipExcitation, Skipping, doublings, start_size, widths
+from training.networks.layers import (
+    SKIP,
+    BatchNorm,
+    Reshape,
+    SkipExcitation,
+    Skipping,
+    dcgan_initialise,
+    doublings,
+    start_size,
+    widths,
+)
 from training.recipe import GeneratorConfig, ImagesConfig
 
 
@@ -29,7 +39,7 @@ def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
         last = i == len(channels) - 1
         after = images.channels if last else channels[i + 1]
         layers.append(nn.ConvTranspose2d(filters, after, 4, stride, (4 - stride) // 2, bias=last))
-    return Skipping(*layers, nn.Tanh())
+    return Skipping(*layers, nn.Tanh()).apply(dcgan_initialise)
 
 
 def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
@@ -51,7 +61,8 @@ def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
             nn.Conv2d(before, after, 3, padding=1, bias=False),
             *_norm_relu(after),
         ]
-    return nn.Sequential(*layers, nn.Conv2d(filters[-1], images.channels, 3, padding=1), nn.Tanh())
+    layers += [nn.Conv2d(filters[-1], images.channels, 3, padding=1), nn.Tanh()]
+    return nn.Sequential(*layers).apply(dcgan_initialise)
 
 
 def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:

@@ -23,6 +23,16 @@ def widths(width: int, count: int, most: int) -> list[int]:
     return [min(width << i, max(width, most)) for i in range(count)]
 
 
+def dcgan_initialise(layer: nn.Module) -> None:
+    """Draw weights from N(0, 0.02), scales from N(1, 0.02) (Radford et al. 2016, section 4); for ``Module.apply``."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)
+
+
 class Reshape(nn.Module):
     """View each example of a batch as ``shape``."""
 
@@ -86,7 +96,10 @@ class BatchNorm(nn.BatchNorm2d):
         self.running_mean.lerp_(mean.detach(), self.momentum)
         self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
         self.num_batches_tracked += 1
-        scale = self.weight * (variance + self.eps).rsqrt()
+        scale = (variance + self.eps).rsqrt()
+        if not self.affine:
+            return (centred * scale[:, None, None]).to(x.dtype)
+        scale = self.weight * scale
         return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
 
 

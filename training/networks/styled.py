@@ -1,0 +1,134 @@
+"""A styled generator: a mapping network scales and shifts every layer (Karras et al. 2019; Chen et al. 2019).
+
+Two halves, so that what lies between them can be moved: the mapping (N, Z) -> w (N, Z), and the synthesis
+w -> image (N, C, S, S). All that tells two images apart is in w, and ``w_mean`` is its centre.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training import distributed
+from training.networks.layers import BatchNorm, Reshape, doublings, start_size, widths
+from training.recipe import GeneratorConfig, ImagesConfig
+
+SLOPE = 0.2  # of LeakyReLU
+STYLE_GAIN = 0.25  # deviation of the scales around 1 and of the shifts around 0, before training
+MEAN_STEP = 0.01  # how far w_mean moves towards the mean of a batch
+
+
+def styled(config: GeneratorConfig, images: ImagesConfig) -> "StyledGenerator":
+    """Return a generator with ``width`` filters at full size, doubling towards 4×4 (or 7×7) up to ``max_width``."""
+    channels = widths(config.width, doublings(images.size) + 1, config.max_width)[::-1]
+    return StyledGenerator(config.latent_dim, channels, start_size(images.size), images.channels)
+
+
+class StyledGenerator(nn.Module):
+    """Latent (N, Z), standard normal -> image (N, C, S, S) in [-1, 1].
+
+    Args:
+        latent_dim: Z.
+        channels: filters of each feature map, from the smallest to full size; each map is twice as wide as the last.
+        start: side of the smallest map.
+        out: C.
+    """
+
+    w_mean: Tensor  # (Z,) running mean of w
+
+    def __init__(self, latent_dim: int, channels: list[int], start: int, out: int) -> None:
+        super().__init__()
+        self.mapping = Mapping(latent_dim)
+        self.register_buffer("w_mean", torch.zeros(latent_dim))
+        self.first = nn.Sequential(
+            he_linear(latent_dim, channels[0] * start * start, gain=1.0), Reshape(channels[0], start, start)
+        )
+        self.upsamplings = nn.ModuleList(UpsampleConv(before, after) for before, after in pairwise(channels))
+        self.styles = nn.ModuleList(Style(latent_dim, filters) for filters in channels)
+        self.to_image = nn.Conv2d(channels[-1], out, 3, padding=1)
+        he_initialise(self.to_image.weight, gain=1.0)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents (N, Z) to images (N, C, S, S) in [-1, 1]."""
+        w = self.mapping(latents)
+        if self.training:
+            with torch.no_grad():
+                self.w_mean.lerp_(distributed.mean(w.detach().float().mean(dim=0)), MEAN_STEP)
+        return self.synthesise(w)
+
+    def synthesise(self, w: Tensor) -> Tensor:
+        """Map w (N, Z) to images (N, C, S, S) in [-1, 1]."""
+        x = self.styles[0](self.first(w), w)  # (N, channels[0], start, start)
+        for upsampling, style in zip(self.upsamplings, list(self.styles)[1:], strict=True):
+            x = style(upsampling(x), w)
+        return torch.tanh(self.to_image(x))
+
+
+class Mapping(nn.Module):
+    """Two layers that unfold the sphere of latents into a space in which the factors of an image can be straight."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(he_linear(latent_dim, latent_dim) for _ in range(2))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Map latents (N, Z), of any length but zero, to w (N, Z)."""
+        x = latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+        for layer in self.layers:
+            x = functional.leaky_relu(layer(x), SLOPE)
+        return x
+
+
+class Style(nn.Module):
+    """BatchNorm, then a scale and a shift a channel that w decides, then LeakyReLU."""
+
+    def __init__(self, latent_dim: int, channels: int) -> None:
+        super().__init__()
+        self.norm = BatchNorm(channels, affine=False)
+        self.affine = he_linear(latent_dim, 2 * channels, gain=STYLE_GAIN)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map features (N, K, H, W) and w (N, Z) to features (N, K, H, W)."""
+        scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)  # (N, K, 1, 1) each
+        return functional.leaky_relu(torch.addcmul(shift, self.norm(x), 1 + scale), SLOPE)
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour upsampling and a 3×3 convolution, computed as one transposed 4×4 convolution of stride 2.
+
+    Along one axis, output pixel 2i of the two steps is k₀x[i-1] + (k₁+k₂)x[i], and output pixel 2i+1 is
+    (k₀+k₁)x[i] + k₂x[i+1]: of three neighbouring pixels two are always copies of one, so that their weights add up. A
+    transposed convolution of stride 2 and padding 1 with the kernel (t₀, t₁, t₂, t₃) gives t₃x[i-1] + t₁x[i] at 2i and
+    t₂x[i] + t₀x[i+1] at 2i+1. Both are equal where t = (k₂, k₁+k₂, k₀+k₁, k₀), in both axes, and at the border zeros
+    take the place of what is missing. It costs 4×4 products for each pixel of the small map, where the two steps cost
+    2×2×3×3, and like them leaves no checkerboard (Odena et al. 2016).
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(after, before, 3, 3))  # as nn.Conv2d has it
+        he_initialise(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, before, H, W) to (N, after, 2H, 2W)."""
+        return functional.conv_transpose2d(x, self.kernel(), stride=2, padding=1)
+
+    def kernel(self) -> Tensor:
+        """Return the summed kernel (before, after, 4, 4)."""
+        padded = functional.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))  # (before, after, 5, 5)
+        rows = padded[:, :, 1:] + padded[:, :, :-1]
+        return rows[..., 1:] + rows[..., :-1]
+
+
+def he_linear(before: int, after: int, gain: float = 2**0.5) -> nn.Linear:
+    """Return a linear layer with He-initialised weights and a bias of zeros."""
+    layer = nn.Linear(before, after)
+    he_initialise(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def he_initialise(weight: Tensor, gain: float = 2**0.5) -> None:
+    """Draw a weight (out, in, …) from N(0, gain² / fan-in); √2 keeps a variance through ReLU (He et al. 2015)."""
+    nn.init.normal_(weight, 0.0, gain / weight[0].numel() ** 0.5)
