@@ -35,9 +35,10 @@ def colour(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Shift by up to an eighth of the side, both ways; what comes in is 0, a middle grey.
+    """Shift by up to an eighth of the side, both ways; what comes in repeats the pixels of the edge.
 
-    A shift is a product with a matrix of zeros and ones, exact in every precision, and needs no index.
+    Zeros in their place leak into the generator as a grey frame. A shift is a product with a matrix of zeros and ones,
+    exact in every precision, and needs no index.
     """
     rows, columns = (_shifts(len(images), size, images) for size in images.shape[2:])
     return rows @ images @ columns.mT
@@ -61,7 +62,7 @@ def _shifts(number: int, size: int, like: Tensor) -> Tensor:
     most = round(size * SHIFT)
     distances = share(torch.randint(-most, most + 1, (whole(number), 1, 1, 1), device=like.device))
     places = torch.arange(size, device=like.device)
-    return (places[:, None] + distances == places).to(like.dtype)
+    return ((places[:, None] + distances).clamp(0, size - 1) == places).to(like.dtype)
 
 
 def _outside(number: int, size: int, like: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def test_each_image_is_changed_by_a_draw_of_its_own(name: str) -> None:
     assert len({tuple(image.flatten().tolist()) for image in augmented}) > 8
 
 
-def test_translation_moves_pixels_without_changing_them_and_fills_with_grey() -> None:
+def test_translation_moves_pixels_without_changing_them_and_repeats_the_edge() -> None:
     images = photos()
     for before, after in zip(images, translation(images), strict=True):
         assert any(
@@ -36,15 +36,17 @@ def test_translation_moves_pixels_without_changing_them_and_fills_with_grey() ->
         )  # an eighth of 32 and of 24
 
 
+def test_translation_of_a_plain_picture_has_no_frame() -> None:
+    plain = torch.full((8, 3, 32, 24), 0.7)
+    assert torch.equal(translation(plain), plain)
+
+
 def shifted(image: Tensor, dy: int, dx: int) -> Tensor:
-    """The image (C, H, W) whose pixel (y, x) is the old (y + dy, x + dx), or 0."""
-    out = torch.zeros_like(image)
+    """The image (C, H, W) whose pixel (y, x) is the old (y + dy, x + dx), or the one of the edge nearest to it."""
     height, width = image.shape[1:]
-    for y in range(height):
-        for x in range(width):
-            if 0 <= y + dy < height and 0 <= x + dx < width:
-                out[:, y, x] = image[:, y + dy, x + dx]
-    return out
+    rows = (torch.arange(height) + dy).clamp(0, height - 1)
+    columns = (torch.arange(width) + dx).clamp(0, width - 1)
+    return image[:, rows][:, :, columns]
 
 
 def test_cutout_blanks_at_most_a_quarter_and_leaves_the_rest() -> None:
