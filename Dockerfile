@@ -1,5 +1,6 @@
 # The serving side alone, for the CPU (the default), for OpenVINO on Intel CPUs, or for NVIDIA GPUs:
 #   docker build .      docker build --target openvino .      docker build --target cuda .
+# The base's digest comes beside its tag with `make pin`.
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS build
@@ -44,6 +45,7 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['NELUMBO_PORT']}/readyz\", timeout=2)"]
 CMD ["python", "-m", "service"]
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Nelumbo" \
@@ -51,7 +53,7 @@ LABEL org.opencontainers.image.title="Nelumbo" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.11.14-slim-bookworm"
+      org.opencontainers.image.base.name="${BASE}"
 
 FROM runtime AS openvino
 COPY --from=build-openvino /opt/nelumbo /opt/nelumbo

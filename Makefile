@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock clean
+.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock pin clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -61,6 +61,10 @@ lock: $(DEVELOPMENT)/installed
 	$(LOCK) --output-file deploy/container/cuda.txt --no-allow-unsafe --unsafe-package onnxruntime \
 		$(SERVED) deploy/container/cuda.in
 	$(LOCK) --output-file deploy/container/build.txt --allow-unsafe deploy/container/build.in
+
+# The digests that the images' tags have now, in the Dockerfile and the overlays; ARGS=--check only compares
+pin: $(DEVELOPMENT)/installed
+	$(DEVELOPMENT)/bin/python -m deploy.digests $(ARGS)
 
 $(SERVING)/installed: pyproject.toml constraints.txt
 	$(call environment,$(SERVING))

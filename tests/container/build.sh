@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 folder=$(realpath -m "$1")
 targets=("${@:2}")
 cache=${NELUMBO_BASE:-${XDG_CACHE_HOME:-$HOME/.cache}/nelumbo}
-base=$(sed -n 's/^ARG BASE=//p' Dockerfile)
+base=$(sed -nE 's/^ARG BASE=([^@]+).*/\1/p' Dockerfile) # a digest would be that of the real one
 mkdir -p "$folder" "$cache"
 
 store() { buildah --root "$folder/root" --runroot "$folder/run" --storage-driver vfs "$@"; }
@@ -46,7 +46,7 @@ pip_settings >"$folder/pip.conf"
 mapfile -t volumes < <(volumes)
 for target in "${targets[@]:-cpu}"; do
   # Layers would each be a copy of all below them: vfs shares nothing.
-  store build --isolation chroot --format docker --pull-never --layers=false --target "$target" "${volumes[@]}" \
+  store build --isolation chroot --format docker --pull-never --layers=false --target "$target" --build-arg "BASE=$base" "${volumes[@]}" \
     --tag "localhost/nelumbo:$target" .
 done
 store rmi --prune >/dev/null # what had these names before
