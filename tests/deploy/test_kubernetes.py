@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,20 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from service import keys
 from service.settings import Settings
 from tests.e2e.server import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-KUBERNETES = "1.37"
-OVERLAYS = ["cpu", "cuda", "keda"]
+OLDEST, NEWEST = "1.30", "1.37"  # of Kubernetes; docs/kubernetes.md says the first
+OVERLAYS = ["access", "cpu", "cuda", "keda"]
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
 MANIFESTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml")
+
+KEYS = keys.line("alice", "a key")
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
@@ -74,7 +80,8 @@ def check(manifest: dict[str, Any]) -> None:
     if manifest["kind"] in SPECS:
         jsonschema.validate(manifest["spec"], SPECS[manifest["kind"]])
     else:
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+        for version in (OLDEST, NEWEST):
+            kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def base(name: str) -> dict[str, Any]:
@@ -124,22 +131,79 @@ def test_every_patch_has_something_to_patch() -> None:
             assert (given["kind"], given["metadata"]["name"]) in there
 
 
+def test_the_page_says_the_oldest_kubernetes_and_why() -> None:
+    (said,) = re.findall(r"Kubernetes (\d\.\d+) or later", (ROOT / "docs" / "kubernetes.md").read_text())
+    assert said == OLDEST
+    assert "sleep" in container()["lifecycle"]["preStop"]
+    with pytest.raises(kubernetes_validate.ValidationError):  # 1.29 has it behind a feature gate
+        kubernetes_validate.validate(base("deployment"), "1.28", strict=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the manifests with the files that an operator adds."""
+    copy = shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    (copy / "overlays" / "access" / "api-keys").write_text(KEYS)
+    (copy / "overlays" / "access" / "admin.env").write_text(f"NELUMBO_ADMIN_TOKEN={TOKEN}\n")
+    return copy
+
+
+def resolved(overlay: Path) -> list[dict[str, Any]]:
+    command = ["kubectl", "kustomize", overlay]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return list(yaml.safe_load_all(text))
+
+
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlays")
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_an_overlay_resolves_to_manifests_that_keep_the_schemas(overlay: str) -> None:
-    command = ["kubectl", "kustomize", FOLDER / "overlays" / overlay]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
+def test_an_overlay_resolves_to_manifests_that_keep_the_schemas(overlay: str, folder: Path) -> None:
+    manifests = {manifest["kind"]: manifest for manifest in resolved(folder / "overlays" / overlay)}
     for manifest in manifests.values():
         check(manifest)
         assert manifest["metadata"]["namespace"] == "nelumbo"
     assert ("HorizontalPodAutoscaler" in manifests) == (overlay != "keda")
     assert ("ScaledObject" in manifests) == (overlay == "keda")
+    assert ("Secret" in manifests) == (overlay == "access")
     (drawer,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
-    assert drawer["image"].endswith("-cuda" if overlay == "cuda" else "/nelumbo:0.1.0")
+    assert re.search(r"-cuda(@|$)" if overlay == "cuda" else r"/nelumbo:0\.1\.0(@|$)", drawer["image"])
     assert ("nvidia.com/gpu" in drawer["resources"]["limits"]) == (overlay == "cuda")
     assert drawer["securityContext"] == container()["securityContext"]
     assert {one["name"] for one in container()["env"]} <= {one["name"] for one in drawer["env"]}
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlay")
+def test_keys_and_token_reach_the_pod_as_the_secrets_that_the_service_reads(folder: Path, tmp_path: Path) -> None:
+    manifests = resolved(folder / "overlays" / "access")
+    held = {
+        manifest["metadata"]["name"]: {key: b64decode(value) for key, value in manifest["data"].items()}
+        for manifest in manifests
+        if manifest["kind"] == "Secret"
+    }
+    (deployment,) = (manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    spec = deployment["spec"]["template"]["spec"]
+    given = {one["name"]: one for one in spec["containers"][0]["env"]}
+    token = given["NELUMBO_ADMIN_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert held[token["name"]][token["key"]].decode() == TOKEN
+    mounted = {volume["name"]: volume.get("secret") for volume in spec["volumes"]}
+    (mount,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mounted[mount["name"]])
+    assert mount["readOnly"]
+    assert "subPath" not in mount
+    secret = mounted[mount["name"]]
+    assert secret["defaultMode"] == 0o444
+    path = Path(given["NELUMBO_API_KEYS"]["value"])
+    assert path.parent == Path(mount["mountPath"])
+    (tmp_path / path.name).write_bytes(held[secret["secretName"]][path.name])
+    settings = Settings(api_keys=tmp_path / path.name, admin_token=SecretStr(TOKEN))
+    assert keys.read(settings.api_keys) == keys.read(folder / "overlays" / "access" / "api-keys")
+    assert TOKEN not in yaml.safe_dump(deployment)
+
+
+def test_git_ignores_the_files_that_hold_secrets() -> None:
+    generators = read(FOLDER / "overlays" / "access" / "kustomization.yaml")["secretGenerator"]
+    for generator in generators:
+        for name in [*generator.get("files", ()), *generator.get("envs", ())]:
+            path = FOLDER / "overlays" / "access" / name
+            assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0
 
 
 def test_a_pod_has_no_more_rights_than_the_image_was_tested_with() -> None:
