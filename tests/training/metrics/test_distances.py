@@ -51,3 +51,16 @@ def test_a_set_that_misses_half_the_modes_covers_half() -> None:
     reference = torch.cat([normal(500) + mode for mode in modes])
     assert distances.coverage(reference, normal(1000, seed=1)) == pytest.approx(0.5, abs=0.02)
     assert distances.recall(reference, normal(1000, seed=1)) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_kernel_distance_over_all_pairs_has_no_bias() -> None:
+    values = torch.tensor(
+        [distances.kernel_with_error(normal(50, seed=2 * i), normal(40, seed=2 * i + 1))[0] for i in range(40)]
+    )
+    assert float(values.mean()) == pytest.approx(0, abs=3 * float(values.std()) / 40**0.5)
+
+
+def test_its_error_is_how_much_it_varies_from_one_draw_to_another() -> None:
+    draws = [distances.kernel_with_error(normal(100, seed=2 * i), normal(80, seed=2 * i + 1) + 1) for i in range(40)]
+    values, errors = torch.tensor(draws).T
+    assert 0.7 < float(errors.mean() / values.std()) < 1.5
