@@ -13,7 +13,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir dist .
-COPY deploy/container/install.sh .
+COPY models /models
+COPY deploy/container/install.sh deploy/container/add_models.py ./
 
 FROM build AS build-cpu
 COPY deploy/container/cpu.txt .

@@ -6,7 +6,7 @@ SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock pin clean
+.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock pin sbom clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -66,6 +66,11 @@ lock: $(DEVELOPMENT)/installed
 pin: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m deploy.digests $(ARGS)
 
+# The wheel, an SBOM for each container image and SHA256SUMS of the commit that is checked out, into dist/
+sbom: $(DEVELOPMENT)/installed
+	rm -rf dist
+	$(DEVELOPMENT)/bin/python -m deploy.release
+
 $(SERVING)/installed: pyproject.toml constraints.txt
 	$(call environment,$(SERVING))
 	@echo "Installing what serving needs into $(SERVING); the first time takes a minute or two."
@@ -85,4 +90,4 @@ define environment
 endef
 
 clean:
-	rm -rf $(SERVING) $(DEVELOPMENT) build site *.egg-info
+	rm -rf $(SERVING) $(DEVELOPMENT) build dist site *.egg-info

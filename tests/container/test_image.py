@@ -154,12 +154,28 @@ def test_nothing_of_ours_can_be_changed_by_its_user(image: Image) -> None:
             assert path.is_symlink() or path.stat().st_mode & 0o022 == 0, path
 
 
-def test_its_list_of_parts_is_what_its_lock_says(image: Image) -> None:
+def test_its_list_of_parts_is_what_its_lock_says_and_its_models(image: Image) -> None:
     listed = json.loads((image.root / "opt/nelumbo/sbom.cdx.json").read_text())
     assert listed["bomFormat"] == "CycloneDX"
-    parts = {re.sub(r"[-_.]+", "-", part["name"]).lower(): part["version"] for part in listed["components"]}
+    packages = [part for part in listed["components"] if part["type"] == "library"]
+    parts = {re.sub(r"[-_.]+", "-", part["name"]).lower(): part["version"] for part in packages}
     locked = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "deploy/container/cpu.txt").read_text(), re.MULTILINE)
     assert parts.items() - {("nelumbo", PROJECT["version"])} == set(locked)
+    models = {part["name"] for part in listed["components"] if part["type"] == "machine-learning-model"}
+    assert models == {path.name for path in (ROOT / "models").iterdir()}
+
+
+def test_its_checksums_are_those_of_every_file_of_ours(image: Image) -> None:
+    lines = (image.root / "opt/nelumbo/SHA256SUMS").read_text().splitlines()
+    listed = {line.partition("  ")[2] for line in lines}
+    there = {
+        f"/{path.relative_to(image.root)}"
+        for folder in ("opt/nelumbo", "models")
+        for path in (image.root / folder).rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    assert listed == there - {"/opt/nelumbo/SHA256SUMS"}
+    assert image.run("sha256sum", "--check", "--quiet", "--strict", "SHA256SUMS").wait() == 0
 
 
 def test_it_says_what_it_is_and_starts_without_a_shell(image: Image) -> None:
