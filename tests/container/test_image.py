@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import httpx
 import pytest
 
 from tests.e2e.server import ROOT, Server, free_port, wait_until_up
+from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 STORE = ROOT / "build" / "container"
@@ -120,8 +120,7 @@ def test_a_killed_worker_comes_back(image: Image) -> None:
     with served(image) as (server, first):
         (worker,) = children(first)
         os.kill(int(worker), signal.SIGKILL)
-        while children(first) in ([], [worker]):
-            time.sleep(0.1)
+        wait_for(lambda: children(first) not in ([], [worker]))
         wait_until_up(server, "/readyz")
 
 

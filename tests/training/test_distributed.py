@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from tests import DIGITS
 from tests.training.conftest import make_trainer, tiny_recipe
 from tests.training.test_loop import rows, same
+from tests.waiting import wait_for
 from training import device, distributed, images
 from training import recipe as recipes
 from training.__main__ import _train
@@ -165,10 +165,9 @@ def join_and_act(folder: Path, rank: int, port: int) -> None:
     told = act(folder)
     before = threads_of_gloo()
     distributed.leave()
-    end = time.monotonic() + 10  # the kernel lists a thread for a moment after those who wait for its end go on
-    while (after := threads_of_gloo()) and time.monotonic() < end:
-        time.sleep(0.01)
-    torch.save(told | {"threads": {"before": before, "after": after}}, folder / f"{rank}.pt")
+    with suppress(AssertionError):  # told by the test below, with the names
+        wait_for(lambda: not threads_of_gloo(), 10)  # the kernel lists a thread for a moment after its end
+    torch.save(told | {"threads": {"before": before, "after": threads_of_gloo()}}, folder / f"{rank}.pt")
 
 
 @pytest.fixture(scope="module")

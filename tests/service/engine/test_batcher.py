@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.engine.batcher import Batcher, DeadlinePassedError, Order, QueueFullError, Timing
+from tests.waiting import wait_for
 
 WAIT = 60  # seconds until a test that hangs fails
 
@@ -33,6 +34,15 @@ class Engine:
 
 def order(*items: Any, lane: str = "a", seconds: float = WAIT, each: Callable[[int, Any], Any] | None = None) -> Order:
     return Order(lane, items, each or (lambda _, output: output), list, time.monotonic() + seconds)
+
+
+def accepted(made: Batcher, one: Order) -> bool:
+    """Submit an order; returns whether the queue had room for it."""
+    try:
+        made.submit(one)
+    except QueueFullError:
+        return False
+    return True
 
 
 @contextmanager
@@ -90,8 +100,7 @@ def test_idle_threads_share_one_order() -> None:
     engine = Engine()
     engine.gate.clear()
     with batcher(engine, threads=2, max_batch=64) as made:
-        while made._idle < 2:
-            time.sleep(0.001)
+        wait_for(lambda: made._idle == 2)
         made.submit(order(*range(8)))
         assert engine.running.acquire(timeout=WAIT)
         assert engine.running.acquire(timeout=WAIT)
@@ -171,12 +180,7 @@ def test_room_is_given_back_when_items_are_taken_or_dropped() -> None:
         engine.gate.set()
         for _ in range(20):
             one = order(*range(4))
-            while True:
-                try:
-                    made.submit(one)
-                    break
-                except QueueFullError:
-                    time.sleep(0.01)
+            wait_for(lambda one=one: accepted(made, one))
             assert one.future.result(WAIT) == [0, 2, 4, 6]
 
 
@@ -234,9 +238,8 @@ def test_what_is_given_up_is_dropped_before_it_runs() -> None:
 
 def test_what_is_too_late_is_dropped_before_it_runs() -> None:
     with busy() as (engine, made):
-        late = order("late", seconds=0.01)
+        late = order("late", seconds=0)
         made.submit(late)
-        time.sleep(0.05)
         engine.gate.set()
         with pytest.raises(DeadlinePassedError):
             late.future.result(WAIT)
