@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from export.__main__ import main
 from service.contract import read_model
 from service.engine import latents
+from tests import command_line
 from training.run import Run
 
 
 def export(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "export", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    return command_line.run(main, *arguments)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 import hashlib
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +9,12 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from service.contract import Metric
-from tests import DIGITS, tiny
+from tests import DIGITS, command_line, tiny
 from tests.training.conftest import make_trainer, tiny_recipe
 from tests.training.metrics.test_inception import Stand, write
 from training import evaluate as evaluation
 from training import images
+from training.__main__ import main
 from training.evaluate import Sets, split
 from training.metrics import inception
 from training.recipe import ImagesConfig
@@ -28,9 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluate(cache: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training", "evaluate", *map(str, arguments)]
-    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    return command_line.run(main, "evaluate", *arguments, XDG_CACHE_HOME=str(cache))
 
 
 def figures(path: Path) -> dict[str, Metric]:

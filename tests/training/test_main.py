@@ -11,16 +11,15 @@ import torch
 import yaml
 from PIL import Image
 
-from tests import DIGITS
+from tests import DIGITS, command_line
 from tests.training.conftest import make_trainer, tiny_recipe
 from training import recipe as recipes
-from training.__main__ import parse_seeds
+from training.__main__ import main, parse_seeds
 from training.errors import InputError
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "training", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    return command_line.run(main, *arguments)
 
 
 def test_recipes_are_listed_one_line_each() -> None:
