@@ -1,10 +1,10 @@
-// A list of pictures: each enlarges and can be kept. It is one stop of the Tab key; arrows go from tile to tile.
+// A list of pictures, each of which can be enlarged and kept. It is one Tab stop; arrow keys move from tile to tile.
 
 /** @typedef {import("./server.js").Picture} Picture */
 
 export const titleOf = ({ seed, name }) => (seed === undefined ? name : `Seed ${seed}`);
 
-/** Mark a Keep button with the letter under which its picture is kept, "" if it is not. */
+/** Mark a Keep button with the letter of its kept picture, or "". */
 export function mark(button, letter) {
   button.ariaPressed = letter !== "";
   button.dataset.letter = letter;
@@ -28,10 +28,10 @@ export class Gallery {
   }
 
   /**
-   * Show pictures, in the tiles that are there already as far as they go, so that focus stays.
+   * Show pictures; existing tiles are reused, so that focus stays.
    * @param {Picture[]} pictures
-   * @param {(picture: Picture) => string} letterOf what it is kept as, or ""
-   * @param {number} [places] more than there are pictures stay empty
+   * @param {(picture: Picture) => string} letterOf the letter of a kept picture, or ""
+   * @param {number} [places] how many tiles there are; those without a picture are empty
    */
   show(pictures, letterOf, places = pictures.length) {
     const { list } = this;

@@ -1,5 +1,5 @@
-// Latents: the same numbers from a seed as the server draws, and ways from some to others.
-// A latent is a Float32Array of Z numbers, from a standard normal.
+// Latents: those of seeds, with the same numbers as the server's, and others made of them.
+// A latent is a Float32Array of Z numbers from a standard normal distribution.
 
 /**
  * The latent of a seed: NumPy's RandomState(seed).randn(size), which is a Mersenne Twister and the polar method.
@@ -14,36 +14,58 @@ export function fromSeed(seed, size) {
     const [x, y] = pointInDisc(uniform);
     const square = x * x + y * y;
     const scale = Math.sqrt((-2 * Math.log(square)) / square);
-    latent[i] = y * scale; // NumPy hands out the second of a pair first
+    latent[i] = y * scale; // NumPy returns the second of a pair first
     if (i + 1 < size) latent[i + 1] = x * scale;
   }
   return latent;
 }
 
-/** A seed that nobody has chosen. */
+/** @returns {number} a random seed */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 /**
- * The point at `t` (0 … 1) of the arc from one latent to another (slerp): halfway between two the straight line
- * leaves the shell on which a normal distribution in many dimensions lies, and with it what the model has learned.
+ * The latent at `t` (0 … 1) of the path from one to another: slerp of service/engine/interpolation.py, which a test
+ * compares. Equal angles on the great circle, with a length that changes linearly from one end's to the other's.
  */
 export function between(from, to, t) {
-  const angle = Math.acos(Math.max(-1, Math.min(1, dot(from, to) / Math.sqrt(dot(from, from) * dot(to, to)))));
-  const sine = Math.sin(angle);
-  const [a, b] = sine > 1e-6 ? [Math.sin((1 - t) * angle) / sine, Math.sin(t * angle) / sine] : [1 - t, t];
-  return from.map((value, i) => a * value + b * to[i]);
+  if (t === 0 || t === 1) return (t ? to : from).slice();
+  const lengths = [Math.hypot(...from), Math.hypot(...to)];
+  if (Math.min(...lengths) === 0) return line(from, to, t);
+  const [along, target] = [from, to].map((latent, i) => Array.from(latent, (value) => value / lengths[i]));
+  const cosine = dot(along, target);
+  let aside = target.map((value, i) => value - cosine * along[i]);
+  const sine = Math.hypot(...aside);
+  if (sine < PARALLEL) {
+    if (cosine > 0 || along.length === 1) return line(from, to, t);
+    aside = perpendicular(along);
+  }
+  const angle = t * Math.atan2(sine, cosine);
+  const length = lengths[0] + t * (lengths[1] - lengths[0]);
+  const [a, b] = [length * Math.cos(angle), (length * Math.sin(angle)) / Math.hypot(...aside)];
+  return from.map((_, i) => a * along[i] + b * aside[i]);
 }
 
-/** A neighbour of a latent: turned towards another one by `distance`, from 0 (itself) to 1 (nothing left of it). */
+/** A neighbour of a latent: rotated towards another by `distance`, from 0 (itself) to 1 (a right angle). */
 export function near(latent, towards, distance) {
   const angle = (distance * Math.PI) / 2;
   return latent.map((value, i) => Math.cos(angle) * value + Math.sin(angle) * towards[i]);
 }
 
-/** a − b + c, as Radford et al. 2016 take the glasses from one face to another. */
+/** a − b + c: the arithmetic of Radford et al. 2016, section 6.3. */
 export const arithmetic = (a, b, c) => a.map((value, i) => value - b[i] + c[i]);
 
+const PARALLEL = 1e-6; // below this sine two latents span no plane
+
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+
+const line = (from, to, t) => from.map((value, i) => (1 - t) * value + t * to[i]);
+
+/** A vector perpendicular to `unit`: the axis of its smallest number, projected. */
+function perpendicular(unit) {
+  const sizes = unit.map(Math.abs);
+  const least = sizes.indexOf(Math.min(...sizes));
+  return unit.map((value, i) => (i === least ? 1 : 0) - unit[least] * value);
+}
 
 function pointInDisc(uniform) {
   for (;;) {
@@ -54,7 +76,7 @@ function pointInDisc(uniform) {
   }
 }
 
-/** MT19937 of Matsumoto and Nishimura: a function that returns the next 32 bits. */
+/** MT19937 of Matsumoto and Nishimura 1998: returns a function that returns the next 32 bits. */
 function mersenneTwister(seed) {
   const state = new Uint32Array(624);
   state[0] = seed;

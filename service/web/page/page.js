@@ -1,18 +1,18 @@
-// The page: what is chosen, what is shown, and what each control does.
+// The page: its state, what it shows, and what each control does.
 
 import { Gallery, mark, titleOf } from "./gallery.js";
 import { arithmetic, between, fromSeed, near, randomSeed } from "./latents.js";
 import { toElements } from "./markdown.js";
-import { ask, bodyOf, draw, hasKey, listModels, numbers, pause } from "./server.js";
+import { bodyOf, draw, hasKey, listModels, numbers, pause, send } from "./server.js";
 import { Walk } from "./walk.js";
 
-/** @typedef {import("./server.js").Picture} Picture @typedef {import("./server.js").Way} Way */
+/** @typedef {import("./server.js").Picture} Picture @typedef {import("./server.js").Context} Context */
 
 const MAX_IMAGES = Number(document.documentElement.dataset.maxImages);
-const COUNT = Math.min(16, MAX_IMAGES); // pictures in the grid
+const COUNT = Math.min(16, MAX_IMAGES); // of pictures in the grid
 const FRAMES = 48; // of a walk
 const LETTERS = ["a", "b", "c"];
-const SETTLED = 0.08; // seconds without a move of the slider, after which it is worth drawing
+const SETTLED = 0.08; // seconds without a move of the slider before it draws
 
 const $ = (id) => document.getElementById(id);
 const controls = $("controls").elements;
@@ -20,14 +20,14 @@ const grid = new Gallery($("grid"), $("tile"), { enlarge, keep });
 const bench = new Gallery($("kept"), $("tile"), { enlarge, keep });
 const walk = new Walk({ canvas: $("canvas"), slider: $("place"), button: $("play") });
 
-let models = []; // the cards of all, and
-let model; // of the one that is chosen
+let models = []; // the cards of all models
+let model; // that of the selected one
 /** @type {Picture[]} */ let kept = []; // a, b and c
 /** @type {Picture[]} */ let ends = []; // of the walk that is shown
 /** @type {Picture | undefined} */ let enlarged;
 
 const refOf = ({ name, version }) => `${name}@${version}`;
-const taste = () => ({ model: refOf(model), truncation: controls.psi.valueAsNumber });
+const options = () => ({ model: refOf(model), truncation: controls.psi.valueAsNumber });
 
 const ofSeed = (seed) => ({ seed, name: `${seed}`, latent: fromSeed(seed, model.latent_dim) });
 const isSame = (one, other) => one === other || (one.seed !== undefined && one.seed === other.seed);
@@ -35,17 +35,17 @@ const letterOf = (picture) => LETTERS[kept.findIndex((one) => isSame(one, pictur
 const fileOf = ({ seed }) => (seed === undefined ? "latent" : `seed${`${seed}`.padStart(4, "0")}`);
 const times = (count, make) => Array.from({ length: count }, (_, i) => make(i));
 
-// Drawing: one action at a time, the next ends the one before.
+// Actions: one at a time; the next cancels the one before.
 
-let turn = new AbortController();
-/** What goes on beside the actions is ended by none. @type {Way} */
-const beside = { signal: new AbortController().signal, say };
+let current = new AbortController();
+/** For requests that no action cancels. @type {Context} */
+const background = { signal: new AbortController().signal, say };
 
-/** @param {(way: Way) => Promise<void>} action */
+/** @param {(context: Context) => Promise<void>} action */
 async function act(action) {
-  turn.abort();
-  turn = new AbortController();
-  const { signal } = turn;
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
   $("set").ariaBusy = true;
   try {
     say("", "done");
@@ -54,54 +54,54 @@ async function act(action) {
   } catch (error) {
     if (!signal.aborted) say(error.message, "wrong");
   } finally {
-    if (turn.signal === signal) $("set").ariaBusy = false;
+    if (current.signal === signal) $("set").ariaBusy = false;
   }
 }
 
-/** @param {Picture[]} pictures @param {string} title @param {Way} way */
-async function show(pictures, title, way) {
-  await draw(pictures, taste(), way);
+/** @param {Picture[]} pictures @param {string} title @param {Context} context */
+async function show(pictures, title, context) {
+  await draw(pictures, options(), context);
   grid.pictures = pictures;
   $("set-title").textContent = title;
   render();
   say(`${title}: ${pictures.length} pictures.`, "done");
 }
 
-/** @param {Way} way */
-function showSeeds(way) {
+/** @param {Context} context */
+function showSeeds(context) {
   const first = controls.seed.valueAsNumber;
   const pictures = times(COUNT, (i) => ofSeed((first + i) % 2 ** 32));
-  return show(pictures, `Seeds ${first} – ${pictures.at(-1).seed}`, way);
+  return show(pictures, `Seeds ${first} – ${pictures.at(-1).seed}`, context);
 }
 
-/** Draw what is there once more, with another truncation. @param {Way} way */
-async function redraw(way) {
-  await pause(SETTLED, way.signal);
-  await draw(grid.pictures, taste(), way);
-  await draw(kept, taste(), way);
+/** Draw the same pictures with another truncation. @param {Context} context */
+async function redraw(context) {
+  await pause(SETTLED, context.signal);
+  await draw(grid.pictures, options(), context);
+  await draw(kept, options(), context);
   render();
-  if (!$("stage").hidden) await showWalk(ends, way);
+  if (!$("stage").hidden) await showWalk(ends, context);
 }
 
-/** @param {Picture} picture @param {Way} way */
-async function showOne(picture, way) {
-  await draw([picture], taste(), way);
+/** @param {Picture} picture @param {Context} context */
+async function showOne(picture, context) {
+  await draw([picture], options(), context);
   enlarge(picture);
 }
 
-/** @param {Picture} picture @param {Way} way */
-function vary(picture, way) {
+/** @param {Picture} picture @param {Context} context */
+function vary(picture, context) {
   const distance = $("distance").valueAsNumber;
   const name = picture.name.startsWith("≈") ? picture.name : `≈${picture.name}`;
   const neighbour = () => ({ name, latent: near(picture.latent, fromSeed(randomSeed(), model.latent_dim), distance) });
   $("one").close();
-  return show([picture, ...times(COUNT - 1, neighbour)], `Near ${titleOf(picture)}`, way);
+  return show([picture, ...times(COUNT - 1, neighbour)], `Near ${titleOf(picture)}`, context);
 }
 
-/** @param {Picture[]} pair @param {Way} way */
-async function showWalk(pair, way) {
+/** @param {Picture[]} pair @param {Context} context */
+async function showWalk(pair, context) {
   const frames = framesOf(pair);
-  await draw(frames, taste(), way, (drawn) => say(`Drawing the walk: ${drawn} of ${FRAMES}.`, "wait"));
+  await draw(frames, options(), context, (drawn) => say(`Drawing the walk: ${drawn} of ${FRAMES}.`, "wait"));
   await walk.load(frames.map(({ src }) => src));
   ends = pair;
   $("stage-title").textContent = `From ${ends[0].name} to ${ends[1].name} and back`;
@@ -113,23 +113,23 @@ async function showWalk(pair, way) {
 const framesOf = ([from, to]) =>
   times(FRAMES, (i) => ({ latent: between(from.latent, to.latent, i / (FRAMES - 1)) }));
 
-// Taking away: files and commands.
+// Downloads and commands.
 
-/** As an animation. @param {Way} way */
-async function saveWalk(way) {
+/** Download the walk as an animation. @param {Context} context */
+async function saveWalk(context) {
   const [from, to] = ends.map(({ seed, latent }) => seed ?? numbers(latent));
-  const body = { ...taste(), from, to, steps: Math.min(FRAMES, MAX_IMAGES) };
-  await save(await ask("interpolate", { body, accept: "image/webp", way }));
+  const body = { ...options(), from, to, steps: Math.min(FRAMES, MAX_IMAGES), format: "webp" };
+  await save(await send("interpolate", { body, context }));
 }
 
-/** @param {Picture[]} pictures @param {Way} way */
-async function saveZip(pictures, way) {
-  await save(await ask("generate", { body: bodyOf(pictures, taste()), accept: "application/zip", way }));
+/** @param {Picture[]} pictures @param {Context} context */
+async function saveZip(pictures, context) {
+  await save(await send("generate", { body: bodyOf(pictures, options(), "zip"), context }));
 }
 
-/** What an <img> of its own cannot ask for, as it shows no key. @param {Way} way */
-async function pictureAt(path, way) {
-  return URL.createObjectURL(await (await ask(path, { accept: "image/png", way })).blob());
+/** For an <img>, which by itself would send no key. @param {Context} context */
+async function pictureAt(path, context) {
+  return URL.createObjectURL(await (await send(path, { context })).blob());
 }
 
 async function save(answer) {
@@ -139,27 +139,27 @@ async function save(answer) {
   setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }
 
-/** What draws the same from a terminal. @param {Picture[]} pictures */
+/** The command that draws the same. @param {Picture[]} pictures */
 function curlOf(pictures) {
   const file = pictures.length === 1 ? fileOf(pictures[0]) : "sheet";
   const key = hasKey() ? ' -H "X-API-Key: $KEY"' : "";
-  return `curl${key} --json '${JSON.stringify(bodyOf(pictures, taste()))}' ${new URL("generate", location.href)} -o ${file}.png`;
+  return `curl${key} --json '${JSON.stringify(bodyOf(pictures, options(), "png"))}' ${new URL("generate", location.href)} -o ${file}.png`;
 }
 
 async function copy(command) {
   try {
-    await navigator.clipboard.writeText(command); // not there on plain HTTP, but from this same computer
+    await navigator.clipboard.writeText(command); // browsers have it on https: and on localhost only
     say("Copied.", "note");
   } catch {
     prompt("Copy this:", command);
   }
 }
 
-// What is seen.
+// What is shown.
 
-const status = () => ($("one").open ? $("one-status") : $("status")); // a modal dialog hides all that is outside of it
+const status = () => ($("one").open ? $("one-status") : $("status")); // a modal dialog hides the rest of the page
 
-/** @param {"done" | "note" | "wait" | "wrong"} kind done is only heard, a note fades, the others stay */
+/** @param {"done" | "note" | "wait" | "wrong"} kind "done" is for screen readers only, "note" fades */
 function say(text, kind) {
   status().textContent = text;
   status().dataset.kind = kind;
@@ -178,12 +178,12 @@ function render() {
 function keep(picture) {
   if (letterOf(picture)) kept = kept.filter((one) => !isSame(one, picture));
   else if (kept.length < LETTERS.length) kept = [...kept, picture];
-  else say("a, b and c are taken: put one back first.", "note");
+  else say("a, b and c are taken: remove one first.", "note");
   render();
 }
 
 function enlarge(picture) {
-  const { model: ref, truncation } = taste();
+  const { model: ref, truncation } = options();
   const request = JSON.stringify({ model: ref, latent: numbers(picture.latent), truncation });
   const latent = `data:application/json,${encodeURIComponent(request)}`;
   enlarged = picture;
@@ -200,14 +200,14 @@ function enlarge(picture) {
 
 function choose(card) {
   if (model !== card) {
-    [kept, ends, $("stage").hidden] = [[], [], true]; // to another model a latent means something else
+    [kept, ends, $("stage").hidden] = [[], [], true]; // another model draws something else from the same latent
     $("readme").replaceChildren();
   }
   walk.pause();
   model = card;
   $("models").querySelector(`[value="${refOf(card)}"]`).checked = true;
   describe(card);
-  tell();
+  showReadme();
 }
 
 function describe({ dataset, licence, width, height, channels, latent_dim, recipe, images_seen, date }) {
@@ -226,14 +226,14 @@ function describe({ dataset, licence, width, height, channels, latent_dim, recip
   document.documentElement.toggleAttribute("data-pixels", width < 64);
 }
 
-/** Show what stands in the model's README.md; it is asked for when somebody opens it. */
-async function tell() {
+/** Show the model's README.md, which is requested when it is opened. */
+async function showReadme() {
   if (!$("more").open || $("readme").hasChildNodes()) return;
-  const asked = model;
+  const wanted = model;
   try {
-    const answer = await ask(`models/${refOf(asked)}`, { way: beside });
+    const answer = await send(`models/${refOf(wanted)}`, { context: background });
     const { readme } = await answer.json();
-    if (model === asked) $("readme").replaceChildren(...toElements(readme ?? "Nothing: it has no README.md."));
+    if (model === wanted) $("readme").replaceChildren(...toElements(readme ?? "This model has no README.md."));
   } catch (error) {
     say(error.message, "wrong");
   }
@@ -242,13 +242,13 @@ async function tell() {
 // The address: ?model=digits@1&seed=42&psi=1, and #43 for the one that is enlarged.
 
 function writeAddress({ push = false } = {}) {
-  const { model: ref, truncation } = taste();
+  const { model: ref, truncation } = options();
   const hash = enlarged?.seed === undefined ? "" : `#${enlarged.seed}`;
   const address = `?model=${ref}&seed=${controls.seed.value}&psi=${truncation}${hash}`;
   history[push ? "pushState" : "replaceState"](null, "", address);
 }
 
-/** Put what the address says into the controls; what it does not say is the first, or left to chance. */
+/** Set the controls from the address; without one, the first model and a random seed. */
 function readAddress() {
   const query = new URLSearchParams(location.search);
   const number = (key, otherwise) => [parseFloat(query.get(key)), otherwise].find(Number.isFinite);
@@ -262,25 +262,25 @@ function readAddress() {
   return { missing: found ? null : named, hash: /^#\d{1,10}$/.test(location.hash) ? Number(location.hash.slice(1)) : null };
 }
 
-/** @param {Way} way */
-async function arrive(way) {
+/** @param {Context} context */
+async function openAddress(context) {
   const { missing, hash } = readAddress();
-  await showSeeds(way);
+  await showSeeds(context);
   writeAddress();
   if (missing) say(`${missing} is not served here. This is ${refOf(model)}.`, "wrong");
-  if (hash !== null && hash < 2 ** 32) await showOne(ofSeed(hash), way);
+  if (hash !== null && hash < 2 ** 32) await showOne(ofSeed(hash), context);
 }
 
-/** @param {Way} way */
-async function start(way) {
-  models = await listModels(way);
+/** @param {Context} context */
+async function start(context) {
+  models = await listModels(context);
   for (const card of models) {
     const option = $("model").content.cloneNode(true);
     option.querySelector("input").value = option.querySelector("span").textContent = refOf(card);
     $("models").append(option);
   }
   $("models").disabled = $("numbers").disabled = false;
-  await arrive(way).finally(showThumbnails); // after what the person waits for, or has not waited for
+  await openAddress(context).finally(showThumbnails); // after the pictures, or after they were cancelled
 }
 
 async function showThumbnails() {
@@ -288,7 +288,7 @@ async function showThumbnails() {
   try {
     for (const [i, card] of models.entries()) {
       const path = `models/${refOf(card)}/thumbnail.png`;
-      thumbnails[i].src = hasKey() ? await pictureAt(path, beside) : path;
+      thumbnails[i].src = hasKey() ? await pictureAt(path, background) : path;
     }
   } catch (error) {
     say(error.message, "wrong");
@@ -317,29 +317,29 @@ on("psi", "input", () => {
   writeAddress();
   act(redraw);
 });
-addEventListener("popstate", () => act(arrive));
+addEventListener("popstate", () => act(openAddress));
 
-on("more", "toggle", tell);
-on("zip", "click", () => act((way) => saveZip(grid.pictures, way)));
+on("more", "toggle", showReadme);
+on("zip", "click", () => act((context) => saveZip(grid.pictures, context)));
 on("set-curl", "click", () => copy(curlOf(grid.pictures)));
 
-on("walk", "click", () => act((way) => showWalk(kept.slice(0, 2), way)));
+on("walk", "click", () => act((context) => showWalk(kept.slice(0, 2), context)));
 on("save-walk", "click", () => act(saveWalk));
 on("average", "click", () => {
   const [a, b] = kept;
   const latent = between(a.latent, b.latent, 0.5);
-  act((way) => showOne({ latent, name: `(${a.name} + ${b.name}) / 2` }, way));
+  act((context) => showOne({ latent, name: `(${a.name} + ${b.name}) / 2` }, context));
 });
 on("arithmetic", "click", () => {
   const [a, b, c] = kept;
   const latent = arithmetic(a.latent, b.latent, c.latent);
-  act((way) => showOne({ latent, name: `${a.name} − ${b.name} + ${c.name}` }, way));
+  act((context) => showOne({ latent, name: `${a.name} − ${b.name} + ${c.name}` }, context));
 });
 
 on("one-keep", "click", () => keep(enlarged));
 on("one-curl", "click", () => copy($("one-command").value));
 on("one-close", "click", () => $("one").close());
-on("vary", "click", () => act((way) => vary(enlarged, way)));
+on("vary", "click", () => act((context) => vary(enlarged, context)));
 on("distance", "input", ({ target }) => ($("distance-value").value = target.value));
 on("one", "close", () => {
   enlarged = undefined;

@@ -1,4 +1,4 @@
-// Asking the server. One that is full or away is asked again; what is wrong with a request is said in its own words.
+// Requests to the server. They are repeated while it is full or cannot be reached; its errors are shown as they are.
 
 /**
  * A picture, drawn or not yet.
@@ -8,42 +8,42 @@
  * @property {string} name for people: "42", or "≈42" for a neighbour
  * @property {string} [src] the drawn PNG, as a data: URL
  *
- * What holds for every picture on the page, and how a request is ended and its waiting told.
- * @typedef {{ model: string, truncation: number }} Taste
- * @typedef {{ signal: AbortSignal, say: (text: string, kind: string) => void }} Way
+ * The options of every picture on the page; and what cancels a request, and shows that it waits.
+ * @typedef {{ model: string, truncation: number }} Options
+ * @typedef {{ signal: AbortSignal, say: (text: string, kind: string) => void }} Context
  */
 
-/** Most images in one request: the server's own limit, and few enough to show some while others are drawn. */
-const AT_ONCE = Math.min(16, Number(document.documentElement.dataset.maxImages));
+/** Most images in one request: the server's limit, and few enough to show some while others are drawn. */
+const BATCH = Math.min(16, Number(document.documentElement.dataset.maxImages));
 const LONGEST_WAIT = 30; // seconds
 const BUSY = [429, 502, 503];
 const KEY = "nelumbo-key"; // in sessionStorage: for this tab, until it is closed
 
 /** @returns {Promise<object[]>} the cards of the models that are served */
-export async function listModels(way) {
-  const answer = await ask("models", { way });
+export async function listModels(context) {
+  const answer = await send("models", { context });
   return (await answer.json()).models;
 }
 
 /**
  * Draw pictures: sets the `src` of each.
  * @param {Picture[]} pictures
- * @param {Taste} taste
- * @param {Way} way
+ * @param {Options} options
+ * @param {Context} context
  * @param {(drawn: number) => void} [progress]
  */
-export async function draw(pictures, taste, way, progress = () => {}) {
-  for (let start = 0; start < pictures.length; start += AT_ONCE) {
-    const some = pictures.slice(start, start + AT_ONCE);
-    const answer = await ask("generate", { body: bodyOf(some, taste), way });
+export async function draw(pictures, options, context, progress = () => {}) {
+  for (let start = 0; start < pictures.length; start += BATCH) {
+    const some = pictures.slice(start, start + BATCH);
+    const answer = await send("generate", { body: bodyOf(some, options, "json"), context });
     for (const { index, b64_json } of (await answer.json()).data) some[index].src = `data:image/png;base64,${b64_json}`;
     progress(start + some.length);
   }
 }
 
-/** The body of `POST /generate` for some pictures, in the shortest words. */
-export function bodyOf(pictures, taste) {
-  return { model: taste.model, ...sourceOf(pictures), truncation: taste.truncation };
+/** The body of `POST /generate` for some pictures, as short as it can be. */
+export function bodyOf(pictures, { model, truncation }, format) {
+  return { model, ...sourceOf(pictures), truncation, format };
 }
 
 function sourceOf(pictures) {
@@ -61,30 +61,29 @@ function sourceOf(pictures) {
 export const numbers = (latent) => Array.from(latent, (value) => Number(value.toPrecision(9)));
 
 /**
- * Ask until there is an answer that counts.
+ * Send a request, again and again while the server is busy.
  * @param {string} path
- * @param {{ body?: object, accept?: string, way: Way }} how
+ * @param {{ body?: object, context: Context }} options POST with a body, GET without
  * @returns {Promise<Response>}
  */
-export async function ask(path, { body, accept = "application/json", way }) {
+export async function send(path, { body, context }) {
   for (let attempt = 0; ; attempt++) {
-    const answer = await send(path, body, accept, way.signal);
+    const answer = await sendOnce(path, body, context.signal);
     if (answer?.ok) return answer;
-    if (answer?.status === 401 && askForKey()) continue;
-    const asked = Number(answer?.headers.get("retry-after")) || 1;
-    // A day's quota that is used up is nothing to wait for.
-    if (answer && (!BUSY.includes(answer.status) || asked > LONGEST_WAIT)) throw new Error(await detailOf(answer));
-    const wait = Math.min(LONGEST_WAIT, Math.max(asked, 2 ** attempt));
-    way.say(`The server ${answer ? "is busy" : "is away"}. Trying again in ${wait} s.`, "wait");
-    await pause(wait, way.signal);
+    if (answer?.status === 401 && promptForKey()) continue;
+    const seconds = Number(answer?.headers.get("retry-after")) || 1;
+    // Nobody waits on the page for a day's quota.
+    if (answer && (!BUSY.includes(answer.status) || seconds > LONGEST_WAIT)) throw new Error(await detailOf(answer));
+    const wait = Math.min(LONGEST_WAIT, Math.max(seconds, 2 ** attempt));
+    context.say(`The server ${answer ? "is busy" : "cannot be reached"}. Trying again in ${wait} s.`, "wait");
+    await pause(wait, context.signal);
   }
 }
 
 /** @returns {Promise<Response | null>} null when the server cannot be reached */
-async function send(path, body, accept, signal) {
+async function sendOnce(path, body, signal) {
   const key = keyOf();
   const headers = {
-    Accept: accept,
     ...(key && { "X-API-Key": key }),
     ...(body && { "Content-Type": "application/json" }),
   };
@@ -99,8 +98,8 @@ async function send(path, body, accept, signal) {
 const keyOf = () => sessionStorage.getItem(KEY);
 export const hasKey = () => keyOf() !== null;
 
-/** A server with API keys asks for one. @returns {boolean} whether there is now one to try */
-function askForKey() {
+/** @returns {boolean} whether the user has given an API key to try */
+function promptForKey() {
   const key = prompt("This server asks for an API key:")?.trim();
   if (key) sessionStorage.setItem(KEY, key.replace(/[^\x21-\x7e]/g, "")); // what a header can hold
   return Boolean(key);
@@ -111,7 +110,7 @@ async function detailOf(answer) {
   return problem.detail ?? `The server answered ${answer.status} ${answer.statusText}.`;
 }
 
-/** Wait, unless `signal` ends it first. */
+/** Wait; rejects as soon as `signal` is aborted. */
 export function pause(seconds, signal) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);

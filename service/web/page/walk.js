@@ -1,10 +1,10 @@
-// A walk: frames on the way from one picture to another, played there and back on a canvas.
+// A walk: frames from one picture to another, played forwards and backwards on a canvas.
 
-const THERE_AND_BACK = 6; // seconds
+const PERIOD = 6; // seconds, forwards and backwards
 
 export class Walk {
   #frames = [];
-  #phase = 0; // 0 … 1: there and back
+  #phase = 0; // 0 … 1, of a period
   #last = 0; // time of the last painting, while it plays
   #running = 0;
 
@@ -44,14 +44,14 @@ export class Walk {
   }
 
   #tick(now) {
-    this.#phase = (this.#phase + Math.max(0, now - this.#last) / 1000 / THERE_AND_BACK) % 1;
+    this.#phase = (this.#phase + Math.max(0, now - this.#last) / 1000 / PERIOD) % 1;
     this.#last = now;
     this.slider.value = (1 - Math.cos(2 * Math.PI * this.#phase)) / 2; // slow where it turns
     this.#paint();
     this.#running = requestAnimationFrame((then) => this.#tick(then));
   }
 
-  /** Paint the two frames around the slider's place, one through the other: no step is seen. */
+  /** Blend the two frames around the slider's position, so that the motion is smooth. */
   #paint() {
     const at = this.slider.valueAsNumber * (this.#frames.length - 1);
     const context = this.canvas.getContext("2d");
