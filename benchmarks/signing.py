@@ -13,7 +13,6 @@ import typer
 from benchmarks.serving import bare
 from service.engine.library import load_library
 from service.formats.c2pa import read_signer
-from service.settings import read_settings
 from tests import certificates
 
 BATCH = 16
@@ -25,7 +24,7 @@ def main(
 ) -> None:
     """Draw and sign in turns on one thread, and print the processor time that a picture took of each."""
     with tempfile.TemporaryDirectory() as folder:
-        signer = read_signer(read_settings(**certificates.write(Path(folder))))
+        signer = read_signer(*certificates.write(Path(folder)).values())
     found = load_library(Path("models"), "cpu").find(model)
     numbers = itertools.count()
     pngs = bare.draw(found, list(range(BATCH)))

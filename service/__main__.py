@@ -59,21 +59,24 @@ def generate(
     """Draw pictures without a server; with --seeds, what was stopped goes on when it is started again."""
     if (seed is None) == (seeds is None):
         raise ServiceError("say which pictures: --seed 42 for one, or --seeds 0-999 for many")
-    settings = read_settings(models=models, provider=provider, workers=1)  # all cores for this process
+    settings = read_settings(models=models, provider=provider, workers=1)
     from service.bulk import run as bulk
     from service.engine.library import UnknownModelError
     from service.engine.renderer import Renderer
-    from service.formats.registry import Picture
+    from service.engine.requests import RenderRequest
+    from service.formats.c2pa import read_signer
 
     wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
-    renderer = Renderer(settings.model_copy(update={"queue": sys.maxsize}))  # what waits is bounded by who asks
+    signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
+    # The queue is bounded by who submits.
+    renderer = Renderer(settings.models, settings.provider, max_batch=settings.max_batch, queue=sys.maxsize)
     renderer.load()
     try:
-        picture = Picture(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))
+        request = RenderRequest(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))
         if wanted is None:
-            bulk.draw_one(renderer, picture, out)
+            bulk.draw_one(renderer, request, out, signer)
         else:
-            _draw_many(bulk.Bulk(wanted, renderer, picture, settings.max_batch))
+            _draw_many(bulk.Bulk(wanted, renderer, request, settings.max_batch, signer))
     except UnknownModelError as error:
         raise ServiceError(f"no model {model}; there are {error}") from error
     finally:

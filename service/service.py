@@ -12,17 +12,21 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
+from service import cpus
 from service.engine.batcher import DeadlinePassedError, QueueFullError
 from service.engine.library import Model
 from service.engine.renderer import NotReadyError, Renderer
+from service.engine.requests import RenderRequest
 from service.errors import ServiceError
-from service.formats.registry import ARRAYS, Picture
+from service.formats.c2pa import read_signer
+from service.formats.registry import ARRAYS
 from service.runtime import rlimit, server, supervisor
 from service.runtime.reload import Reloader
 from service.settings import read_settings
 from service.telemetry import metrics, prometheus_dir, tracing
 from service.web.app import make_app
 from service.web.auth import Access, Guard
+from service.web.problem_types import ProblemType
 from service.web.problems import MEDIA_TYPE, unavailable
 from service.web.schemas import MAX_LATENT
 from service.web.shortcut import Direct
@@ -33,7 +37,14 @@ PATIENCE = 10  # seconds in which models load; a worker that needs longer says o
 
 try:
     settings = read_settings()
-    renderer = Renderer(settings)
+    renderer = Renderer(
+        settings.models,
+        settings.provider,
+        threads=max(1, cpus.available() // settings.workers),
+        max_batch=settings.max_batch,
+        queue=settings.queue,
+    )
+    signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
     tracing.is_on()
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
@@ -78,7 +89,7 @@ Images = Annotated[np.ndarray, DType("uint8")]
     logging={"access": {"enabled": False}},
     service_class=Direct,
 )
-@bentoml.asgi_app(make_app(renderer, settings, reloader.now, access), path="/")
+@bentoml.asgi_app(make_app(renderer, settings, reloader.now, access, signer, server.LEAVING.is_set), path="/")
 class Nelumbo:
     """Draws pictures from seeds and latents."""
 
@@ -93,13 +104,13 @@ class Nelumbo:
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:
         """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8."""
-        picture = Picture(_first_model(), latents=list(latents))
+        request = RenderRequest(_first_model(), latents=list(latents))
         try:
-            drawn, _ = renderer.submit(picture, ARRAYS, settings.deadline)
+            drawn, _ = renderer.submit(request, ARRAYS, settings.deadline)
             images: np.ndarray = await asyncio.wrap_future(drawn)
         except (NotReadyError, QueueFullError, DeadlinePassedError) as error:
             raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
-        metrics.IMAGES.labels(picture.model.ref).inc(len(picture))
+        metrics.IMAGES.labels(request.model.ref).inc(len(request))
         return images
 
     async def __is_ready__(self) -> bool:
@@ -109,7 +120,7 @@ class Nelumbo:
                 raise NotReadyError("the server is stopping")
             return renderer.library is not None
         except NotReadyError as error:
-            problem = unavailable(f"Not ready: {error}.")
+            problem = unavailable(ProblemType.NOT_READY, f"Not ready: {error}.")
             headers = {**problem.headers, "Content-Type": MEDIA_TYPE}
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, problem.document(), headers) from error
 
@@ -125,7 +136,10 @@ class Nelumbo:
     def _announce(self) -> None:
         if bentoml.server_context.worker_index in (None, 1):
             url = served.url or f"http://{settings.host}:{settings.port}"
-            print(f"Serving on {url}\nTry: curl --json '{{\"seed\":42}}' {url}/generate -o 42.png", flush=True)
+            print(
+                f'Serving on {url}\nTry: curl --json \'{{"seed":42,"format":"png"}}\' {url}/generate -o 42.png',
+                flush=True,
+            )
 
 
 served: Any = Nelumbo  # the decorator made a bentoml.Service of the class, which its types do not tell

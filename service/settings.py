@@ -132,10 +132,6 @@ class Settings(BaseSettings):
             raise ValueError(f"NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is {self.max_images}")
         return self
 
-    def placeless(self, text: str) -> str:
-        """Return a sentence as clients may read it: where the models lie is for the log alone."""
-        return text.replace(str(self.models), "models") if self.models.is_absolute() else text
-
     def environment(self) -> dict[str, str]:
         """Return the settings as variables, so that worker processes read the same; they inherit the secrets anyway."""
         values = self.model_dump(exclude={"admin_token", "limits_uri"}, exclude_none=True)

@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.serving.speed import Speed, of_calls
 from service.engine import latents
 from service.engine.library import Model
+from service.engine.requests import RenderRequest
 from service.formats import metadata, png
 
 
@@ -30,9 +31,6 @@ def loop(model: Model, threads: int, batch: int, seconds: float) -> Speed:
 
 def draw(model: Model, seeds: list[int]) -> list[bytes]:
     """Return the PNGs of some seeds."""
-    card = model.card
-    images = model.run(np.stack([latents.from_seed(seed, card.latent_dim) for seed in seeds]))
-    return [
-        png.encode(image, metadata.png_chunks(card.name, card.version, 1.0, str(seed)))
-        for seed, image in zip(seeds, images, strict=True)
-    ]
+    request = RenderRequest(model, seeds=seeds)
+    images = model.run(np.stack([latents.from_seed(seed, model.card.latent_dim) for seed in seeds]))
+    return [png.encode(image, metadata.png_chunks(request.texts_of(i))) for i, image in enumerate(images)]

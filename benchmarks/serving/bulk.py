@@ -10,7 +10,7 @@ from benchmarks.serving.speed import Speed, of_calls
 from service.bulk import run as bulk
 from service.engine.library import Model
 from service.engine.renderer import Renderer
-from service.formats.registry import Picture
+from service.engine.requests import RenderRequest
 from service.settings import Settings
 
 OUTS = {"folder": "pictures", "tar": "faces-{0000}.tar"}
@@ -22,7 +22,7 @@ class OverError(Exception):
 
 def renderer(settings: Settings, models: Path) -> Renderer:
     """Return a renderer as the command has it: all cores, and no bound but that of who asks."""
-    made = Renderer(settings.model_copy(update={"models": models, "workers": 1, "queue": sys.maxsize}))
+    made = Renderer(models, settings.provider, max_batch=settings.max_batch, queue=sys.maxsize)
     made.load()
     return made
 
@@ -31,7 +31,7 @@ def draw(drawer: Renderer, model: Model, batch: int, out: str, seconds: float) -
     """Draw to new files for some seconds."""
     with tempfile.TemporaryDirectory() as folder:
         plan = bulk.plan("0-4294967295", Path(folder) / OUTS[out], None)
-        drawing = bulk.Bulk(plan, drawer, Picture(drawer.library.find(model.ref)), batch)
+        drawing = bulk.Bulk(plan, drawer, RenderRequest(drawer.library.find(model.ref)), batch)
         reports: list[tuple[float, int]] = []  # when, and how many were drawn; from the first on, all threads are busy
 
         def report() -> None:

@@ -1,7 +1,7 @@
-"""Many pictures without a server: in full batches on every core, and a run that was stopped is gone on with.
+"""Draws many images without a server, in full batches on every core; a run that was stopped can be continued.
 
-What there is to do is a row of files, each with the seeds of its pictures: a PNG for one seed, an archive for many. A
-file that is there and whole is not written again, so a run that was killed ends with what one that was not ends with.
+A run is a sequence of files to write, each with the seeds of its images: a PNG for one seed, an archive for many. A
+complete file is not written again, so that a run which was killed and continued ends with the same files.
 """
 
 import contextlib
@@ -22,21 +22,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service import cpus
 from service.engine import latents
 from service.engine.renderer import Renderer
+from service.engine.requests import RenderRequest, seed_name
 from service.errors import ServiceError
 from service.formats import archives
 from service.formats.archives import Sample
-from service.formats.registry import FORMS, PNGS, Picture, seed_name
+from service.formats.c2pa import Signer, signed
+from service.formats.registry import PNG_FILES, image_formats, named
 
-# Pictures are asked for by so many batches: whoever waits for them is woken less often, and wakes take the interpreter.
-ORDER = 4
-AHEAD = 2  # orders a core that are asked for at once: none idles while a file is written, and memory is bounded
+BATCHES = 4  # in a request: the thread that writes is woken less often, and each time it takes the interpreter
+AHEAD = 2  # requests a core that are queued: no core idles while a file is written, and memory is bounded
 SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
 SHARD_SIZE = 1000
-LOOK = 0.2  # seconds between two looks whether to stop
+POLL = 0.2  # seconds between two looks whether to stop
 
 
 class Part(NamedTuple):
-    """A file to write, and the seeds of the pictures that it holds."""
+    """A file to write, and the seeds of its images."""
 
     path: Path
     seeds: Sequence[int]
@@ -44,7 +45,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What to draw: ``seeds`` rise and none stands twice; ``out`` as its user wrote it."""
+    """What to draw.
+
+    Attributes:
+        seeds: ascending, none twice.
+        out: as the user wrote it.
+        shard_size: images in a file, if ``out`` has a place for its number.
+    """
 
     seeds: Sequence[range]
     out: Path
@@ -54,12 +61,12 @@ class Plan:
         return sum(map(len, self.seeds))
 
     def make_folder(self) -> None:
-        """Make the folder that a PNG for each seed goes into; raises OSError."""
+        """Make the folder for a PNG of each seed; raises OSError."""
         if self.out.suffix not in archives.KINDS:
             self.out.mkdir(parents=True, exist_ok=True)
 
     def parts(self) -> Iterator[Part]:
-        """Yield the files to write, one after another: there may be very many."""
+        """Yield the files to write; there may be very many."""
         seeds = itertools.chain.from_iterable(self.seeds)
         if self.out.suffix not in archives.KINDS:
             yield from (Part(self.out / f"{seed_name(seed)}.png", (seed,)) for seed in seeds)
@@ -75,25 +82,25 @@ def _numbered(out: Path, number: int) -> Path:
 
 
 def plan(seeds: str, out: Path, shard_size: int | None) -> Plan:
-    """Check what the command line says; raises ServiceError."""
+    """Return a plan of the command line's options; raises ServiceError."""
     if out.suffix == ".png":
-        raise ServiceError(f"{out} holds one picture; for --seeds name a folder, a .zip or a .tar")
+        raise ServiceError(f"{out} holds one image; with --seeds, name a folder, a .zip or a .tar")
     if SHARD.search(out.name):
         if out.suffix not in archives.KINDS:
             raise ServiceError(f"--out {out}: shards are .zip or .tar files, such as faces-{{000000}}.tar")
     elif shard_size is not None:
-        raise ServiceError("--shard-size is of shards: write {000000} in --out where their number is to stand")
+        raise ServiceError("--shard-size needs shards: write {000000} in --out as the place of their number")
     return Plan(read_seeds(seeds), out, shard_size or SHARD_SIZE)
 
 
 def read_seeds(text: str) -> list[range]:
-    """Return the seeds that ``0-999`` or ``1,5,9-12`` names, rising and each once; raises ServiceError."""
+    """Return the seeds that ``0-999`` or ``1,5,9-12`` names, ascending and each once; raises ServiceError."""
     found: list[range] = []
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < latents.SEEDS:
-            sentence = "write numbers from 0 to 4294967295 and rising ranges, such as 0-999 or 1,5,9-12"
+            sentence = "write numbers from 0 to 4294967295 and ascending ranges, such as 0-999 or 1,5,9-12"
             raise ServiceError(f"--seeds {text}: {sentence}")
         found.append(range(first, last + 1))
     return _merge(found)
@@ -109,9 +116,14 @@ def _merge(ranges: Iterable[range]) -> list[range]:
     return merged
 
 
-def draw_one(renderer: Renderer, picture: Picture, out: Path) -> None:
-    """Draw a picture to a PNG file; raises ServiceError."""
-    drawn, _ = renderer.submit(picture, FORMS["image/png"], math.inf)
+def draw_one(renderer: Renderer, request: RenderRequest, out: Path, signer: Signer | None = None) -> None:
+    """Draw an image to a file in the format of its extension, or PNG without one; raises ServiceError."""
+    formats = image_formats()
+    extension = out.suffix.removeprefix(".")
+    if extension and extension not in formats:
+        raise ServiceError(f"--out {out}: name a file that ends in {', '.join(f'.{one}' for one in formats)}")
+    answer_format = formats[extension] if extension else named("png")
+    drawn, _ = renderer.submit(request, signed(answer_format, signer), math.inf)
     try:
         out.write_bytes(drawn.result())
     except OSError as error:
@@ -119,48 +131,56 @@ def draw_one(renderer: Renderer, picture: Picture, out: Path) -> None:
 
 
 class Bulk:
-    """Draws what a plan asks for, as ``picture``, which has no seeds yet, says how, in batches of ``batch``.
+    """Draws a plan.
+
+    Args:
+        wanted: the plan.
+        renderer: draws.
+        request: a request without seeds: which model, and how.
+        batch: images in one inference.
+        signer: signs the images, if there is one.
 
     Attributes:
-        drawn: pictures that were drawn.
-        kept: pictures that were there already.
+        drawn: images that were drawn.
+        kept: images that were there already.
     """
 
-    def __init__(self, wanted: Plan, renderer: Renderer, picture: Picture, batch: int) -> None:
+    def __init__(
+        self, wanted: Plan, renderer: Renderer, request: RenderRequest, batch: int, signer: Signer | None = None
+    ) -> None:
         self.drawn = self.kept = 0
         self._plan = wanted
         self._renderer = renderer
-        self._picture = picture
-        self._order = ORDER * batch
+        self._request = request
+        self._size = BATCHES * batch  # images in a request
+        self._encoder = signed(PNG_FILES, signer)
         self._started = time.monotonic()
         self._stopped = False
 
     def stop(self) -> None:
-        """Let ``run`` raise KeyboardInterrupt between two pictures, as a handler of Ctrl-C that raises nothing itself.
+        """Let ``run`` raise KeyboardInterrupt between two images; for a handler of Ctrl-C, which raises nothing itself.
 
-        Raised wherever this thread is just then, it may leave a lock taken, for which those that draw wait for ever.
+        An exception raised by the handler could leave a lock taken, and the drawing threads would wait for ever.
         """
         self._stopped = True
 
     def speed(self) -> str:
-        """Return how many pictures were drawn a second."""
+        """Return the images drawn per second, as text."""
         return f"{self.drawn / (time.monotonic() - self._started):,.0f} images/s"
 
     def tell(self) -> str:
-        """Return in words what there is now."""
+        """Return a sentence with what was drawn."""
         kept = f"; {self.kept:,} were there already" if self.kept else ""
-        return (
-            f"{self.drawn:,} pictures of {self._picture.model.ref} drawn to {self._plan.out} at {self.speed()}{kept}."
-        )
+        return f"{self.drawn:,} images of {self._request.model.ref} drawn to {self._plan.out} at {self.speed()}{kept}."
 
     def run(self, console: Console) -> None:
-        """Write what is not there yet, and show on a terminal how far that is.
+        """Write the files that are missing, and show the progress on a terminal.
 
         Raises:
-            ServiceError: a file cannot be written, or one that is there holds other pictures.
+            ServiceError: when a file cannot be written, or an existing one holds other images.
         """
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
-        # Each refresh takes the interpreter from the threads that draw: four a second are enough.
+        # Each refresh takes the interpreter from the drawing threads.
         progress = Progress(*columns, console=console, refresh_per_second=4, disable=not console.is_terminal)
         task = progress.add_task("", total=len(self._plan), speed="")
 
@@ -175,59 +195,58 @@ class Bulk:
             raise ServiceError(f"{self._plan.out} cannot be written: {error.strerror}{kept}") from error
 
     def write(self, report: Callable[[], None]) -> None:
-        """Write what is not there yet, and call ``report`` now and then; raises OSError and ServiceError."""
+        """Write the files that are missing, calling ``report`` now and then; raises OSError, ServiceError."""
         self._plan.make_folder()
         missing = (part for part in self._plan.parts() if not self._has(part, report))
-        # One goes ahead and says what is to be drawn; the other follows and writes it.
-        ahead, written = itertools.tee(missing)
+        ahead, written = itertools.tee(missing)  # what is drawn, and, later, what is written
         with contextlib.closing(self._draw((seed for part in ahead for seed in part.seeds), report)) as samples:
             for part in written:
                 archives.write(part.path, itertools.islice(samples, len(part.seeds)))
 
     def _has(self, part: Part, report: Callable[[], None]) -> bool:
-        """Tell whether a file is there and whole; raises ServiceError where it holds other pictures than these."""
-        self._heed()
+        """Return whether a file is complete; raises ServiceError if it holds other images than the part."""
+        self._check_stopped()
         found = archives.read(part.path)
         if found is None or (texts := found.texts()) is None:
             return False
-        wanted = replace(self._picture, seeds=part.seeds[:1]).texts()
+        wanted = replace(self._request, seeds=part.seeds[:1]).texts()
         if found.names != [seed_name(seed) for seed in part.seeds] or not wanted.items() <= texts.items():
-            raise ServiceError(f"{part.path} holds other pictures than these; name another --out, or move it away")
+            raise ServiceError(f"{part.path} holds other images than these; name another --out, or move it away")
         self.kept += len(part.seeds)
         report()
         return True
 
     def _draw(self, seeds: Iterator[int], report: Callable[[], None]) -> Generator[Sample]:
-        """Yield the pictures of ``seeds``, in their order; those that follow are drawn meanwhile."""
-        waiting: deque[tuple[Picture, Future[list[bytes]]]] = deque()
+        """Yield the images of ``seeds``, in their order; the following ones are drawn meanwhile."""
+        waiting: deque[tuple[RenderRequest, Future[list[bytes]]]] = deque()
         try:
-            while (order := tuple(itertools.islice(seeds, self._order))) or waiting:
-                if order:
-                    picture = replace(self._picture, seeds=order)
-                    waiting.append((picture, self._renderer.submit(picture, PNGS, math.inf)[0]))
-                if len(waiting) == AHEAD * cpus.available() or not order:
-                    picture, drawn = waiting.popleft()
+            while (some := tuple(itertools.islice(seeds, self._size))) or waiting:
+                if some:
+                    request = replace(self._request, seeds=some)
+                    waiting.append((request, self._renderer.submit(request, self._encoder, math.inf)[0]))
+                if len(waiting) == AHEAD * cpus.available() or not some:
+                    request, drawn = waiting.popleft()
                     pngs = self._result(drawn)
-                    self.drawn += len(picture)
+                    self.drawn += len(request)
                     report()
-                    yield from _samples(picture, pngs)
+                    yield from _samples(request, pngs)
         finally:
             for _, drawn in waiting:
                 drawn.cancel()
 
     def _result(self, drawn: Future[list[bytes]]) -> list[bytes]:
         while True:
-            self._heed()
+            self._check_stopped()
             with contextlib.suppress(TimeoutError):
-                return drawn.result(LOOK)
+                return drawn.result(POLL)
 
-    def _heed(self) -> None:
+    def _check_stopped(self) -> None:
         if self._stopped:
             raise KeyboardInterrupt
 
 
-def _samples(picture: Picture, pngs: list[bytes]) -> Iterator[Sample]:
-    model = picture.model
-    same = {"model": model.ref, "digest": model.digest, "truncation": picture.truncation}
-    for seed, data in zip(picture.seeds, pngs, strict=True):
+def _samples(request: RenderRequest, pngs: list[bytes]) -> Iterator[Sample]:
+    model = request.model
+    same = {"model": model.ref, "digest": model.digest, "truncation": request.truncation}
+    for seed, data in zip(request.seeds, pngs, strict=True):
         yield Sample(seed_name(seed), data, same | {"seed": seed})

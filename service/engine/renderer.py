@@ -1,4 +1,4 @@
-"""From a request to its picture: the models, the batcher and whether they are ready."""
+"""Draws requests: holds the models and the batcher, and knows whether they are ready."""
 
 import functools
 import gc
@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,52 +17,79 @@ from service import cpus
 from service.engine import latents
 from service.engine.batcher import Batcher, Order, Timing
 from service.engine.library import Library, Model, load_library
-from service.errors import ServiceError
-from service.formats.c2pa import read_signer, signed
-from service.formats.registry import Form, Picture
-from service.settings import Settings
+from service.engine.requests import Image, RenderRequest
+from service.errors import ServiceError, redact_path
 
 logger = logging.getLogger("bentoml.nelumbo.renderer")
 
 
 class NotReadyError(Exception):
-    """Nothing can be drawn now; the message says why."""
+    """The renderer cannot draw now; the message says why."""
+
+
+class Encoder(Protocol):
+    """Turns the images of a request into a result. Both methods run in the batcher's threads."""
+
+    def encode_image(self, request: RenderRequest, index: int, image: Image) -> Any:
+        """Return the part of the result that one image makes; ``image`` is (H, W, C) uint8."""
+
+    def combine(self, request: RenderRequest, parts: list[Any]) -> Any:
+        """Return the result; ``parts`` are in the order of the request's images."""
 
 
 class Item(NamedTuple):
-    """One image to draw: from a seed or from a latent, (Z,) float32."""
+    """One image to draw."""
 
-    source: int | NDArray[np.float32]
+    latent_or_seed: int | latents.Latent
     truncation: float
 
 
 class Renderer:
-    """Draws pictures, in this process, on as many threads as it has cores."""
+    """Draws images in this process.
 
-    def __init__(self, settings: Settings) -> None:
-        """Take the settings; raises ServiceError where they name a signer that cannot sign."""
-        self._settings = settings
-        self.signer = read_signer(settings)
-        self._threads = max(1, cpus.available() // settings.workers)
+    Args:
+        models: folder of ``<name>/<version>/model.onnx``.
+        provider: name of an execution provider.
+        threads: inferences that run at once; by default one for each CPU that this process may use.
+        max_batch: most images in one inference.
+        queue: most images that wait.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        provider: str = "cpu",
+        *,
+        threads: int | None = None,
+        max_batch: int = 16,
+        queue: int = 1024,
+    ) -> None:
+        self._models = models
+        self._provider = provider
+        self._threads = cpus.available() if threads is None else threads
+        self._max_batch = max_batch
+        self._queue = queue
         self._library: Library | None = None
-        self._why_not = "the models are being loaded"
         self._batcher: Batcher | None = None
-        self._loading = threading.RLock()
+        self._reason = "the models are being loaded"  # why it is not ready
+        self._closed = False
+        self._loading = threading.RLock()  # held while models are loaded, which takes seconds
+        self._state = threading.Lock()  # held while the attributes above change
 
     @property
     def library(self) -> Library:
         """The models that are served; raises NotReadyError."""
         if self._library is None:
-            raise NotReadyError(self._why_not)
+            raise NotReadyError(self._reason)
         return self._library
 
     @property
     def served(self) -> Iterable[Model]:
-        """The models that are served; none before they are loaded."""
+        """The models that are served; empty before they are loaded."""
         return self._library or ()
 
     def start(self, then: Callable[[], None]) -> threading.Thread:
-        """Load on a thread, which is returned, so that a server can say that it is not ready; then call ``then()``."""
+        """Load the models on a thread, which is returned, and call ``then`` once they are served."""
         thread = threading.Thread(target=self._start, args=(then,), name="load", daemon=True)
         thread.start()
         return thread
@@ -69,83 +97,101 @@ class Renderer:
     def _start(self, then: Callable[[], None]) -> None:
         try:
             self.load()
+        except NotReadyError:
+            return  # closed in the meantime
         except ServiceError as error:
-            self._why_not = self._settings.placeless(str(error))
+            self._fail(redact_path(str(error), self._models))
             logger.error("Not ready: %s", error)
         except Exception:
-            self._why_not = "the models could not be loaded; the log says why"
+            self._fail("the models could not be loaded; the log says why")
             logger.exception("Not ready")
         else:
             then()
 
     def load(self) -> None:
-        """Open the models and warm them up; raises ServiceError."""
-        settings = self._settings
-        with self._loading:
-            library = self._read()
-            self._batcher = Batcher(_infer, threads=self._threads, max_batch=settings.max_batch, bound=settings.queue)
-            gc.collect()
-            gc.freeze()  # what is there now stays: never walking it again is worth 20 ms at the 99th percentile
-            self._library = library
-
-    def reload(self) -> Library:
-        """Serve what is in the models' folder now; what was asked for before is drawn by the model it was asked of.
+        """Open the models and warm them up.
 
         Raises:
-            ServiceError: when nothing there can be served; what was served is served on.
+            ServiceError: when no model can be served.
+            NotReadyError: when the renderer was closed in the meantime.
+        """
+        with self._loading:
+            self._serve(self._read())
+
+    def reload(self) -> Library:
+        """Serve what is in the models' folder now; requests that are queued are drawn by the models they asked for.
+
+        Raises:
+            ServiceError: when no model there can be served; the models of before are still served.
             NotReadyError: after closing.
         """
         with self._loading:
-            if self._batcher is None:
-                self.load()
-            else:
-                self._library = self._read(self.library)
-            return self.library
+            if self._closed:
+                raise NotReadyError(self._reason)
+            library = self._read(self._library)
+            self._serve(library)
+            return library
 
-    def _read(self, served: Library | None = None) -> Library:
-        settings = self._settings
-        return load_library(settings.models, settings.provider, self._threads, settings.max_batch, served)
+    def submit(self, request: RenderRequest, encoder: Encoder, deadline: float) -> tuple[Future[Any], Timing]:
+        """Queue a request; returns the future of what ``encoder`` makes of it, and its timing, complete when that is.
 
-    def submit(self, picture: Picture, form: Form, deadline: float) -> tuple[Future[Any], Timing]:
-        """Queue a picture; its future gets what ``form`` makes of it, its timing is told when it is done.
+        Args:
+            request: what to draw.
+            encoder: makes the result.
+            deadline: seconds from now after which the request fails with DeadlinePassedError.
 
         Raises:
             NotReadyError: before the models are loaded, and after closing.
-            QueueFullError: when there is no room for all of its images.
+            QueueFullError: when the queue has no room for all of the request's images.
         """
         if self._batcher is None or self._library is None:
-            raise NotReadyError(self._why_not)
-        if self.signer:
-            form = signed(form, self.signer)
+            raise NotReadyError(self._reason)
         order = Order(
-            lane=picture.model,
-            items=_items(picture),
-            each=functools.partial(form.each, picture),
-            gather=functools.partial(form.gather, picture),
+            lane=request.model,
+            items=[Item(one, request.truncation) for one in request.seeds or request.latents],
+            each=functools.partial(encoder.encode_image, request),
+            gather=functools.partial(encoder.combine, request),
             deadline=time.monotonic() + deadline,
         )
         self._batcher.submit(order)
         return order.future, order.timing
 
     def is_alive(self) -> bool:
-        """Tell whether the threads live; a renderer that still loads is alive."""
+        """Return whether the batcher's threads live; true while the models are loaded."""
         return self._batcher is None or self._batcher.is_alive()
 
     def close(self) -> None:
-        """Finish what is queued and end the threads."""
-        self._library, self._why_not = None, "the server is stopping"
+        """Draw what is queued and end the threads; a load that is under way serves nothing when it ends."""
+        with self._state:
+            self._closed, self._library, self._reason = True, None, "the server is stopping"
         if self._batcher is not None:
             self._batcher.close()
 
+    def _read(self, served: Library | None = None) -> Library:
+        return load_library(self._models, self._provider, self._threads, self._max_batch, served)
 
-def _items(picture: Picture) -> list[Item]:
-    return [Item(source, picture.truncation) for source in picture.seeds or picture.latents]
+    def _serve(self, library: Library) -> None:
+        """Serve ``library`` from now on; raises NotReadyError if the renderer was closed."""
+        if self._batcher is None:
+            gc.collect()
+            gc.freeze()  # what is there now stays; not walking it again takes 20 ms off the 99th percentile
+        with self._state:
+            if self._closed:
+                raise NotReadyError(self._reason)
+            if self._batcher is None:
+                self._batcher = Batcher(_infer, threads=self._threads, max_batch=self._max_batch, bound=self._queue)
+            self._library = library
+
+    def _fail(self, reason: str) -> None:
+        with self._state:
+            if not self._closed:
+                self._reason = reason
 
 
 def _infer(model: Model, items: list[Item]) -> NDArray[np.uint8]:
-    """Return the items' images, (N, H, W, C); runs in a pool thread, as drawing latents takes time, too."""
+    """Return the items' images, (N, H, W, C); runs in the batcher's threads, since making latents takes time, too."""
     batch = np.empty((len(items), model.card.latent_dim), np.float32)
-    for row, item in zip(batch, items, strict=True):
-        latent = latents.from_seed(item.source, len(row)) if isinstance(item.source, int) else item.source
-        np.multiply(latent, np.float32(item.truncation), out=row)
+    for row, (given, truncation) in zip(batch, items, strict=True):
+        latent = latents.from_seed(given, len(row)) if isinstance(given, int) else given
+        np.multiply(latent, np.float32(truncation), out=row)
     return model.run(batch)

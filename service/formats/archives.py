@@ -85,7 +85,8 @@ def _read_png(path: Path) -> Contents:
     return Contents([path.stem], path.read_bytes())
 
 
-def _write_zip(file: IO[bytes], samples: Iterable[Sample]) -> None:
+def write_zip(file: IO[bytes], samples: Iterable[Sample]) -> None:
+    """Write a zip with a PNG for each sample, not compressed again."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for sample in samples:
             archive.writestr(zipfile.ZipInfo(f"{sample.name}.png"), sample.png)
@@ -120,4 +121,4 @@ def _read_tar(path: Path) -> Contents:
 
 
 # By extension; a new kind of file is a line here.
-KINDS = {".png": Kind(_write_png, _read_png), ".zip": Kind(_write_zip, _read_zip), ".tar": Kind(_write_tar, _read_tar)}
+KINDS = {".png": Kind(_write_png, _read_png), ".zip": Kind(write_zip, _read_zip), ".tar": Kind(_write_tar, _read_tar)}

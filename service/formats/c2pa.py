@@ -10,21 +10,20 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from service.engine.renderer import Encoder
+from service.engine.requests import Image, RenderRequest
 from service.errors import ServiceError
 from service.formats import metadata, png
-from service.formats.registry import ARRAYS, Form, Picture
-from service.settings import Settings
+from service.formats.base import AnswerFormat, FilesFormat
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
 
-# By extension, what is signed as a whole; of JSON and archives each PNG is.
-WHOLE = {"png": "image/png", "apng": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 # By the curve, or else by the kind of key.
 ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512", "RSA": "ps256", "Ed25519": "ed25519"}
 # No second, small picture in the first; that a signature verifies is tried once, at the start.
@@ -62,27 +61,38 @@ class Signer:
         return next((failure["explanation"] for failure in failures if failure["code"] != UNTRUSTED), None)
 
 
-def signed(form: Form, signer: Signer) -> Form:
-    """Return a form whose pictures are signed; arrays are no pictures yet."""
-    if form is ARRAYS:
-        return form
-    if media_type := WHOLE.get(form.extension):
-        return form._replace(gather=functools.partial(_sign_whole, signer, media_type, form.gather))
-    return form._replace(each=functools.partial(_sign_each, signer, form.each))
+def signed(answer_format: AnswerFormat, signer: Signer | None) -> Encoder:
+    """Return an encoder that signs each file that ``answer_format`` makes, or that format itself.
+
+    The latter is for a format whose files C2PA cannot sign, and where there is no signer.
+    """
+    if signer is None or answer_format.c2pa_type is None:
+        return answer_format
+    kind = _SignedFiles if isinstance(answer_format, FilesFormat) else _SignedWhole
+    return kind(answer_format, functools.partial(signer.sign, answer_format.c2pa_type))
 
 
-def _sign_whole(
-    signer: Signer, media_type: str, gather: Callable[[Picture, list[Any]], bytes], picture: Picture, parts: list[Any]
-) -> bytes:
-    return signer.sign(media_type, gather(picture, parts), picture.texts())
+class _Signed(NamedTuple):
+    """A format, and (file, texts for its manifest) -> signed file."""
+
+    unsigned: AnswerFormat
+    sign: Callable[[bytes, dict[str, str]], bytes]
+
+    def encode_image(self, request: RenderRequest, index: int, image: Image) -> Any:
+        return self.unsigned.encode_image(request, index, image)
+
+    def combine(self, request: RenderRequest, parts: list[Any]) -> Any:
+        return self.unsigned.combine(request, parts)
 
 
-def _sign_each(
-    signer: Signer, each: Callable[[Picture, int, Any], bytes], picture: Picture, index: int, image: Any
-) -> bytes:
-    card, seed = picture.model.card, picture.seed_of(index)
-    texts = metadata.texts(card.name, card.version, picture.truncation, None if seed is None else str(seed))
-    return signer.sign("image/png", each(picture, index, image), texts)
+class _SignedWhole(_Signed):
+    def combine(self, request: RenderRequest, parts: list[Any]) -> bytes:
+        return self.sign(super().combine(request, parts), request.texts())
+
+
+class _SignedFiles(_Signed):
+    def encode_image(self, request: RenderRequest, index: int, image: Image) -> bytes:
+        return self.sign(super().encode_image(request, index, image), request.texts_of(index))
 
 
 def _manifest(texts: dict[str, str]) -> str:
@@ -96,9 +106,8 @@ def _manifest(texts: dict[str, str]) -> str:
     return json.dumps({"claim_generator_info": [{"name": "Nelumbo"}], "assertions": [assertion]})
 
 
-def read_signer(settings: Settings) -> Signer | None:
-    """Return the signer that the settings name, or None where they name none; raises ServiceError."""
-    key, certificate = settings.c2pa_key, settings.c2pa_certificate
+def read_signer(key: Path | None, certificate: Path | None) -> Signer | None:
+    """Return a signer with the key and certificate of these PEM files, or None without them; raises ServiceError."""
     if key is None and certificate is None:
         return None
     if key is None or certificate is None:

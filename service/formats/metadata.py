@@ -1,4 +1,4 @@
-"""What every picture says of itself: that a machine made it, and how to make it again."""
+"""The marking of every file: that a machine made it (IPTC, in XMP), and what it takes to draw it again."""
 
 import json
 
@@ -11,30 +11,19 @@ XMP = (
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
     f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
 )
-# The wrapper by which scanners find XMP in files that they cannot read; the standard wants it in JPEG.
+# Scanners find XMP by this wrapper in files that they cannot read; the standard requires it in JPEG.
 XMP_PACKET = f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{XMP}<?xpacket end="r"?>'.encode()
 # keyword, uncompressed, no language, no translated keyword, text
 XMP_CHUNK = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode())
 
 
-def texts(model: str, version: int, truncation: float, seed: str | None) -> dict[str, str]:
-    """Return how to make a picture again; ``seed`` is None for one that came from a latent."""
-    found = {"model": model, "version": str(version), "truncation": repr(truncation)}
-    return found if seed is None else found | {"seed": seed}
+def png_chunks(texts: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the chunks (name, data) that mark a PNG: the XMP, and a text chunk for each of ``texts``."""
+    return [XMP_CHUNK, *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in texts.items())]
 
 
-def png_chunks(model: str, version: int, truncation: float, seed: str | None) -> list[tuple[bytes, bytes]]:
-    """Return the chunks that mark a PNG."""
-    return chunks(texts(model, version, truncation, seed))
-
-
-def chunks(told: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the chunks that mark a PNG, ``told`` among them."""
-    return [XMP_CHUNK, *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in told.items())]
-
-
-def exif(told: dict[str, str]) -> bytes:
-    """Return EXIF whose ImageDescription holds ``told`` as JSON: WebP and JPEG have no text chunks."""
+def exif(texts: dict[str, str]) -> bytes:
+    """Return EXIF data whose ImageDescription is ``texts`` as JSON, for formats that have no text chunks."""
     made = Image.Exif()
-    made[ExifTags.Base.ImageDescription] = json.dumps(told)
+    made[ExifTags.Base.ImageDescription] = json.dumps(texts)
     return made.tobytes()

@@ -1,155 +1,80 @@
-"""From images to what is sent: a picture or contact sheet, JSON, a zip, or the bare arrays.
+"""The answer formats: a new one is a line in :data:`FORMATS`, which all that depends on formats reads.
 
-A new form is a :class:`Form` and its line in :data:`FORMS`.
+That is: the field ``format`` and the ``Accept`` header of /generate and /interpolate, the extensions of /images and of
+``python -m service generate --out``, the signing, openapi.json and the table in docs/routes.md.
 """
 
-import base64
-import io
-import json
-import math
-import zipfile
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.library import Model
-from service.formats import lossy, metadata, png
+from service.engine.requests import Image, RenderRequest
+from service.formats import apng, lossy, metadata, packing, png
+from service.formats.base import AnimationFormat, AnswerFormat, FilesFormat, ImageFormat
 
-Image = NDArray[np.uint8]  # (H, W, C)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """What is asked for: images of one model, by seeds or else by latents, each (Z,) float32."""
-
-    model: Model
-    truncation: float = 1.0
-    seeds: Sequence[int] = ()
-    latents: Sequence[NDArray[np.float32]] = ()
-
-    def __len__(self) -> int:
-        return len(self.seeds or self.latents)
-
-    def seed_text(self) -> str | None:
-        """Return the seeds as ``42,43``, or None for latents."""
-        return ",".join(map(str, self.seeds)) or None
-
-    def seed_of(self, index: int) -> int | None:
-        """Return the seed of one image, or None where it came from a latent."""
-        return self.seeds[index] if self.seeds else None
-
-    def texts(self) -> dict[str, str]:
-        """Return how to make it again."""
-        card = self.model.card
-        return metadata.texts(card.name, card.version, self.truncation, self.seed_text())
-
-    def names(self) -> list[str]:
-        """Return a file name for each image, as StyleGAN's tools call them; a repeated seed gets a suffix."""
-        if not self.seeds:
-            return [f"latent{i:04d}" for i in range(len(self.latents))]
-        seen: Counter[int] = Counter()
-        names = []
-        for seed in self.seeds:
-            names.append(seed_name(seed) + (f"-{seen[seed]}" if seen[seed] else ""))
-            seen[seed] += 1
-        return names
-
-    def title(self) -> str:
-        """Return a file name for the whole."""
-        names = self.names()
-        return names[0] if len(names) == 1 else f"{names[0]}-{names[-1]}"
+FRAME_MS = 50  # of animations
+CHUNKS = "XMP, text chunks"
+EXIF = "XMP, EXIF"
 
 
-def seed_name(seed: int) -> str:
-    """Return what StyleGAN's tools call the picture of a seed: ``seed0042``."""
-    return f"seed{seed:04d}"
+def _png(image: Image, texts: dict[str, str]) -> bytes:
+    return png.encode(image, metadata.png_chunks(texts))
 
 
-class Form(NamedTuple):
-    """How a picture is sent: ``each`` makes a part of one image, ``gather`` the whole of the parts."""
-
-    each: Callable[[Any, int, Image], Any]
-    gather: Callable[[Any, list[Any]], Any]
-    extension: str
+def _apng(frames: list[bytes], texts: dict[str, str]) -> bytes:
+    return apng.join(frames, FRAME_MS, metadata.png_chunks(texts))
 
 
-def sheet(images: Sequence[Image]) -> Image:
-    """Lay images of one size out in rows, nearly square; what is left over stays black."""
-    columns = math.ceil(math.sqrt(len(images)))
-    rows = math.ceil(len(images) / columns)
-    height, width, channels = images[0].shape
-    canvas = np.zeros((rows, height, columns, width, channels), np.uint8)
-    for i, image in enumerate(images):
-        canvas[i // columns, :, i % columns] = image
-    return canvas.reshape(rows * height, columns * width, channels)
+_animated_png = partial(AnimationFormat, join=_apng, encode_frame=png.encode, marking=CHUNKS, c2pa_type="image/png")
+_animated_webp = partial(lossy.animated_webp, milliseconds=FRAME_MS)
+
+# In the order of preference: of the formats that an endpoint offers and a client likes equally, the first is sent.
+FORMATS: tuple[AnswerFormat, ...] = (
+    ImageFormat("png", "image/png", "png", CHUNKS, "image/png", encode=_png),
+    ImageFormat("webp", "image/webp", "webp", EXIF, "image/webp", lossy.MAX_WEBP_SIDE, encode=lossy.webp),
+    ImageFormat("jpeg", "image/jpeg", "jpg", EXIF, "image/jpeg", lossy.MAX_JPEG_SIDE, encode=lossy.jpeg),
+    _animated_png("apng", "image/apng", "apng"),
+    _animated_png("png", "image/png", "png"),  # an APNG is a PNG, and many clients do not know image/apng
+    AnimationFormat("webp", "image/webp", "webp", EXIF, "image/webp", lossy.MAX_WEBP_SIDE, join=_animated_webp),
+    FilesFormat("json", "application/json", "json", pack=packing.to_json),
+    FilesFormat("zip", "application/zip", "zip", attachment=True, pack=packing.to_zip),
+)
+Kinds = tuple[type[AnswerFormat], ...]
+STILL: Kinds = (ImageFormat, FilesFormat)  # the kinds of format that /generate offers, and /interpolate as a strip
+MOVING: Kinds = (AnimationFormat, FilesFormat)  # and those that /interpolate offers as an animation
 
 
-def _encode(picture: Picture, image: Image, seed: str | None) -> bytes:
-    card = picture.model.card
-    return png.encode(image, metadata.png_chunks(card.name, card.version, picture.truncation, seed))
+def offered(kinds: Kinds) -> list[AnswerFormat]:
+    """Return the formats of some kinds, in the order of preference."""
+    return [one for one in FORMATS if isinstance(one, kinds)]
 
 
-def _pixels(_: Picture, __: int, image: Image) -> Image:
-    return image
+def image_formats() -> dict[str, AnswerFormat]:
+    """Return the formats of single images, by extension."""
+    return {one.extension: one for one in offered((ImageFormat,))}
 
 
-def _png(picture: Picture, index: int, image: Image) -> bytes:
-    seed = picture.seed_of(index)
-    return _encode(picture, image, None if seed is None else str(seed))
+def named(name: str, kinds: Kinds = STILL) -> AnswerFormat:
+    """Return the format of this name among those of some kinds; raises KeyError."""
+    return {one.name: one for one in offered(kinds)}[name]
 
 
-def _sheet(picture: Picture, images: list[Image]) -> bytes:
-    return _encode(picture, _whole(images), picture.seed_text())
+# What is not sent: the PNGs as a list, for files, and the bare arrays, for BentoML's clients.
+PNG_FILES = FilesFormat("", "", "", pack=lambda _, pngs: pngs)
 
 
-def _photo(how: dict[str, Any]) -> Callable[[Picture, list[Image]], bytes]:
-    def gather(picture: Picture, images: list[Image]) -> bytes:
-        return lossy.encode(how, _whole(images), picture.texts())
+class Arrays:
+    """An encoder that returns the images as they are: (N, H, W, C) uint8."""
 
-    return gather
+    def encode_image(self, _: RenderRequest, __: int, image: Image) -> Image:
+        """Return the image."""
+        return image
 
-
-def _whole(images: list[Image]) -> Image:
-    return images[0] if len(images) == 1 else sheet(images)
-
-
-def _json(picture: Picture, pngs: list[bytes]) -> bytes:
-    data = [
-        {"index": i, "seed": picture.seed_of(i), "b64_json": base64.b64encode(png).decode()}
-        for i, png in enumerate(pngs)
-    ]
-    model = picture.model
-    answer = {"model": model.ref, "digest": model.digest, "truncation": picture.truncation, "data": data}
-    return json.dumps(answer).encode()
+    def combine(self, _: RenderRequest, images: list[Any]) -> NDArray[np.uint8]:
+        """Return all images in one array."""
+        return np.stack(images)
 
 
-def _zip(picture: Picture, pngs: list[bytes]) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # a PNG is compressed already
-        for name, data in zip(picture.names(), pngs, strict=True):
-            archive.writestr(zipfile.ZipInfo(f"{name}.png"), data)  # ZipInfo's date is fixed: same seeds, same bytes
-    return file.getvalue()
-
-
-def _parts(_: Picture, parts: list[Any]) -> list[Any]:
-    return parts
-
-
-def _stack(_: Picture, images: list[Image]) -> NDArray[np.uint8]:
-    return np.stack(images)
-
-
-# By media type, the one that is sent where the client does not care first.
-FORMS = {
-    "image/png": Form(_pixels, _sheet, "png"),
-    "image/webp": Form(_pixels, _photo(lossy.WEBP), "webp"),
-    "image/jpeg": Form(_pixels, _photo(lossy.JPEG), "jpg"),
-    "application/json": Form(_png, _json, "json"),
-    "application/zip": Form(_png, _zip, "zip"),
-}
-ARRAYS = Form(_pixels, _stack, "")
-PNGS = Form(_png, _parts, "")  # each image on its own
+ARRAYS = Arrays()

@@ -2,22 +2,20 @@
 
 import socket
 import struct
-from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.web.headers import SAFE
+from service.web.problem_types import ProblemType
 from service.web.problems import MEDIA_TYPE, Problem
 
 MAX_HEADERS = 100
 MAX_HEAD = 2**16  # bytes of the URL and all headers
 MAX_FRAMING = 2**20  # bytes of a request that are no body: chunks' sizes and trailers, too
-LONG = Problem(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them."
-)
+LONG = Problem(ProblemType.HEADERS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them.")
 RESET = struct.pack("ii", 1, 0)  # linger: on, for 0 seconds
-SLOW = Problem(HTTPStatus.REQUEST_TIMEOUT, "Send the whole request faster.")
-WRONG = Problem(HTTPStatus.BAD_REQUEST, "Send valid HTTP.")
+SLOW = Problem(ProblemType.REQUEST_TIMEOUT, "Send the whole request faster.")
+WRONG = Problem(ProblemType.INVALID_HTTP, "Send valid HTTP.")
 
 
 class HeadTooLargeError(Exception):

@@ -15,16 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.engine.library import Library
 from service.engine.renderer import NotReadyError, Renderer
-from service.formats.lossy import TooLargeError
-from service.runtime.server import LEAVING
+from service.formats.c2pa import Signer
 from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, request_log
 from service.web.auth import Access, Gate
 from service.web.body import NOBODY, ClientGoneError
 from service.web.headers import SAFE, SHARED, Header, completed
+from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
-from service.web.routes import Routes
+from service.web.routes import routes
 
 logger = logging.getLogger("bentoml.nelumbo.http")
 
@@ -41,25 +41,46 @@ def make_app(
     settings: Settings,
     reload: Callable[[], Library] | None = None,
     access: Access | None = None,
+    signer: Signer | None = None,
+    is_draining: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
-    """Return the ASGI app to mount at ``/``; ``reload`` reads the models again, by default in this process alone.
+    """Return the ASGI app to mount at ``/``.
 
     It is no Starlette application: BentoML would then answer by itself, in its own words, whatever has no route here.
+
+    Args:
+        renderer: draws.
+        settings: of the service.
+        reload: reads the models again; by default in this process only.
+        access: the API keys and their limits; by default those of the settings.
+        signer: signs the images.
+        is_draining: whether each answer should close its connection.
     """
     access = access or Access(settings)
-    routes = Routes(renderer, settings, reload or renderer.reload, access).table()
-    router = Router(routes, redirect_slashes=False)
+    table = routes(renderer, settings, reload or renderer.reload, access, signer)
+    router = Router(table, redirect_slashes=False)
     inner = Gate(router, access) if access.keys else router
-    templates: dict[object, str] = {route.endpoint: route.path for route in routes}
-    edge = Edge(inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins))
+    templates: dict[object, str] = {route.endpoint: route.path for route in table}
+    edge = Edge(
+        inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins), is_draining=is_draining
+    )
     return cors.opened(edge, settings.cors_origins) if settings.cors_origins else edge
 
 
 class Edge:
     """Request ids, metrics, logs, safe headers, and a problem document for whatever goes wrong: no exception passes."""
 
-    def __init__(self, app: ASGIApp, templates: dict[object, str], *, log: bool, shared: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        templates: dict[object, str],
+        *,
+        log: bool,
+        shared: bool,
+        is_draining: Callable[[], bool],
+    ) -> None:
         self.app = app
+        self._is_draining = is_draining
         self._templates = templates
         self._log = log
         self._safe = (*SAFE[:-1], SHARED) if shared else SAFE
@@ -72,7 +93,7 @@ class Edge:
         started = time.monotonic()
         request_log.begin()
         scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
-        answer = Answer(send, _request_id(Headers(scope=scope)), self._safe)
+        answer = Answer(send, _request_id(Headers(scope=scope)), self._safe, self._is_draining)
         try:
             await self.app(scope, receive, answer.send)
         except ClientGoneError:
@@ -101,8 +122,9 @@ class Edge:
 class Answer:
     """One answer on its way: gives it the request's id and safe headers, and remembers its status (0: not begun)."""
 
-    def __init__(self, send: Send, request_id: str, safe: Sequence[Header]) -> None:
+    def __init__(self, send: Send, request_id: str, safe: Sequence[Header], is_draining: Callable[[], bool]) -> None:
         self._send = send
+        self._is_draining = is_draining
         self._safe = safe
         self.request_id = request_id
         self.status = 0
@@ -113,7 +135,7 @@ class Answer:
             self.status = message["status"]
             message["headers"] = completed(message["headers"], self._safe)
             message["headers"].append((b"x-request-id", self.request_id.encode()))
-            if LEAVING.is_set():  # so that this client's next request goes to another server
+            if self._is_draining():  # so that this client's next request goes to another server
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
@@ -127,18 +149,16 @@ def _problem(error: Exception, path: str) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, NotReadyError):
-        return unavailable(f"Not ready: {error}; ask again later.")
-    if isinstance(error, TooLargeError):
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        return unavailable(ProblemType.NOT_READY, f"Not ready: {error}; ask again later.")
     if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
         return _unrouted(error, path)
     return Problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; report it with the X-Request-Id of this answer."
+        ProblemType.INTERNAL_ERROR, "The server has a fault; report it with the X-Request-Id of this answer."
     )
 
 
 def _unrouted(error: HTTPException, path: str) -> Problem:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED or path in PROBES:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "GET, HEAD").split(", ")))
-        return Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"Allow": allowed})
-    return Problem(HTTPStatus.NOT_FOUND, "Nothing is here; draw with POST /generate, or see GET /models.")
+        return Problem(ProblemType.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"Allow": allowed})
+    return Problem(ProblemType.NOT_FOUND, "Nothing has this path; draw with POST /generate, or see GET /docs.")

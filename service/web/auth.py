@@ -1,6 +1,5 @@
 """Who may draw, and how much: where there are API keys, all but a few routes ask for one."""
 
-from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -9,12 +8,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.keys import Keys
 from service.settings import Settings
 from service.web.body import NOBODY, ClientGoneError, parse_json, read_body
+from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 from service.web.rate_limit import Allowance
 
 # What tells how the server does and how to use it; /admin has a token of its own. All else, known or not, is closed.
 OPEN = frozenset({"/", "/favicon.ico", "/docs", "/openapi.json", "/metrics", "/livez", "/readyz", "/healthz"})
-OPEN_FOLDERS = ("/page/", "/admin/")
+OPEN_FOLDERS = ("/page/", "/admin/", "/problems/")
 OWNER = "nelumbo.owner"  # in a request's scope
 
 
@@ -34,7 +34,7 @@ class Access:
         if scope[OWNER] is None:
             detail = "Send an API key that is valid, as Authorization: Bearer or X-API-Key."
             challenge = 'Bearer realm="nelumbo"' + (', error="invalid_token"' if key else "")
-            raise Problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+            raise Problem(ProblemType.INVALID_KEY, detail, headers={"WWW-Authenticate": challenge})
 
     async def spend(self, scope: Scope, images: int) -> dict[str, str]:
         """Count images for the key that was checked, and return headers that tell it; raises Problem, 422 or 429."""

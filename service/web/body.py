@@ -1,13 +1,13 @@
 """What a body may be before anybody looks into it: short, JSON, and unambiguous."""
 
 import json
-from http import HTTPStatus
 from typing import Any, NoReturn
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Receive
 
+from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 
 # To a client that has gone: nginx's number for it. BentoML waits for its whole timeout for a request without an answer.
@@ -52,18 +52,18 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
         detail = "Send the body as JSON, uncompressed, with the header Content-Type: application/json (curl: --json)."
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
+        raise Problem(ProblemType.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
     try:
         data = STRICT.decode(_text(body))
         if b"\\u" in body:
             json.dumps(data, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError) as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, f"Send valid JSON: {_reason(error)}.") from error
+        raise Problem(ProblemType.INVALID_JSON, f"Send valid JSON: {_reason(error)}.") from error
     return data
 
 
 def _too_long(limit: int) -> Problem:
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Send a body of at most {limit} bytes.")
+    return Problem(ProblemType.BODY_TOO_LARGE, f"Send a body of at most {limit} bytes.")
 
 
 def _reason(error: ValueError | RecursionError) -> str:

@@ -1,13 +1,16 @@
-"""The API described for programs and, on one page without script, for people."""
+"""The API's description: as OpenAPI for programs and, on one page without script, for people."""
 
 import json
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from service.web import openapi
+from service.web.problem_types import ProblemType
+from service.web.problems import Problem
 
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
@@ -20,24 +23,32 @@ pre { overflow-x: auto }
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'", "Cache-Control": "no-cache"}
 
 
-class Description:
-    """The handlers; what they answer is made once."""
+class DocsRoutes:
+    """The handlers; their answers are made once."""
 
     def __init__(self, max_images: int) -> None:
         self._json = openapi.text(max_images)
         self._html = to_html(openapi.document(max_images))
+        self._slugs = {kind.slug for kind in ProblemType}
 
     async def document(self, _: Request) -> Response:
-        """Send the description to a program."""
+        """Send the OpenAPI document."""
         return Response(self._json, media_type="application/json")
 
     async def page(self, _: Request) -> Response:
-        """Show it to a person."""
+        """Send the page."""
         return HTMLResponse(self._html, headers=HEADERS)
+
+    async def problem(self, request: Request) -> Response:
+        """Redirect from a problem's ``type`` to its description; raises Problem, 404, for an unknown one."""
+        slug = request.path_params["slug"]
+        if slug not in self._slugs:
+            raise Problem(ProblemType.NOT_FOUND, "No problem has this type; see GET /docs.")
+        return RedirectResponse(f"../docs#{slug}", HTTPStatus.TEMPORARY_REDIRECT)
 
 
 def to_html(document: dict[str, Any]) -> str:
-    """Return an OpenAPI document of :mod:`service.web.openapi` as a page that needs nothing else."""
+    """Return an OpenAPI document of :mod:`service.web.openapi` as a page that loads nothing else."""
     info = document["info"]
     operations = [
         _operation(document, method, path, operation)
@@ -48,7 +59,7 @@ def to_html(document: dict[str, Any]) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(info["title"])}: the API</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style><main>'
         f"<h1>{escape(info['title'])}: the API</h1><p>{escape(info['description'])} "
-        f'For programs: <a href="openapi.json">openapi.json</a>.</p>{"".join(operations)}</main></html>'
+        f'For programs: <a href="openapi.json">openapi.json</a>.</p>{"".join(operations)}{_problems()}</main></html>'
     )
 
 
@@ -69,6 +80,15 @@ def _operation(document: dict[str, Any], method: str, path: str, operation: dict
         f"<p><b>{escape(operation['summary'])}.</b> {escape(operation.get('description', ''))}</p>"
         f"{example}{_table('Field', fields)}{_table('Answer', answers)}"
     )
+
+
+def _problems() -> str:
+    rows = "".join(
+        f'<tr id="{kind.slug}"><td><code>{kind.slug}</code><td>{kind.status}<td>{escape(kind.meaning)} '
+        f"{escape(kind.remedy)}"
+        for kind in ProblemType
+    )
+    return f'<h2 id="problems">Errors</h2><table><tr><th>Type<th>Status<th>Meaning{rows}</table>'
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -1,55 +1,54 @@
-"""``POST /interpolate``: the pictures on the way from one to another."""
+"""``POST /interpolate``: the frames from one image to another."""
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.engine import interpolation, latents
 from service.engine.library import Library
 from service.engine.renderer import Renderer
-from service.formats.animation import FORMS_OF, Walk
-from service.settings import Settings
+from service.engine.requests import Interpolation
+from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.body import parse_json, read_body
-from service.web.images import Answer
-from service.web.negotiation import choose
-from service.web.problems import FieldError
-from service.web.schemas import InterpolateRequest, check_lengths, find_model, invalid, validate
+from service.web.negotiation import choose_format
+from service.web.problem_types import ProblemType
+from service.web.problems import FieldError, invalid
+from service.web.responder import Respond
+from service.web.schemas import InterpolateRequest, check_lengths, find_model, validate
+
+KINDS: dict[str, Kinds] = {"animation": MOVING, "strip": STILL}
 
 
-class Interpolation:
-    """The handler, around the one function that draws and answers."""
+class InterpolateRoute:
+    """The handler; its arguments are those of :class:`service.web.generate.GenerateRoute`."""
 
-    def __init__(self, renderer: Renderer, settings: Settings, answer: Answer) -> None:
+    def __init__(self, renderer: Renderer, respond: Respond, *, max_body: int, max_images: int) -> None:
         self._renderer = renderer
-        self._settings = settings
-        self._answer = answer
+        self._respond = respond
+        self._max_body = max_body
+        self._max_images = max_images
 
     async def interpolate(self, request: Request) -> Response:
-        """Draw the way that the body asks for, in the form that it and the Accept header ask for."""
-        body = await read_body(request.headers, request.receive, self._settings.max_body)
+        """Draw the frames that the body asks for, in the format that it or the Accept header names."""
+        body = await read_body(request.headers, request.receive, self._max_body)
         wanted = validate(InterpolateRequest, parse_json(request.headers, body))
-        if wanted.steps > self._settings.max_images:
-            message = (
-                f"steps must be at most {self._settings.max_images}, the most images that this server draws at once"
-            )
-            raise invalid([FieldError(field="steps", message=message)])
-        forms = FORMS_OF[wanted.form]
-        media_type = choose(request.headers, tuple(forms))
-        walk = to_walk(wanted, self._renderer.library)
-        return await self._answer(walk, media_type, forms[media_type], request)
+        if wanted.steps > self._max_images:
+            message = f"steps must be at most {self._max_images}, as many images as this server draws at once"
+            raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="steps", message=message)])
+        answer_format = choose_format(wanted.format, request.headers, offered(KINDS[wanted.form]))
+        return await self._respond(to_interpolation(wanted, self._renderer.library), answer_format, request)
 
 
-def to_walk(request: InterpolateRequest, library: Library) -> Walk:
-    """Turn a valid request into what to draw; raises Problem, 404 or 422."""
+def to_interpolation(request: InterpolateRequest, library: Library) -> Interpolation:
+    """Turn a valid body into what to draw; raises Problem, 404 or 422."""
     model = find_model(library, request.model)
     ends = {"from": request.start, "to": request.to}
     check_lengths({field: end for field, end in ends.items() if isinstance(end, list)}, model)
     start, end = (_latent(end, model.card.latent_dim) for end in ends.values())
     frames = interpolation.PATHS[request.path](start, end, request.steps)
     seeds = [end if isinstance(end, int) else None for end in ends.values()]
-    return Walk(model, request.truncation, latents=list(frames), ends=(seeds[0], seeds[1]), path=request.path)
+    return Interpolation(model, request.truncation, latents=list(frames), ends=(seeds[0], seeds[1]), path=request.path)
 
 
-def _latent(end: int | list[float], size: int) -> NDArray[np.float32]:
+def _latent(end: int | list[float], size: int) -> latents.Latent:
     return latents.from_seed(end, size) if isinstance(end, int) else np.array(end, np.float32)

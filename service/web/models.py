@@ -1,4 +1,4 @@
-"""What is served, as ``GET /models`` tells it: every card, and what a client needs besides."""
+"""``GET /models``: the models that are served, with their cards."""
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -14,7 +14,7 @@ class ModelSummary(Card):
     """A model that is served: its card, and how it is served."""
 
     digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
-    provider: str = Field(description="what runs it")
+    provider: str = Field(description="the execution provider that runs it")
     deterministic: Determinism = Field(description="whether a seed draws the same bytes, or bytes close to them")
     thumbnail: str = Field(description="path of a sheet of its first seeds")
 
@@ -23,7 +23,7 @@ class ModelDescription(ModelSummary):
     """All about one model."""
 
     versions: list[int] = Field(description="the versions of it that are served, the newest first")
-    readme: str | None = Field(description="what its makers say of it, in Markdown; at most 64 KiB")
+    readme: str | None = Field(description="the README.md beside it, in Markdown; at most 64 KiB")
 
 
 class ModelList(BaseModel):
@@ -32,14 +32,14 @@ class ModelList(BaseModel):
     models: list[ModelSummary]
 
 
-class Models:
+class ModelRoutes:
     """The handlers."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
     async def list(self, _: Request) -> Response:
-        """List what is served."""
+        """List the models that are served."""
         summaries = [ModelSummary.model_validate(_summary(model)) for model in self._renderer.library]
         return _json(ModelList(models=summaries))
 

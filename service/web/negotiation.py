@@ -1,62 +1,70 @@
-"""Which form of answer a client wants: the Accept header of RFC 9110, section 12.5.1."""
+"""Which format a client wants: the body's field ``format``, or else the Accept header of RFC 9110, section 12.5.1."""
 
+import re
 from collections.abc import Sequence
-from http import HTTPStatus
 
 from starlette.datastructures import Headers
 
-from service.web.problems import Problem
+from service.formats.base import AnswerFormat
+from service.web.problem_types import ProblemType
+from service.web.problems import FieldError, Problem, invalid
+
+QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
+# What stands between two commas or semicolons; a quoted string may hold either.
+PARTS = {mark: re.compile(rf'(?:[^{mark}"]|"(?:[^"\\]|\\.)*"?)+') for mark in ",;"}
+
+
+def choose_format(name: str | None, headers: Headers, formats: Sequence[AnswerFormat]) -> AnswerFormat:
+    """Return the format of this name or, without one, the one of ``formats`` that Accept prefers; of equals the first.
+
+    Raises:
+        Problem: 422 for a name that is not among them, 406 when Accept allows none.
+    """
+    if name is None:
+        media_type = choose(headers, [one.media_type for one in formats])
+        return next(one for one in formats if one.media_type == media_type)
+    for one in formats:
+        if one.name == name:
+            return one
+    names = ", ".join(f'"{one.name}"' for one in formats)
+    raise invalid(ProblemType.INVALID_FIELD, [FieldError(field="format", message=f"format must be one of {names}")])
 
 
 def choose(headers: Headers, offers: Sequence[str]) -> str:
-    """Return the media type of ``offers`` that the client likes best; of equals the first.
+    """Return the media type of ``offers`` that Accept prefers; of equals, and without Accept, the first.
+
+    Parameters of a media range other than ``q`` are ignored, as no offer has any; a part of the header that is no media
+    range is ignored, too.
 
     Raises:
-        Problem: 406, with the list, when it likes none.
+        Problem: 406, with the list, when Accept allows none.
     """
     accept = ",".join(headers.getlist("accept"))
-    if accept.strip() in ("", "*/*") or _is_curls_own(headers):
+    if accept.strip() in ("", "*/*"):
         return offers[0]
     if accept in offers:  # as most programs ask: there is nothing to weigh
         return accept
-    ranges = [found for part in accept.split(",") if (found := _parse(part))]
+    ranges = [found for part in PARTS[","].findall(accept) if (found := _parse(part))]
     best = max(offers, key=lambda offer: _quality(offer, ranges))  # max keeps the first of equals
     if _quality(best, ranges) == 0:
-        raise Problem(HTTPStatus.NOT_ACCEPTABLE, f"Accept one of {', '.join(offers)}.")
+        raise Problem(ProblemType.NOT_ACCEPTABLE, f"Accept one of {', '.join(offers)}.")
     return best
 
 
-def _is_curls_own(headers: Headers) -> bool:
-    """Tell whether the Accept header is the one that ``curl --json`` adds by itself.
-
-    It adds ``Content-Type: application/json`` and right after it ``Accept: application/json``, whatever its user wants
-    back; with ``-H 'Accept: …'`` the user's own comes before. Without this, ``curl --json … -o 42.png`` gets no PNG.
-    """
-    own = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
-    if not headers.get("user-agent", "").startswith("curl/"):
-        return False
-    raw = [(name.lower(), value) for name, value in headers.raw]
-    return any(raw[i : i + 2] == own for i in range(len(raw)))
-
-
 def _parse(part: str) -> tuple[str, float] | None:
-    """Return a media range and its quality; None for what is neither."""
-    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    """Return a media range and its quality, or None for what is neither."""
+    media_range, *parameters = [piece.strip().lower() for piece in PARTS[";"].findall(part)] or [""]
     if media_range.count("/") != 1:
         return None
-    quality = 1.0
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":
-            try:
-                quality = float(value)
-            except ValueError:
-                return None
-    return (media_range, quality) if 0 <= quality <= 1 else None
+            return (media_range, float(value)) if QUALITY.fullmatch(value) else None
+    return media_range, 1.0
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """Return the quality that the most specific matching range gives to ``offer``; 0 when none matches."""
+    """Return the quality that the most specific matching range gives to ``offer``; 0 if none matches."""
     for pattern in (offer, f"{offer.partition('/')[0]}/*", "*/*"):
         if found := [quality for media_range, quality in ranges if media_range == pattern]:
             return max(found)

@@ -1,17 +1,18 @@
-"""Every error that a client can meet, as an RFC 9457 problem document."""
+"""Errors as RFC 9457 problem documents."""
 
 import json
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import TypedDict
 
 from starlette.responses import Response
+
+from service.web.problem_types import ProblemType
 
 MEDIA_TYPE = "application/problem+json"
 
 
 class FieldError(TypedDict):
-    """One field of a body and what is wrong with it."""
+    """One field of a request and what is wrong with it."""
 
     field: str
     message: str
@@ -22,21 +23,22 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
 
     def __init__(
         self,
-        status: HTTPStatus,
+        kind: ProblemType,
         detail: str,
         *,
         errors: Sequence[FieldError] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
-        self.status = status
+        self.kind = kind
+        self.status = kind.status
         self.detail = detail
         self.errors = errors
         self.headers = dict(headers or {})
 
     def document(self) -> str:
-        """Return the problem as JSON, in ASCII: what is quoted of a request may be no valid text."""
-        body = {"type": "about:blank", "title": self.status.phrase, "status": self.status, "detail": self.detail}
+        """Return the problem as JSON, in ASCII, since what it quotes of a request may be no valid text."""
+        body = {"type": self.kind.uri, "title": self.kind.title, "status": self.status, "detail": self.detail}
         return json.dumps(body | ({"errors": list(self.errors)} if self.errors else {})) + "\n"
 
     def response(self) -> Response:
@@ -44,6 +46,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         return Response(self.document(), self.status, self.headers, MEDIA_TYPE)
 
 
-def unavailable(detail: str) -> Problem:
-    """Return the 503 for a service that could answer if it is asked again in a second."""
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "1"})
+def invalid(kind: ProblemType, errors: Sequence[FieldError]) -> Problem:
+    """Return a problem that says what is wrong with each field; ``errors`` has at least one."""
+    return Problem(kind, f"{errors[0]['message']}.", errors=errors[:100])
+
+
+def unavailable(kind: ProblemType, detail: str) -> Problem:
+    """Return a problem of a service that may answer the same request a second later."""
+    return Problem(kind, detail, headers={"Retry-After": "1"})

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import math
 import time
-from http import HTTPStatus
 
 from limits import RateLimitItem, parse
 from limits.aio.strategies import FixedWindowRateLimiter
@@ -19,6 +18,7 @@ from limits.storage import StorageTypes, storage_from_string
 
 from service.settings import Settings
 from service.telemetry import metrics
+from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 
 logger = logging.getLogger("bentoml.nelumbo.allowance")
@@ -53,7 +53,7 @@ class Allowance:
         for name, item in self._items.items():
             if images > item.amount:
                 detail = f"Ask for at most {item.amount} images at once: this key's {name} allows no more."
-                raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+                raise Problem(ProblemType.OVER_LIMIT, detail)
         if time.monotonic() >= self._ask_again:
             with contextlib.suppress(*AWAY):
                 async with asyncio.timeout(PATIENCE):
@@ -86,8 +86,8 @@ class Allowance:
 
 def _refusal(wait: int, headers: dict[str, str]) -> Problem:
     metrics.LIMITED.inc()
-    detail = f"This key has had its images; ask again in {wait} s, or for fewer."
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": str(wait), **headers})
+    detail = f"Rate limit exceeded for this key; ask again in {wait} s, or for fewer images."
+    return Problem(ProblemType.RATE_LIMITED, detail, headers={"Retry-After": str(wait), **headers})
 
 
 def _storage(settings: Settings) -> StorageTypes:

@@ -1,12 +1,11 @@
-"""What a request may hold, and one sentence for each way to get it wrong.
+"""The bodies and queries of requests, and a sentence for each way to get one wrong.
 
-Each field's description is its rule, and completes "must be …" in an error.
+A field's description is its rule: it completes "must be …" in an error.
 """
 
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
@@ -14,16 +13,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from service.engine import latents
 from service.engine.library import Library, Model, UnknownModelError
-from service.formats.registry import Picture
-from service.web.problems import FieldError, Problem
+from service.engine.requests import RenderRequest
+from service.web.problem_types import ProblemType
+from service.web.problems import FieldError, Problem, invalid
 
 MAX_TRUNCATION = 2.0
 MAX_STEPS = 64
-MAX_LATENT = 1000.0  # far out for a normal distribution, and far from where float32 ends
+MAX_LATENT = 1000.0  # far outside of a normal distribution, and far from float32's limits
 
 
 def _whole(value: Any) -> Any:
-    """Take 42.0 for 42, as JSON Schema does, and Python programs write it."""
+    """Return 42 for 42.0: JSON Schema takes it for an integer, too, and Python programs send it."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -35,31 +35,35 @@ ModelName = Annotated[
     str | None, Field(description='a model\'s name, such as "digits", or name and version, "digits@1"')
 ]
 Truncation = Annotated[float, Field(ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")]
+FormatName = Annotated[
+    str | None, Field(description='the name of a format, such as "png"; without it, the Accept header decides')
+]
 SEED_OR_LATENT = "a seed (an integer from 0 to 4294967295) or a latent (a list of numbers from -1000 to 1000)"
 SeedOrLatent = Annotated[
     Annotated[Seed, Tag("seed")] | Annotated[Latent, Tag("latent")],
     Discriminator(lambda value: "latent" if isinstance(value, list) else "seed"),
 ]
-
-
 SOURCES = ("seed", "seeds", "latent", "latents")
 
 
 def _only(source: str) -> dict[str, JsonValue]:
-    """Return the JSON schema of a body in which nothing is given that ``source`` cannot stand beside."""
+    """Return the JSON schema of a body that has nothing which excludes ``source``."""
     others = {"seed", "seeds", "latent", "latents", "n"} - ({"seed", "n"} if source == "seed" else {source})
     return {"properties": {name: {"type": "null"} for name in sorted(others)}}
 
 
 class GenerateRequest(BaseModel):
-    """What to draw."""
+    """The images to draw."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
         frozen=True,
         json_schema_extra={
-            "examples": [{"seed": 42}, {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7}],
+            "examples": [
+                {"seed": 42, "format": "png"},
+                {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7, "format": "zip"},
+            ],
             "anyOf": [_only(source) for source in SOURCES],
         },
     )
@@ -73,18 +77,24 @@ class GenerateRequest(BaseModel):
     latents: Annotated[list[Latent], Field(min_length=1, fail_fast=True)] | None = Field(
         None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
-    n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer from 1 on")
+    n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer of at least 1")
     truncation: Truncation = 1.0
+    format: FormatName = None
 
 
 class InterpolateRequest(BaseModel):
-    """Between which two latents to walk, and how."""
+    """The latents between which to interpolate, and how."""
 
     model_config = ConfigDict(
         strict=True,
         extra="forbid",
         frozen=True,
-        json_schema_extra={"examples": [{"from": 1, "to": 2}, {"from": 1, "to": 2, "steps": 8, "form": "strip"}]},
+        json_schema_extra={
+            "examples": [
+                {"from": 1, "to": 2, "format": "apng"},
+                {"from": 1, "to": 2, "steps": 8, "form": "strip", "format": "png"},
+            ]
+        },
     )
 
     model: ModelName = None
@@ -96,10 +106,11 @@ class InterpolateRequest(BaseModel):
     form: Literal["animation", "strip"] = Field(
         "animation", description='"animation" or "strip", for an answer that is an image'
     )
+    format: FormatName = None
 
 
 class ImageQuery(BaseModel):
-    """What may stand behind the ``?`` of an image."""
+    """The query parameters of an image."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -110,24 +121,29 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def read_request(data: Any, max_images: int) -> GenerateRequest:
-    """Validate a parsed body, all but what depends on the model; raises Problem, 422."""
+    """Validate a parsed body, except for what depends on the model; raises Problem, 422."""
     request = validate(GenerateRequest, data)
-    if problems := _conflicts(request, max_images):
-        raise invalid(problems)
+    if conflicts := _conflicts(request):
+        raise invalid(ProblemType.CONFLICTING_FIELDS, conflicts)
+    counts = {"n": request.n or 1, "seeds": len(request.seeds or ()), "latents": len(request.latents or ())}
+    for name, count in counts.items():
+        if count > max_images:
+            error = FieldError(field=name, message=f"{name} must ask for at most {max_images} images")
+            raise invalid(ProblemType.TOO_MANY_IMAGES, [error])
     return request
 
 
-def to_picture(request: GenerateRequest, library: Library) -> Picture:
-    """Turn a valid request into what to draw; raises Problem, 404 or 422."""
+def to_render_request(request: GenerateRequest, library: Library) -> RenderRequest:
+    """Turn a valid body into what to draw; raises Problem, 404 or 422."""
     model = find_model(library, request.model)
     if given := request.latents or ([request.latent] if request.latent else None):
         fields = [f"latents.{i}" for i in range(len(given))] if request.latents else ["latent"]
         check_lengths(dict(zip(fields, given, strict=True)), model)
-        return Picture(model, request.truncation, latents=[np.array(latent, np.float32) for latent in given])
+        return RenderRequest(model, request.truncation, latents=[np.array(latent, np.float32) for latent in given])
     if request.seeds:
-        return Picture(model, request.truncation, seeds=request.seeds)
+        return RenderRequest(model, request.truncation, seeds=request.seeds)
     first = secrets.randbelow(latents.SEEDS) if request.seed is None else request.seed
-    return Picture(model, request.truncation, seeds=latents.consecutive(first, request.n or 1))
+    return RenderRequest(model, request.truncation, seeds=latents.consecutive(first, request.n or 1))
 
 
 def find_model(library: Library, ref: str | None) -> Model:
@@ -135,25 +151,19 @@ def find_model(library: Library, ref: str | None) -> Model:
     try:
         return library.find(ref)
     except UnknownModelError as error:
-        raise Problem(HTTPStatus.NOT_FOUND, f"Ask for a model that is served: {error}.") from error
+        raise Problem(ProblemType.UNKNOWN_MODEL, f"Ask for a model that is served: {error}.") from error
 
 
-def _conflicts(request: GenerateRequest, max_images: int) -> list[FieldError]:
+def _conflicts(request: GenerateRequest) -> list[FieldError]:
     given = [name for name in SOURCES if getattr(request, name) is not None]
-    problems = [FieldError(field=name, message=f"{name} must not stand beside {given[0]}") for name in given[1:]]
-    if request.n is not None and given and given[0] != "seed":
-        problems.append(FieldError(field="n", message=f"n must not stand beside {given[0]}"))
-    counts = {"n": request.n or 1, "seeds": len(request.seeds or ()), "latents": len(request.latents or ())}
-    for name, count in counts.items():
-        if count > max_images:
-            problems.append(FieldError(field=name, message=f"{name} must ask for at most {max_images} images"))
-    return problems
+    excluded = given[1:] + (["n"] if request.n is not None and given and given[0] != "seed" else [])
+    return [FieldError(field=name, message=f"{name} cannot be combined with {given[0]}") for name in excluded]
 
 
 def check_lengths(given: Mapping[str, Sequence[float]], model: Model) -> None:
-    """Refuse latents, by the fields that they stand in, that are not of the model's length; raises Problem, 422."""
+    """Check that latents, by their fields, have the model's length; raises Problem, 422."""
     size = model.card.latent_dim
-    problems = [
+    errors = [
         FieldError(
             field=field,
             message=f"{field.partition('.')[0]} must have the {size} numbers that {model.ref} takes, not {len(latent)}",
@@ -161,30 +171,27 @@ def check_lengths(given: Mapping[str, Sequence[float]], model: Model) -> None:
         for field, latent in given.items()
         if len(latent) != size
     ]
-    if problems:
-        raise invalid(problems)
+    if errors:
+        raise invalid(ProblemType.INVALID_LATENT, errors)
 
 
 def validate(schema: type[Schema], data: Any) -> Schema:
-    """Read ``data`` as ``schema``, each of whose fields says its rule; raises Problem, 422."""
+    """Read ``data`` as ``schema``; raises Problem, 422, with the rule of each field that is wrong."""
     if not isinstance(data, dict):
-        example = json.dumps(schema.model_json_schema()["examples"][0])
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"Send a JSON object, such as {example}.")
+        extra: Any = schema.model_config["json_schema_extra"]  # whose order of keys model_json_schema() would lose
+        example = json.dumps(extra["examples"][0])
+        raise Problem(ProblemType.INVALID_FIELD, f"Send a JSON object, such as {example}.")
     try:
         return schema.model_validate(data)
     except ValidationError as error:
-        raise invalid([_explain(schema, one["type"], one["loc"]) for one in error.errors()]) from None
+        errors = [_explain(schema, one["type"], one["loc"]) for one in error.errors()]
+        raise invalid(ProblemType.INVALID_FIELD, errors) from None
 
 
 def _explain(schema: type[BaseModel], kind: str, location: tuple[int | str, ...]) -> FieldError:
-    within = [str(one) for one in location[1:] if isinstance(one, int)]  # a name would be that of a kind of value
-    field = ".".join([str(location[0]), *within])[:80]
+    indices = [str(one) for one in location[1:] if isinstance(one, int)]  # a str would be the tag of a union's member
+    field = ".".join([str(location[0]), *indices])[:80]
     rules = {one.alias or name: one.description for name, one in schema.model_fields.items()}
     if kind == "extra_forbidden":
         return FieldError(field=field, message=f"{field} is not a field; the fields are {', '.join(rules)}")
     return FieldError(field=field, message=f"{location[0]} must be {rules[str(location[0])]}")
-
-
-def invalid(errors: Sequence[FieldError]) -> Problem:
-    """Return the 422 that tells what is wrong with each field."""
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{errors[0]['message']}.", errors=errors[:100])

@@ -1,4 +1,4 @@
-"""The page: a few files, read once, with the headers that hold a browser to them and to this server alone."""
+"""The page's files, read once, with headers that let a browser load nothing from another server."""
 
 import hashlib
 from http import HTTPStatus
@@ -8,6 +8,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 
 FOLDER = Path(__file__).parent / "page"
@@ -21,7 +22,7 @@ POLICY = (
 
 
 class File(NamedTuple):
-    """A file as it is sent."""
+    """A file of the page."""
 
     content: bytes
     media_type: str
@@ -29,19 +30,19 @@ class File(NamedTuple):
 
 
 class Page:
-    """The page's files by name. The page asks for no more than ``max_images`` at once, so it is told how many."""
+    """The page's files by name; ``max_images`` is put into the page, so that it asks for no more at once."""
 
     def __init__(self, max_images: int) -> None:
         self._files = {path.name: _read(path, max_images) for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
 
     def answer(self, request: Request, name: str) -> Response:
-        """Send a file, or 304 to a browser that has it; raises Problem, 404, for one that is not there."""
+        """Send a file, or 304 to a browser that has it; raises Problem, 404, for an unknown name."""
         if name not in self._files:
-            raise Problem(HTTPStatus.NOT_FOUND, "The page has no such file; it is at /.")
+            raise Problem(ProblemType.NOT_FOUND, "The page has no such file; the page is at /.")
         file = self._files[name]
         headers = {
             "ETag": file.etag,
-            "Cache-Control": "no-cache",  # which is: keep it, but ask whether it is still the one
+            "Cache-Control": "no-cache",  # a browser keeps it, and asks whether it has changed
             "Content-Security-Policy": POLICY,
             "Vary": "Accept",
         }

@@ -1,4 +1,4 @@
-"""Waiting for a picture: until it is drawn, its client has gone, or its deadline has passed."""
+"""Waits for the result of a drawing, until the client is gone or the deadline has passed."""
 
 import asyncio
 from concurrent.futures import Future
@@ -8,31 +8,31 @@ from starlette.types import Receive
 from service.engine.batcher import DeadlinePassedError
 from service.web.body import ClientGoneError
 
-# Seconds before anybody looks whether the client is still there. The task that looks costs 15 µs, as much as all else
-# of the waiting, and what is drawn sooner than this would be drawn anyway.
+# Seconds until a task watches whether the client is still there. The task costs 15 µs, as much as the rest of the
+# waiting, and what takes less than this would be drawn anyway.
 UNWATCHED = 0.1
 
 
-async def first(drawn: "Future[bytes]", receive: Receive, deadline: float) -> bytes:
-    """Return what is drawn, unless the client's going or the deadline comes first: then it is given up.
+async def wait_for_result(result: "Future[bytes]", receive: Receive, deadline: float) -> bytes:
+    """Return the result; where that does not come first, cancel it.
 
     Raises:
-        ClientGoneError: nobody is there any more.
-        DeadlinePassedError: ``deadline`` seconds have passed.
+        ClientGoneError: when the client closed the connection.
+        DeadlinePassedError: after ``deadline`` seconds.
     """
     try:
-        await _unwatched(drawn, min(deadline, UNWATCHED))
-        return drawn.result() if drawn.done() else await _watched(drawn, receive, deadline - UNWATCHED)
+        await _wait_unwatched(result, min(deadline, UNWATCHED))
+        return result.result() if result.done() else await _wait_watched(result, receive, deadline - UNWATCHED)
     finally:
-        drawn.cancel()
+        result.cancel()
 
 
-async def _unwatched(drawn: "Future[bytes]", seconds: float) -> None:
+async def _wait_unwatched(result: "Future[bytes]", seconds: float) -> None:
     """Wait with one callback from the drawing thread: half of what ``asyncio.wrap_future`` and ``wait`` cost."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timer = loop.call_later(seconds, _end, over)
-    drawn.add_done_callback(lambda _: loop.call_soon_threadsafe(_end, over))
+    result.add_done_callback(lambda _: loop.call_soon_threadsafe(_end, over))
     try:
         await over
     finally:
@@ -44,12 +44,12 @@ def _end(over: "asyncio.Future[None]") -> None:
         over.set_result(None)
 
 
-async def _watched(drawn: "Future[bytes]", receive: Receive, seconds: float) -> bytes:
-    result, gone = asyncio.wrap_future(drawn), asyncio.ensure_future(_disconnected(receive))
+async def _wait_watched(result: "Future[bytes]", receive: Receive, seconds: float) -> bytes:
+    wrapped, gone = asyncio.wrap_future(result), asyncio.ensure_future(_disconnected(receive))
     try:
-        await asyncio.wait((result, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if result.done():
-            return result.result()
+        await asyncio.wait((wrapped, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if wrapped.done():
+            return wrapped.result()
         raise ClientGoneError if gone.done() else DeadlinePassedError
     finally:
         gone.cancel()

@@ -18,7 +18,7 @@ FAULT = re.compile("Request .* failed|Exception in ASGI|never retrieved")  # Ben
 CORPUS = [
     *(b"0" + json.dumps(body).encode() for body in BODIES),
     *(b"1" + json.dumps(body).encode() for body in WALKS),
-    *(b"2" + accept for accept in (b"image/png", b"image/*;q=0.5, */*;q=0.1", b"text/html,application/json;q=1e-3")),
+    *(b"2\n" + accept for accept in (b"image/png", b"image/*;q=0.5, */*;q=0.1", b"text/html,application/json;q=1e-3")),
     *(b"3" + path.encode() for path in IMAGES),
     *(b"4" + key for key in (b"Bearer abc", b"Basic YTpi", b"")),
     *(b"5" + bytes(range(start, start + 64)) for start in range(0, 192, 64)),

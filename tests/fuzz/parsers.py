@@ -11,21 +11,35 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from starlette.datastructures import Headers
     from starlette.requests import Request
 
-    from service.web import app, auth, body, images, interpolate, negotiation, schemas
+    from service.web import app, auth, body, images, negotiation, schemas
     from service.web.problems import Problem
 from service.engine.library import Library, Model
-from service.formats.registry import FORMS
+from service.formats.registry import MOVING, STILL, offered
 from tests import tiny
 
 SESSION: Any = SimpleNamespace()  # nothing is drawn
 LIBRARY = Library([Model(tiny.card("grey"), "0" * 64, "cpu", SESSION)])
-FIELDS = ["model", "seed", "seeds", "latent", "latents", "n", "truncation", "from", "to", "steps", "path", "form"]
+FIELDS = [
+    "model",
+    "seed",
+    "seeds",
+    "latent",
+    "latents",
+    "n",
+    "truncation",
+    "from",
+    "to",
+    "steps",
+    "path",
+    "form",
+    "format",
+]
 JSON = Headers({"content-type": "application/json"})
 
 
 def generate(data: bytes) -> None:
-    picture = schemas.to_picture(schemas.read_request(body.parse_json(JSON, data), 64), LIBRARY)
-    assert 1 <= len(picture) <= 64
+    request = schemas.to_render_request(schemas.read_request(body.parse_json(JSON, data), 64), LIBRARY)
+    assert 1 <= len(request) <= 64
 
 
 def fields(data: bytes) -> None:
@@ -35,7 +49,7 @@ def fields(data: bytes) -> None:
     for schema in (schemas.InterpolateRequest, schemas.GenerateRequest):
         with contextlib.suppress(Problem):
             schemas.validate(schema, body)
-    schemas.to_picture(schemas.read_request(body, 64), LIBRARY)
+    schemas.to_render_request(schemas.read_request(body, 64), LIBRARY)
 
 
 def value(made: Any, depth: int = 0) -> Any:
@@ -48,20 +62,26 @@ def value(made: Any, depth: int = 0) -> Any:
 
 
 def interpolate(data: bytes) -> None:
-    walk = interpolate.to_walk(schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data)), LIBRARY)
-    assert 2 <= len(walk) <= 64
+    walk = interpolate.to_interpolation(
+        schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data)), LIBRARY
+    )
+    assert 2 <= len(frames) <= 64
 
 
 def accept(data: bytes) -> None:
-    assert negotiation.choose(Headers(raw=[(b"accept", part) for part in data.split(b"\n")]), tuple(FORMS)) in FORMS
+    formats = offered(MOVING + STILL)
+    first, *more = data.split(b"\n")
+    name = first.decode("latin1") if first.startswith(b"w") else None
+    given = Headers(raw=[(b"accept", part) for part in more])
+    assert negotiation.choose_format(name, given, formats) in formats
 
 
 def image(data: bytes) -> None:
     name, _, query = data.partition(b"?")
     schemas.find_model(LIBRARY, name.decode("latin1") if name.startswith(b"g") else None)
-    seed, extension = images._read_file(name.decode(errors="replace"))
+    seed, answer_format = images._read_file(name.decode(errors="replace"))
     assert 0 <= seed < 2**32
-    assert extension in images.MEDIA_TYPES
+    assert answer_format in offered(STILL)
     assert 0 <= images._read_query(Request({"type": "http", "query_string": query, "headers": []})).truncation <= 2
 
 

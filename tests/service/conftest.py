@@ -5,7 +5,6 @@ import pytest
 
 from service.engine.library import Library, load_library
 from service.engine.renderer import Renderer
-from service.settings import read_settings
 from tests import tiny
 
 
@@ -26,7 +25,7 @@ def library(models: Path) -> Library:
 
 @pytest.fixture(scope="module")
 def renderer(models: Path) -> Iterator[Renderer]:
-    made = Renderer(read_settings(models=models))
+    made = Renderer(models)
     made.load()
     yield made
     made.close()

@@ -16,17 +16,18 @@ from rich.console import Console
 from service.bulk import run as bulk
 from service.bulk.run import Bulk, Part
 from service.engine.renderer import Renderer
+from service.engine.requests import RenderRequest
 from service.errors import ServiceError
 from service.formats import archives
 from service.formats.archives import Kind, Sample
-from service.formats.registry import FORMS, Picture
+from service.formats.registry import image_formats, named
 
 QUIET = Console(file=io.StringIO())
 
 
 def draw(renderer: Renderer, seeds: str, out: Path, *, truncation: float = 1.0, shard_size: int | None = None) -> Bulk:
-    picture = Picture(renderer.library.find("rgb"), truncation)
-    drawing = Bulk(bulk.plan(seeds, out, shard_size), renderer, picture, batch=3)
+    request = RenderRequest(renderer.library.find("rgb"), truncation)
+    drawing = Bulk(bulk.plan(seeds, out, shard_size), renderer, request, batch=3)
     drawing.run(QUIET)
     return drawing
 
@@ -62,9 +63,9 @@ def test_very_many_files_are_planned_one_after_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("out", "shard_size", "said"),
     [
-        ("1.png", None, "holds one picture"),
+        ("1.png", None, "holds one image"),
         ("a-{00}", None, ".tar files, such as"),
-        ("a.tar", 5, "of shards"),
+        ("a.tar", 5, "needs shards"),
     ],
 )
 def test_an_out_that_cannot_be_meant_is_refused(out: str, shard_size: int | None, said: str) -> None:
@@ -78,8 +79,8 @@ def test_a_folder_holds_the_servers_bytes(renderer: Renderer, tmp_path: Path) ->
     found = files(tmp_path / "new" / "folder")
     assert sorted(found) == sorted(f"seed{seed:04d}.png" for seed in (3, *range(40, 50), 2**32 - 1))
     for name, data in found.items():
-        picture = Picture(renderer.library.find("rgb"), 0.5, seeds=(int(name[4:-4]),))
-        assert renderer.submit(picture, FORMS["image/png"], math.inf)[0].result() == data
+        picture = RenderRequest(renderer.library.find("rgb"), 0.5, seeds=(int(name[4:-4]),))
+        assert renderer.submit(picture, named("png"), math.inf)[0].result() == data
 
 
 def test_an_archive_holds_what_a_folder_holds(renderer: Renderer, tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_what_is_there_is_not_drawn_again(renderer: Renderer, tmp_path: Path, ou
     before = files(tmp_path)
     drawing = draw(renderer, "0-14", tmp_path / out, shard_size=shard_size)
     assert (drawing.drawn, drawing.kept) == (5, 10)
-    assert drawing.tell().startswith(f"5 pictures of rgb@1 drawn to {tmp_path / out} at ")
+    assert drawing.tell().startswith(f"5 images of rgb@1 drawn to {tmp_path / out} at ")
     assert drawing.tell().endswith("; 10 were there already.")
     assert before.items() < files(tmp_path).items()
 
@@ -122,7 +123,7 @@ def test_half_a_picture_is_drawn_again(renderer: Renderer, tmp_path: Path) -> No
 def test_pictures_of_another_kind_are_left_alone(renderer: Renderer, tmp_path: Path, out: str) -> None:
     draw(renderer, "0-4", tmp_path / out)
     before = files(tmp_path)
-    with pytest.raises(ServiceError, match="holds other pictures"):
+    with pytest.raises(ServiceError, match="holds other images"):
         draw(renderer, "0-4", tmp_path / out, truncation=0.7)
     assert files(tmp_path) == before
 
@@ -146,7 +147,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_goes_on(
 
 
 def test_what_is_stopped_ends_between_two_pictures(renderer: Renderer, tmp_path: Path) -> None:
-    drawing = Bulk(bulk.plan("0-99", tmp_path, None), renderer, Picture(renderer.library.find("rgb")), batch=3)
+    drawing = Bulk(bulk.plan("0-99", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3)
     with pytest.raises(KeyboardInterrupt):
         drawing.write(drawing.stop)  # which is called after each order of 12
     assert len(files(tmp_path)) == 12
@@ -160,7 +161,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(renderer: Renderer, tmp_path: P
 
 
 def test_an_archive_in_no_folder_draws_nothing(renderer: Renderer, tmp_path: Path) -> None:
-    picture = Picture(renderer.library.find("rgb"))
+    picture = RenderRequest(renderer.library.find("rgb"))
     drawing = Bulk(bulk.plan("0-9", tmp_path / "no" / "a.zip", None), renderer, picture, batch=3)
     with pytest.raises(ServiceError, match=r"cannot be written: No such file or directory$"):
         drawing.run(QUIET)
@@ -169,6 +170,18 @@ def test_an_archive_in_no_folder_draws_nothing(renderer: Renderer, tmp_path: Pat
 
 def test_a_terminal_shows_how_far_it_is(renderer: Renderer, tmp_path: Path) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
-    Bulk(bulk.plan("0-9", tmp_path, None), renderer, Picture(renderer.library.find("rgb")), batch=3).run(screen)
+    Bulk(bulk.plan("0-9", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3).run(screen)
     assert "10/10" in screen.file.getvalue()  # type: ignore[attr-defined]
     assert "images/s" in screen.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_extension_of_one_file_chooses_its_format(renderer: Renderer, tmp_path: Path) -> None:
+    request = RenderRequest(renderer.library.find("rgb"), seeds=(7,))
+    for extension, answer_format in image_formats().items():
+        bulk.draw_one(renderer, request, tmp_path / f"7.{extension}")
+        sent = renderer.submit(request, answer_format, math.inf)[0].result()
+        assert (tmp_path / f"7.{extension}").read_bytes() == sent
+    bulk.draw_one(renderer, request, tmp_path / "7")
+    assert (tmp_path / "7").read_bytes() == (tmp_path / "7.png").read_bytes()
+    with pytest.raises(ServiceError, match=r"ends in \.png"):
+        bulk.draw_one(renderer, request, tmp_path / "7.tif")

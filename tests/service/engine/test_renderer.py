@@ -7,44 +7,44 @@ import pytest
 from service.engine import latents
 from service.engine.library import Model
 from service.engine.renderer import NotReadyError, Renderer
+from service.engine.requests import RenderRequest
 from service.errors import ServiceError
-from service.formats.registry import ARRAYS, FORMS, Picture
-from service.settings import read_settings
+from service.formats.registry import ARRAYS, named
 from tests import tiny
 
 
-def draw(renderer: Renderer, picture: Picture) -> np.ndarray:
-    images: np.ndarray = renderer.submit(picture, ARRAYS, 10)[0].result(10)
+def draw(renderer: Renderer, request: RenderRequest) -> np.ndarray:
+    images: np.ndarray = renderer.submit(request, ARRAYS, 10)[0].result(10)
     return images
 
 
 def test_a_seed_draws_its_latent(renderer: Renderer) -> None:
     model = renderer.library.find("rgb")
-    by_latent = Picture(model, latents=[latents.from_seed(9, 16)])
-    np.testing.assert_array_equal(draw(renderer, Picture(model, seeds=(9,))), draw(renderer, by_latent))
+    by_latent = RenderRequest(model, latents=[latents.from_seed(9, 16)])
+    np.testing.assert_array_equal(draw(renderer, RenderRequest(model, seeds=(9,))), draw(renderer, by_latent))
 
 
 def test_truncation_scales_the_latent(renderer: Renderer) -> None:
     model = renderer.library.find("rgb")
-    scaled = Picture(model, latents=[latents.from_seed(9, 16) * np.float32(0.5)])
-    np.testing.assert_array_equal(draw(renderer, Picture(model, 0.5, seeds=(9,))), draw(renderer, scaled))
-    nothing = draw(renderer, Picture(model, 0.0, seeds=(1, 2)))
+    scaled = RenderRequest(model, latents=[latents.from_seed(9, 16) * np.float32(0.5)])
+    np.testing.assert_array_equal(draw(renderer, RenderRequest(model, 0.5, seeds=(9,))), draw(renderer, scaled))
+    nothing = draw(renderer, RenderRequest(model, 0.0, seeds=(1, 2)))
     np.testing.assert_array_equal(nothing[0], nothing[1])
 
 
 def test_requests_of_different_truncation_and_kind_can_share_a_batch(renderer: Renderer) -> None:
     model = renderer.library.find("grey")
-    pictures = [Picture(model, psi, seeds=(seed, seed + 1)) for psi in (0.3, 1.0) for seed in range(20)]
-    pictures += [Picture(model, latents=[np.full(8, i, np.float32)]) for i in range(20)]
-    alone = [draw(renderer, picture) for picture in pictures]
-    together = [renderer.submit(picture, ARRAYS, 10)[0] for picture in pictures]
+    requests = [RenderRequest(model, psi, seeds=(seed, seed + 1)) for psi in (0.3, 1.0) for seed in range(20)]
+    requests += [RenderRequest(model, latents=[np.full(8, i, np.float32)]) for i in range(20)]
+    alone = [draw(renderer, request) for request in requests]
+    together = [renderer.submit(request, ARRAYS, 10)[0] for request in requests]
     for expected, drawn in zip(alone, together, strict=True):
         np.testing.assert_array_equal(drawn.result(10), expected)
 
 
 def test_a_seed_is_the_same_bytes_on_every_thread(renderer: Renderer) -> None:
-    picture = Picture(renderer.library.find("rgb"), seeds=(42,))
-    drawn = [renderer.submit(picture, FORMS["image/png"], 10)[0] for _ in range(200)]
+    request = RenderRequest(renderer.library.find("rgb"), seeds=(42,))
+    drawn = [renderer.submit(request, named("png"), 10)[0] for _ in range(200)]
     assert len({one.result(10) for one in drawn}) == 1
 
 
@@ -53,7 +53,7 @@ def test_every_bucket_of_batches_is_warm_before_it_is_ready(
     tmp_path: Path, largest: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.write(tmp_path)
-    renderer, ran, run = Renderer(read_settings(models=tmp_path, max_batch=largest)), [], Model.run
+    renderer, ran, run = Renderer(tmp_path, max_batch=largest), [], Model.run
 
     def watched(model: Model, batch: np.ndarray) -> np.ndarray:
         assert renderer._library is None
@@ -67,7 +67,7 @@ def test_every_bucket_of_batches_is_warm_before_it_is_ready(
 
 
 def test_it_is_not_ready_until_it_is_loaded(models: Path) -> None:
-    renderer, ready = Renderer(read_settings(models=models)), threading.Event()
+    renderer, ready = Renderer(models), threading.Event()
     with pytest.raises(NotReadyError, match="being loaded"):
         _ = renderer.library
     renderer.start(ready.set)
@@ -75,13 +75,43 @@ def test_it_is_not_ready_until_it_is_loaded(models: Path) -> None:
     model = renderer.library.find("grey")
     renderer.close()
     with pytest.raises(NotReadyError, match="stopping"):
-        renderer.submit(Picture(model, seeds=(1,)), ARRAYS, 1)
+        renderer.submit(RenderRequest(model, seeds=(1,)), ARRAYS, 1)
 
 
 def test_what_keeps_it_from_getting_ready_is_told(tmp_path: Path) -> None:
-    renderer = Renderer(read_settings(models=tmp_path))
+    renderer = Renderer(tmp_path)
     with pytest.raises(ServiceError, match="no model"):
         renderer.load()
     renderer.start(pytest.fail).join(10)
     with pytest.raises(NotReadyError, match="no model in"):
+        _ = renderer.library
+
+
+def test_closing_while_the_models_load_leaves_nothing_served(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, go_on, run = threading.Event(), threading.Event(), Model.run
+
+    def held(model: Model, batch: np.ndarray) -> np.ndarray:
+        loading.set()
+        assert go_on.wait(60)
+        return run(model, batch)
+
+    monkeypatch.setattr(Model, "run", held)
+    renderer, announced = Renderer(models), []
+    thread = renderer.start(lambda: announced.append("Serving on"))
+    assert loading.wait(60)
+    renderer.close()
+    go_on.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert announced == []
+    assert list(renderer.served) == []
+    with pytest.raises(NotReadyError, match="stopping"):
+        _ = renderer.library
+
+
+def test_a_failure_to_load_does_not_hide_that_the_server_is_stopping(tmp_path: Path) -> None:
+    renderer = Renderer(tmp_path)
+    renderer.close()
+    renderer.start(pytest.fail).join(60)
+    with pytest.raises(NotReadyError, match="stopping"):
         _ = renderer.library

@@ -4,7 +4,6 @@ import json
 import math
 import sys
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,31 +18,40 @@ from cryptography.hazmat.primitives import serialization as pem
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from service.engine.renderer import Renderer
+from service.engine.renderer import Encoder, Renderer
+from service.engine.requests import Interpolation, RenderRequest
 from service.errors import ServiceError
-from service.formats import png
-from service.formats.animation import FORMS_OF, Walk
-from service.formats.c2pa import WHOLE, read_signer
-from service.formats.registry import ARRAYS, FORMS, PNGS, Form, Picture
+from service.formats import png, registry
+from service.formats.base import AnimationFormat, AnswerFormat, FilesFormat, ImageFormat
+from service.formats.c2pa import Signer, read_signer, signed
+from service.formats.registry import FORMATS, PNG_FILES, named
 from service.settings import read_settings
 from service.web.app import make_app
 from tests import certificates
 from tests.service.formats.test_metadata import told_by_exiftool
 from tests.service.web.conftest import Client
+from tests.service.web.test_app import problem
 
 SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
+def opened(files: dict[str, Path]) -> Signer | None:
+    return read_signer(files.get("c2pa_key"), files.get("c2pa_certificate"))
+
+
+def signer_of(files: dict[str, Path]) -> Signer:
+    signer = opened(files)
+    assert signer is not None
+    return signer
+
+
 @pytest.fixture(scope="module")
-def signing(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
-    made = Renderer(read_settings(models=models, **certificates.write(tmp_path_factory.mktemp("keys"))))
-    made.load()
-    yield made
-    made.close()
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    return signer_of(certificates.write(tmp_path_factory.mktemp("keys")))
 
 
-def drawn(renderer: Renderer, picture: Picture, form: Form) -> Any:
-    return renderer.submit(picture, form, math.inf)[0].result(60)
+def drawn(renderer: Renderer, request: RenderRequest, encoder: Encoder) -> Any:
+    return renderer.submit(request, encoder, math.inf)[0].result(60)
 
 
 def verify(media_type: str, data: bytes) -> dict[str, Any]:
@@ -62,92 +70,164 @@ def action(manifest: dict[str, Any]) -> dict[str, str]:
     return told
 
 
-@pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/jpeg"])
-@pytest.mark.parametrize("seeds", [(42,), (1, 2, 3)])
-def test_a_picture_is_signed_and_keeps_its_marking(
-    signing: Renderer, tmp_path: Path, media_type: str, seeds: tuple[int, ...]
+def manifests(answer_format: AnswerFormat, answer: bytes) -> list[dict[str, Any]]:
+    """Return the verified manifest of each file in an answer."""
+    if isinstance(answer_format, FilesFormat):
+        return [verify("image/png", data) for data in unpacked(answer_format, answer)]
+    assert answer_format.c2pa_type is not None
+    return [verify(answer_format.c2pa_type, answer)]
+
+
+def unpacked(answer_format: AnswerFormat, answer: bytes) -> list[bytes]:
+    if answer_format.name == "json":
+        return [base64.b64decode(one["b64_json"]) for one in json.loads(answer)["data"]]
+    with zipfile.ZipFile(io.BytesIO(answer)) as archive:
+        return [archive.read(name) for name in archive.namelist()]
+
+
+def described(manifest: dict[str, Any]) -> str:
+    return action(manifest)["description"]
+
+
+@pytest.mark.parametrize("answer_format", FORMATS, ids=lambda one: f"{type(one).__name__}-{one.name}")
+def test_every_format_is_signed_and_keeps_its_marking(
+    renderer: Renderer, signer: Signer, tmp_path: Path, answer_format: AnswerFormat
 ) -> None:
-    picture = Picture(signing.library.find("rgb"), 0.7, seeds=seeds)
-    data = drawn(signing, picture, FORMS[media_type])
-    manifest = verify(media_type, data)
-    assert action(manifest)["action"] == "c2pa.created"
-    assert action(manifest)["digitalSourceType"] == SOURCE
-    seed = ",".join(map(str, seeds))
-    assert action(manifest)["description"] == f"model rgb, version 1, truncation 0.7, seed {seed}"
-    assert "thumbnail" not in manifest
-    file = tmp_path / f"signed.{FORMS[media_type].extension}"
-    file.write_bytes(data)
+    latents = [np.full(16, i, np.float32) for i in range(3)]
+    for request in (
+        RenderRequest(renderer.library.find("rgb"), 0.7, seeds=(42,)),
+        RenderRequest(renderer.library.find("rgb"), 0.7, seeds=(1, 2, 3)),
+        Interpolation(renderer.library.find("rgb"), 0.7, latents=latents, ends=(1, 2)),
+    ):
+        data = drawn(renderer, request, signed(answer_format, signer))
+        found = manifests(answer_format, data)
+        for manifest in found:
+            assert action(manifest)["action"] == "c2pa.created"
+            assert action(manifest)["digitalSourceType"] == SOURCE
+            assert "thumbnail" not in manifest
+        if isinstance(answer_format, FilesFormat):
+            texts = [request.texts_of(i) for i in range(len(request))]
+        else:
+            texts = [request.texts()]
+            file = tmp_path / f"signed.{answer_format.extension}"
+            file.write_bytes(data)
+            frames = len(request) if isinstance(answer_format, AnimationFormat) else 1
+            assert getattr(Image.open(file), "n_frames", 1) == frames
+        assert list(map(described, found)) == [", ".join(f"{key} {text}" for key, text in one.items()) for one in texts]
+
+
+@pytest.mark.parametrize("answer_format", [one for one in FORMATS if isinstance(one, ImageFormat)])
+def test_exiftool_finds_the_marking_of_a_signed_image(
+    renderer: Renderer, signer: Signer, tmp_path: Path, answer_format: AnswerFormat
+) -> None:
+    file = tmp_path / f"signed.{answer_format.extension}"
+    request = RenderRequest(renderer.library.find("rgb"), seeds=(42,))
+    file.write_bytes(drawn(renderer, request, signed(answer_format, signer)))
     assert told_by_exiftool(file)["DigitalSourceType"] == SOURCE
 
 
+def test_each_png_of_bulk_is_signed(renderer: Renderer, signer: Signer) -> None:
+    request = RenderRequest(renderer.library.find("grey"), seeds=(4, 5))
+    pngs = drawn(renderer, request, signed(PNG_FILES, signer))
+    assert [described(verify("image/png", one)).rpartition(" ")[2] for one in pngs] == ["4", "5"]
+
+
+def tiff(image: np.ndarray, _: dict[str, str]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "TIFF")
+    return file.getvalue()
+
+
+def raw(image: np.ndarray, _: dict[str, str]) -> bytes:
+    return image.tobytes()
+
+
+@pytest.mark.parametrize("signing", [False, True])
 @pytest.mark.parametrize(
-    ("form", "media_type"),
-    [(form, name) for form, forms in FORMS_OF.items() for name in forms if name.startswith("image/")],
+    "toy",
+    [
+        ImageFormat("tiff", "image/tiff", "tif", c2pa_type="image/tiff", encode=tiff),
+        ImageFormat("raw", "application/octet-stream", "raw", encode=raw),
+        ImageFormat("narrow", "image/x-narrow", "narrow", max_side=20, encode=raw),
+        FilesFormat("tsv", "text/tab-separated-values", "tsv", pack=lambda _, pngs: b"\t".join(pngs)),
+        AnimationFormat("reel", "image/x-reel", "reel", join=lambda frames, _: b"".join(map(bytes, frames))),
+    ],
+    ids=lambda one: getattr(one, "name", None),
 )
-def test_a_walk_is_signed_and_still_moves(signing: Renderer, form: str, media_type: str) -> None:
-    made = FORMS_OF[form][media_type]
-    walk = Walk(signing.library.find("rgb"), latents=[np.full(16, i, np.float32) for i in range(3)], ends=(1, 2))
-    data = drawn(signing, walk, made)
-    assert "seed0001-to-seed0002, slerp, 3 steps" in action(verify(WHOLE[made.extension], data))["description"]
-    assert getattr(Image.open(io.BytesIO(data)), "n_frames", 1) == (3 if form == "animation" else 1)
+def test_a_format_that_is_added_to_the_table_is_served_everywhere_signed_where_it_can_be(
+    renderer: Renderer, signer: Signer, monkeypatch: pytest.MonkeyPatch, toy: AnswerFormat, signing: bool
+) -> None:
+    monkeypatch.setattr(registry, "FORMATS", (*FORMATS, toy))
+    client = Client(make_app(renderer, read_settings(), signer=signer if signing else None))
+    is_image, is_animation = isinstance(toy, ImageFormat), isinstance(toy, AnimationFormat)
+    path, body = "/generate", {"model": "rgb@1", "seed": 7}
+    if is_animation:
+        path, body = "/interpolate", {"model": "rgb@1", "from": 1, "to": 2, "steps": 3}
+    if toy.max_side:
+        for answer in (
+            client.post(path, json=body | {"format": toy.name}),
+            client.get(f"/images/rgb@1/7.{toy.extension}"),
+        ):
+            problem(answer, "image-too-large")
+        return
+    answers = [
+        client.post(path, json=body | {"format": toy.name}),
+        client.post(path, json=body, headers={"accept": toy.media_type}),
+        *([client.get(f"/images/rgb@1/7.{toy.extension}")] if is_image else []),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-type"].partition(";")[0] == toy.media_type
+        assert f'.{toy.extension}"' in answer.headers["content-disposition"]
+        if signing and toy.c2pa_type and is_image:
+            assert described(verify(toy.c2pa_type, answer.content)).endswith("seed 7")
+    if not signing or toy.c2pa_type is None:
+        assert len({answer.content for answer in answers}) == 1
+    document = client.get("/openapi.json").json()
+    assert toy.media_type in document["paths"][path]["post"]["responses"]["200"]["content"]
+    schema = document["components"]["schemas"][
+        {"/generate": "Generate", "/interpolate": "Interpolate"}[path] + "Request"
+    ]
+    assert toy.name in schema["properties"]["format"]["anyOf"][0]["enum"]
 
 
-def test_each_picture_of_a_zip_of_json_and_of_bulk_is_signed(signing: Renderer) -> None:
-    picture = Picture(signing.library.find("grey"), seeds=(4, 5))
-    with zipfile.ZipFile(io.BytesIO(drawn(signing, picture, FORMS["application/zip"]))) as archive:
-        pngs = [archive.read(name) for name in archive.namelist()]
-    data = json.loads(drawn(signing, picture, FORMS["application/json"]))["data"]
-    pngs += [base64.b64decode(one["b64_json"]) for one in data] + drawn(signing, picture, PNGS)
-    seeds = [action(verify("image/png", one))["description"].rpartition(" ")[2] for one in pngs]
-    assert seeds == ["4", "5"] * 3
-
-
-def test_arrays_are_as_they_were(signing: Renderer, renderer: Renderer) -> None:
-    pictures = [Picture(one.library.find("grey"), seeds=(4, 5)) for one in (signing, renderer)]
-    np.testing.assert_array_equal(drawn(signing, pictures[0], ARRAYS), drawn(renderer, pictures[1], ARRAYS))
-
-
-def test_signing_changes_no_pixel_and_two_signatures_differ(signing: Renderer, renderer: Renderer) -> None:
-    first, second = (drawn(signing, Picture(signing.library.find("rgb"), seeds=(7,)), FORMS["image/png"]) for _ in "12")
-    plain = drawn(renderer, Picture(renderer.library.find("rgb"), seeds=(7,)), FORMS["image/png"])
+def test_signing_changes_no_pixel_and_two_signatures_differ(renderer: Renderer, signer: Signer) -> None:
+    request = RenderRequest(renderer.library.find("rgb"), seeds=(7,))
+    first, second = (drawn(renderer, request, signed(named("png"), signer)) for _ in "12")
+    plain = drawn(renderer, request, named("png"))
     assert first != second
     pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (first, second, plain)]
     np.testing.assert_array_equal(pixels[0], pixels[2])
     np.testing.assert_array_equal(pixels[1], pixels[2])
 
 
-def test_a_changed_picture_is_found_out(signing: Renderer) -> None:
-    data = bytearray(drawn(signing, Picture(signing.library.find("rgb"), seeds=(7,)), FORMS["image/png"]))
+def test_a_changed_picture_is_found_out(renderer: Renderer, signer: Signer) -> None:
+    request = RenderRequest(renderer.library.find("rgb"), seeds=(7,))
+    data = bytearray(drawn(renderer, request, signed(named("png"), signer)))
     data[-20] ^= 1
     assert Reader("image/png", io.BytesIO(bytes(data))).get_validation_state() == "Invalid"
 
 
-def test_many_are_signed_at_once(signing: Renderer) -> None:
+def test_many_are_signed_at_once(renderer: Renderer, signer: Signer) -> None:
     def one(seed: int) -> str:
-        data = drawn(signing, Picture(signing.library.find("grey"), seeds=(seed,)), FORMS["image/png"])
-        return action(verify("image/png", data))["description"].rpartition(" ")[2]
+        request = RenderRequest(renderer.library.find("grey"), seeds=(seed,))
+        return described(verify("image/png", drawn(renderer, request, signed(named("png"), signer)))).rpartition(" ")[2]
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(one, range(40))) == [str(seed) for seed in range(40)]
 
 
-def test_the_etag_of_a_signed_picture_promises_no_bytes(
-    signing: Renderer, renderer: Renderer, models: Path, tmp_path: Path
-) -> None:
-    client = Client(make_app(signing, read_settings()))
-    first = client.get("/images/rgb@1/7.png")
+def test_the_signer_is_part_of_the_etag(renderer: Renderer, signer: Signer, tmp_path: Path) -> None:
+    def get(by: Signer | None, **headers: str) -> Any:
+        return Client(make_app(renderer, read_settings(), signer=by)).get("/images/rgb@1/7.png", headers=headers)
+
+    first = get(signer)
     etag = first.headers["etag"]
-    assert etag.startswith('W/"')
     assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert client.get("/images/rgb@1/7.png", headers={"If-None-Match": etag}).status_code == 304
-    plain = Client(make_app(renderer, read_settings())).get("/images/rgb@1/7.png").headers["etag"]
-    assert plain.startswith('"')
-    other = Renderer(read_settings(models=models, **certificates.write(tmp_path)))
-    other.load()
-    again = Client(make_app(other, read_settings())).get("/images/rgb@1/7.png", headers={"If-None-Match": etag})
-    other.close()
+    assert get(signer, **{"If-None-Match": etag}).status_code == 304
+    again = get(signer_of(certificates.write(tmp_path)), **{"If-None-Match": etag})
     assert again.status_code == 200
-    assert len({etag, f"W/{plain}", again.headers["etag"]}) == 3
+    assert len({etag, get(None).headers["etag"], again.headers["etag"]}) == 3
 
 
 KEYS = {
@@ -160,7 +240,7 @@ KEYS = {
 
 @pytest.mark.parametrize("algorithm", KEYS)
 def test_the_key_decides_the_algorithm(tmp_path: Path, algorithm: str) -> None:
-    signer = read_signer(read_settings(**certificates.write(tmp_path, KEYS[algorithm]())))
+    signer = opened(certificates.write(tmp_path, KEYS[algorithm]()))
     assert signer is not None
     signed = signer.sign("image/png", png.encode(np.zeros((4, 4, 3), np.uint8)), {"seed": "1"})
     assert verify("image/png", signed)["signature_info"]["alg"].lower() == algorithm
@@ -170,17 +250,17 @@ def test_a_key_as_openssl_writes_it_will_do(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     settings = certificates.write(tmp_path, key)
     settings["c2pa_key"].write_bytes(certificates.text(key, pem.PrivateFormat.TraditionalOpenSSL))
-    assert read_signer(read_settings(**settings)) is not None
+    assert opened(settings) is not None
 
 
 def test_without_a_key_nothing_is_signed() -> None:
-    assert read_signer(read_settings()) is None
+    assert read_signer(None, None) is None
 
 
 def test_half_a_signer_is_one_sentence(tmp_path: Path) -> None:
     for name, path in certificates.write(tmp_path).items():
         with pytest.raises(ServiceError, match="set both"):
-            read_signer(read_settings(**{name: path}))
+            opened({name: path})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +275,7 @@ def test_half_a_signer_is_one_sentence(tmp_path: Path) -> None:
 )
 def test_a_certificate_that_c2pa_refuses_is_one_sentence(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ServiceError, match=said):
-        read_signer(read_settings(**certificates.write(tmp_path, **changes)))
+        opened(certificates.write(tmp_path, **changes))
 
 
 OTHER = ec.generate_private_key(ec.SECP256R1())
@@ -220,17 +300,17 @@ def test_a_file_that_will_not_do_is_one_sentence(tmp_path: Path, file: str, cont
     else:
         settings[file].write_bytes(content)
     with pytest.raises(ServiceError, match=said) as refused:
-        read_signer(read_settings(**settings))
+        opened(settings)
     assert "\n" not in str(refused.value)
 
 
 def test_a_kind_of_key_that_c2pa_has_not_is_one_sentence(tmp_path: Path) -> None:
     settings = certificates.write(tmp_path, dsa.generate_private_key(2048))
     with pytest.raises(ServiceError, match="a key for DSA; C2PA signs with secp256r1"):
-        read_signer(read_settings(**settings))
+        opened(settings)
 
 
 def test_a_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "c2pa", None)
     with pytest.raises(ServiceError, match=r"pip install 'nelumbo\[c2pa\]'"):
-        read_signer(read_settings(**certificates.write(tmp_path)))
+        opened(certificates.write(tmp_path))

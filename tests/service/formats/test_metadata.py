@@ -10,32 +10,30 @@ import pytest
 from PIL import Image
 
 from service.engine.library import Library
+from service.engine.requests import Interpolation
 from service.formats import metadata, png
-from service.formats.animation import FORMS_OF, Walk
-from service.formats.registry import FORMS, Picture
+from service.formats.base import AnimationFormat, AnswerFormat, ImageFormat
+from service.formats.registry import offered
+
+TEXTS = {"model": "digits", "version": "3", "truncation": "0.7", "seed": "42"}
 
 
-def marked(seed: str | None) -> Image.Image:
-    data = png.encode(np.zeros((4, 4, 1), np.uint8), metadata.png_chunks("digits", 3, 0.7, seed))
+def marked(texts: dict[str, str]) -> Image.Image:
+    data = png.encode(np.zeros((4, 4, 1), np.uint8), metadata.png_chunks(texts))
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
 
 
 def test_a_reader_finds_that_a_machine_made_the_picture() -> None:
-    xmp = marked("42").info["xmp"]
+    xmp = marked(TEXTS).info["xmp"]
     description = ET.fromstring(xmp)[0][0]
     name = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
     assert description.get(name) == "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 
 
 def test_a_reader_finds_how_to_make_the_picture_again() -> None:
-    texts = {key: marked("42").info[key] for key in ("model", "version", "seed", "truncation")}
-    assert texts == {"model": "digits", "version": "3", "seed": "42", "truncation": "0.7"}
-
-
-def test_a_picture_of_a_latent_names_no_seed() -> None:
-    assert "seed" not in marked(None).info
+    assert TEXTS.items() <= marked(TEXTS).info.items()
 
 
 def told_by_exiftool(file: Path) -> dict[str, str]:
@@ -50,23 +48,27 @@ def told_by_exiftool(file: Path) -> dict[str, str]:
     return told
 
 
-@pytest.mark.parametrize("media_type", [name for name in FORMS if name.startswith("image/")])
-def test_exiftool_finds_the_marking_in_every_format(library: Library, tmp_path: Path, media_type: str) -> None:
-    form = FORMS[media_type]
-    picture = Picture(library.find("rgb"), seeds=(42,))
-    file = tmp_path / f"picture.{form.extension}"
-    file.write_bytes(form.gather(picture, [form.each(picture, 0, np.zeros((24, 20, 3), np.uint8))]))
-    assert told_by_exiftool(file)["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
+@pytest.mark.parametrize("answer_format", offered((ImageFormat, AnimationFormat)), ids=lambda one: one.media_type)
+def test_exiftool_finds_the_marking_in_every_format(
+    library: Library, tmp_path: Path, answer_format: AnswerFormat
+) -> None:
+    file = tmp_path / f"drawn.{answer_format.extension}"
+    file.write_bytes(_made(library, answer_format))
+    assert told_by_exiftool(file)["DigitalSourceType"] == metadata.DIGITAL_SOURCE_TYPE
 
 
-@pytest.mark.parametrize(
-    ("form", "media_type"),
-    [(form, name) for form, forms in FORMS_OF.items() for name in forms if name.startswith("image/")],
-)
-def test_exiftool_finds_the_marking_in_every_walk(library: Library, tmp_path: Path, form: str, media_type: str) -> None:
-    made = FORMS_OF[form][media_type]
-    walk = Walk(library.find("rgb"), latents=[np.zeros(16, np.float32)] * 3, ends=(1, 2))
+@pytest.mark.parametrize("answer_format", offered((ImageFormat, AnimationFormat)), ids=lambda one: one.media_type)
+def test_every_format_holds_the_marking(library: Library, answer_format: AnswerFormat) -> None:
+    data = _made(library, answer_format)
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    assert metadata.DIGITAL_SOURCE_TYPE.encode() in bytes(image.info["xmp"])
+    assert b"seed0001-to-seed0002, slerp, 3 steps" in data
+
+
+def _made(library: Library, answer_format: AnswerFormat) -> bytes:
+    request = Interpolation(library.find("rgb"), latents=[np.zeros(16, np.float32)] * 3, ends=(1, 2))
     images = np.random.default_rng(0).integers(0, 256, (3, 24, 20, 3), np.uint8)
-    file = tmp_path / f"walk.{made.extension}"
-    file.write_bytes(made.gather(walk, [made.each(walk, i, image) for i, image in enumerate(images)]))
-    assert told_by_exiftool(file)["DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
+    parts = [answer_format.encode_image(request, i, image) for i, image in enumerate(images)]
+    made: bytes = answer_format.combine(request, parts)
+    return made

@@ -9,10 +9,10 @@ import pytest
 from circus.sighandler import SysHandler
 
 from service.engine.renderer import NotReadyError, Renderer
+from service.engine.requests import RenderRequest
 from service.errors import ServiceError
-from service.formats.registry import ARRAYS, Picture
+from service.formats.registry import ARRAYS
 from service.runtime.reload import VARIABLE, Reloader
-from service.settings import read_settings
 from tests import tiny
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def renderer(folder: Path) -> Iterator[Renderer]:
-    made = Renderer(read_settings(models=folder))
+    made = Renderer(folder)
     made.load()
     yield made
     made.close()
@@ -54,7 +54,7 @@ def test_what_was_asked_of_a_model_that_is_gone_is_drawn(folder: Path, renderer:
     tiny.write(folder, tiny.card("b"))
     shutil.rmtree(folder / "a")
     renderer.reload()
-    assert renderer.submit(Picture(old, seeds=(1,)), ARRAYS, 10)[0].result(10).shape == (1, 16, 16, 1)
+    assert renderer.submit(RenderRequest(old, seeds=(1,)), ARRAYS, 10)[0].result(10).shape == (1, 16, 16, 1)
 
 
 def test_where_nothing_can_be_served_what_was_served_is_served_on(folder: Path, renderer: Renderer) -> None:
@@ -65,7 +65,7 @@ def test_where_nothing_can_be_served_what_was_served_is_served_on(folder: Path, 
 
 
 def test_a_service_that_found_no_model_gets_ready(folder: Path, tmp_path: Path) -> None:
-    renderer = Renderer(read_settings(models=tmp_path / "later"))
+    renderer = Renderer(tmp_path / "later")
     renderer.start(pytest.fail).join(10)
     tiny.write(tmp_path / "later")
     renderer.reload()
@@ -74,7 +74,7 @@ def test_a_service_that_found_no_model_gets_ready(folder: Path, tmp_path: Path) 
 
 
 def test_a_service_that_stops_stays_stopped(folder: Path) -> None:
-    renderer = Renderer(read_settings(models=folder))
+    renderer = Renderer(folder)
     renderer.load()
     renderer.close()
     with pytest.raises(NotReadyError, match="stopping"):
@@ -82,7 +82,7 @@ def test_a_service_that_stops_stays_stopped(folder: Path) -> None:
 
 
 def test_one_worker_tells_the_others(folder: Path, renderer: Renderer) -> None:
-    other = Renderer(read_settings(models=folder))
+    other = Renderer(folder)
     other.load()
     Reloader(other).watch()
     tiny.write(folder, tiny.card("a", 2))

@@ -39,7 +39,7 @@ def test_a_reload_that_finds_nothing_says_that_nothing_has_changed(renderer: Ren
     def nothing() -> Library:
         raise ServiceError("no model in models")
 
-    assert problem(ask(app(renderer, nothing)), 409)["detail"] == "Nothing has changed: no model in models."
+    assert problem(ask(app(renderer, nothing)), "reload-failed")["detail"] == "Nothing has changed: no model in models."
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1"])
@@ -60,7 +60,7 @@ def test_without_a_token_this_machine_may(renderer: Renderer, host: str) -> None
     ],
 )
 def test_without_a_token_nobody_else_may(renderer: Renderer, host: str, headers: dict[str, str]) -> None:
-    document = problem(ask(app(renderer, lambda: pytest.fail("it was done")), host, **headers), 403)
+    document = problem(ask(app(renderer, lambda: pytest.fail("it was done")), host, **headers), "local-only")
     assert "NELUMBO_ADMIN_TOKEN" in document["detail"]
 
 
@@ -73,5 +73,5 @@ def test_with_a_token_whoever_has_it_may(renderer: Renderer) -> None:
 def test_with_a_token_nobody_else_may(renderer: Renderer, given: str) -> None:
     made = app(renderer, lambda: pytest.fail("it was done"), admin_token=TOKEN)
     answer = Client(made).post("/admin/reload", headers=[(b"authorization", given.encode())] if given else [])
-    problem(answer, 401)
+    problem(answer, "invalid-token")
     assert answer.headers["www-authenticate"] == "Bearer"

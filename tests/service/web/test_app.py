@@ -1,5 +1,6 @@
 import base64
 import io
+import itertools
 import logging
 import re
 import shutil
@@ -18,25 +19,40 @@ from PIL import Image
 from service.engine import latents
 from service.engine.batcher import DeadlinePassedError, QueueFullError
 from service.engine.renderer import Renderer
-from service.formats import lossy
+from service.formats import registry
+from service.formats.base import ImageFormat
+from service.formats.registry import FORMATS
 from service.settings import read_settings
 from service.telemetry import metrics
 from service.web.app import make_app
+from service.web.problem_types import ProblemType
+from service.web.responder import MAX_SEEDS
 from tests import tiny
 from tests.e2e.server import counted
 from tests.service.web.conftest import Client
 
 JSON = {"content-type": "application/json"}
+# By what a message says, the type of an error that is not the general one.
+SLUG_OF = {
+    "combined with": "conflicting-fields",
+    "at most 64": "too-many-images",
+    "numbers that grey@2 takes": "invalid-latent",
+    "8 numbers": "invalid-latent",
+}
 
 
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Check that an answer is a problem document of this status, and return it."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+SLUGS = {kind.slug: kind for kind in ProblemType}
+
+
+def problem(answer: httpx.Response, slug: str) -> dict[str, Any]:
+    """Check that an answer is a problem document of this type, and return it."""
+    kind = SLUGS[slug]
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert answer.headers["x-request-id"]
     document: dict[str, Any] = answer.json()
-    assert document["status"] == status
-    assert document["title"]
+    assert document["type"] == f"/problems/{slug}", document
+    assert answer.status_code == document["status"] == kind.status
+    assert document["title"] == kind.title
     assert document["detail"].endswith(".")
     assert "\n" not in document["detail"]
     return document
@@ -104,10 +120,58 @@ def test_webp_and_jpeg_come_to_those_who_like_them_best(client: Client) -> None:
     assert pixels(jpeg.content).shape == sheet.shape
 
 
-def test_a_sheet_that_webp_cannot_hold_is_told(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(lossy.MAX_SIDE, "WEBP", 20)
-    answer = client.post("/generate", json={"n": 2, "model": "rgb"}, headers={"accept": "image/webp"})
-    assert "at most 20 pixels" in problem(answer, 422)["detail"]
+def test_a_sheet_that_a_format_cannot_hold_is_refused_before_it_is_drawn(
+    client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = ImageFormat("toy", "image/toy", "toy", max_side=39, encode=lambda image, _: image.tobytes())
+    monkeypatch.setattr(registry, "FORMATS", (*FORMATS, toy))
+    assert client.post("/generate", json={"n": 1, "model": "rgb", "format": "toy"}).status_code == 200
+    monkeypatch.setattr(renderer, "submit", lambda *_: pytest.fail("it was drawn"))
+    answer = client.post("/generate", json={"n": 2, "model": "rgb", "format": "toy"})
+    assert "39 pixels" in problem(answer, "image-too-large")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("png", "image/png"),
+        ("webp", "image/webp"),
+        ("jpeg", "image/jpeg"),
+        ("json", "application/json"),
+        ("zip", "application/zip"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "image/webp;q=0.5", "text/html"])
+def test_the_format_in_the_body_decides_before_accept(client: Client, name: str, media_type: str, accept: str) -> None:
+    answer = client.post("/generate", json={"seed": 1, "format": name}, headers={"accept": accept})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+
+
+@pytest.mark.parametrize("format_", [None, "absent"])
+def test_without_a_format_accept_decides_and_without_a_preference_it_is_png(
+    client: Client, format_: str | None
+) -> None:
+    body = {"seed": 1} | ({} if format_ == "absent" else {"format": format_})
+    assert client.post("/generate", json=body).headers["content-type"] == "image/png"
+    answer = client.post("/generate", json=body, headers={"accept": "application/json"})
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_the_order_of_headers_changes_nothing(client: Client) -> None:
+    sent = [("content-type", "application/json"), ("accept", "application/json"), ("user-agent", "curl/8.5.0")]
+    bodies = {
+        client.request("POST", "/generate", content=b'{"seed": 1}', headers=order).content
+        for order in itertools.permutations(sent)
+    }
+    assert len(bodies) == 1
+
+
+def test_x_seed_is_bounded(renderer: Renderer) -> None:
+    client = Client(make_app(renderer, read_settings(max_images=100)))
+    for n, more in ((MAX_SEEDS, []), (MAX_SEEDS + 1, ["..."])):
+        given = client.post("/generate", json={"seed": 2**32 - 100, "n": n}).headers["x-seed"]
+        assert given.split(",") == [str(2**32 - 100 + i) for i in range(MAX_SEEDS)] + more
+        assert len(given) < 1024
 
 
 def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) -> None:
@@ -147,19 +211,23 @@ def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) ->
         ({"n": 0}, "n", "an integer"),
         ({"n": 65}, "n", "at most 64"),
         ({"n": True}, "n", "an integer"),
-        ({"n": 2, "seeds": [1, 2]}, "n", "beside seeds"),
-        ({"n": 2, "latent": [0.0] * 8}, "n", "beside latent"),
-        ({"seed": 1, "latent": [0.0] * 8}, "latent", "beside seed"),
+        ({"n": 2, "seeds": [1, 2]}, "n", "combined with seeds"),
+        ({"n": 2, "latent": [0.0] * 8}, "n", "combined with latent"),
+        ({"seed": 1, "latent": [0.0] * 8}, "latent", "combined with seed"),
         ({"truncation": -0.1}, "truncation", "from 0 to 2"),
         ({"truncation": "1"}, "truncation", "a number"),
         ({"truncation": True}, "truncation", "a number"),
         ({"truncation": None}, "truncation", "a number"),
         ({"model": 7}, "model", "digits@1"),
+        ({"format": 1}, "format", "the name of a format"),
+        ({"format": "PNG"}, "format", '"png", "webp", "jpeg", "json", "zip"'),
+        ({"format": "apng"}, "format", '"png"'),
         ({"sede": 1}, "sede", "sede is not a field; the fields are model, seed"),
     ],
 )
 def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], field: str, said: str) -> None:
-    document = problem(client.post("/generate", json={"model": "grey"} | body), 422)
+    slug = next((slug for word, slug in SLUG_OF.items() if word in said), "invalid-field")
+    document = problem(client.post("/generate", json={"model": "grey"} | body), slug)
     assert document["errors"][0]["field"] == field
     assert said in document["errors"][0]["message"]
     assert said in document["detail"]
@@ -172,13 +240,13 @@ def test_a_whole_number_may_be_written_with_a_point(client: Client) -> None:
 
 
 def test_every_wrong_field_is_told_at_once(client: Client) -> None:
-    document = problem(client.post("/generate", json={"seed": -1, "n": 0, "x": 1}), 422)
+    document = problem(client.post("/generate", json={"seed": -1, "n": 0, "x": 1}), "invalid-field")
     assert {error["field"] for error in document["errors"]} == {"seed", "n", "x"}
 
 
 @pytest.mark.parametrize("body", ["[1]", "null", "1", '"seed"', "true"])
 def test_a_body_that_is_no_object_is_told_what_one_is(client: Client, body: str) -> None:
-    assert '{"seed": 42}' in problem(client.post("/generate", content=body, headers=JSON), 422)["detail"]
+    assert '{"seed": 42' in problem(client.post("/generate", content=body, headers=JSON), "invalid-field")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -204,9 +272,9 @@ def test_a_body_that_is_no_object_is_told_what_one_is(client: Client, body: str)
 def test_a_body_that_is_no_json_is_told_why(client: Client, body: bytes, said: str | None) -> None:
     answer = client.post("/generate", content=body, headers=JSON)
     if said is None:
-        problem(answer, 422)
+        problem(answer, "invalid-field")
     else:
-        assert said in problem(answer, 400)["detail"]
+        assert said in problem(answer, "invalid-json")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +288,12 @@ def test_a_body_that_is_no_json_is_told_why(client: Client, body: bytes, said: s
     ],
 )
 def test_a_body_of_another_type_is_415(client: Client, headers: dict[str, str]) -> None:
-    assert "Content-Type" in problem(client.post("/generate", content=b'{"seed": 1}', headers=headers), 415)["detail"]
+    assert (
+        "Content-Type"
+        in problem(client.post("/generate", content=b'{"seed": 1}', headers=headers), "unsupported-media-type")[
+            "detail"
+        ]
+    )
 
 
 def test_json_may_name_its_charset(client: Client) -> None:
@@ -229,39 +302,42 @@ def test_json_may_name_its_charset(client: Client) -> None:
 
 
 def test_a_body_that_is_too_long_is_413_announced_or_not(client: Client) -> None:
-    problem(client.post("/generate", content=b" " * 5000, headers=JSON), 413)
+    problem(client.post("/generate", content=b" " * 5000, headers=JSON), "body-too-large")
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(5):
             yield b" " * 1000
 
-    assert "4096 bytes" in problem(client.post("/generate", content=chunks(), headers=JSON), 413)["detail"]
+    assert "4096 bytes" in problem(client.post("/generate", content=chunks(), headers=JSON), "body-too-large")["detail"]
 
 
 def test_an_answer_that_nobody_accepts_is_406(client: Client) -> None:
-    assert "image/png" in problem(client.post("/generate", headers={"accept": "text/html"}), 406)["detail"]
+    assert "image/png" in problem(client.post("/generate", headers={"accept": "text/html"}), "not-acceptable")["detail"]
 
 
 @pytest.mark.parametrize("model", ["cats", "grey@9", "grey@", "Ü", "grey@2 "])
 def test_a_model_that_is_not_served_is_404_with_those_that_are(client: Client, model: str) -> None:
-    assert "grey@2, grey@1, rgb@1" in problem(client.post("/generate", json={"model": model}), 404)["detail"]
+    assert (
+        "grey@2, grey@1, rgb@1" in problem(client.post("/generate", json={"model": model}), "unknown-model")["detail"]
+    )
 
 
 def test_what_is_not_there_is_404(client: Client) -> None:
-    for path in ("/nothing", "/generate/", "http://test//generate", "/models/cats", "/models/grey/1", "/%00", "/é"):
-        problem(client.get(path), 404)
+    for path in ("/nothing", "/generate/", "http://test//generate", "/models/grey/1", "/%00", "/é", "/problems/x"):
+        problem(client.get(path), "not-found")
+    problem(client.get("/models/cats"), "unknown-model")
 
 
 def test_another_method_on_a_probe_is_405(client: Client) -> None:
     answer = client.post("/livez")
-    problem(answer, 405)
+    problem(answer, "method-not-allowed")
     assert answer.headers["allow"] == "GET, HEAD"
 
 
 def test_another_method_is_405_with_those_that_are_allowed(client: Client) -> None:
     assert client.get("/generate").headers["allow"] == "POST"
-    problem(client.get("/generate"), 405)
-    problem(client.post("/models"), 405)
+    problem(client.get("/generate"), "method-not-allowed")
+    problem(client.post("/models"), "method-not-allowed")
     assert client.post("/models").headers["allow"] == "GET, HEAD"
 
 
@@ -273,7 +349,7 @@ def test_a_full_queue_is_503_with_retry_after(
 
     monkeypatch.setattr(renderer, "submit", full)
     answer = client.post("/generate")
-    problem(answer, 503)
+    problem(answer, "queue-full")
     assert answer.headers["retry-after"] == "1"
 
 
@@ -282,13 +358,13 @@ def test_a_deadline_is_504(client: Client, renderer: Renderer, monkeypatch: pyte
         raise DeadlinePassedError
 
     monkeypatch.setattr(renderer, "submit", late)
-    assert "seconds" in problem(client.post("/generate"), 504)["detail"]
+    problem(client.post("/generate"), "deadline-passed")
 
 
 def test_a_service_that_is_not_ready_is_503_with_the_reason() -> None:
-    client = Client(make_app(Renderer(read_settings()), read_settings()))
+    client = Client(make_app(Renderer(Path("models")), read_settings()))
     for answer in (client.post("/generate"), client.get("/models"), client.get("/models/grey")):
-        assert "being loaded" in problem(answer, 503)["detail"]
+        assert "being loaded" in problem(answer, "not-ready")["detail"]
         assert answer.headers["retry-after"]
 
 
@@ -301,7 +377,7 @@ def test_a_fault_of_ours_is_500_without_its_inside_and_logged_with_the_request(
     monkeypatch.setattr(renderer, "submit", broken)
     with caplog.at_level(logging.ERROR):
         answer = client.post("/generate", headers={"x-request-id": "abc-1"})
-    problem(answer, 500)
+    problem(answer, "internal-error")
     assert "secret" not in answer.text
     assert "abc-1" in caplog.text
     assert "the secret" in caplog.text
@@ -336,7 +412,7 @@ def test_metrics_are_labelled_by_route_template_and_never_by_what_a_client_sends
 def test_a_model_that_is_gone_is_gone_from_the_metrics(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path, tiny.card("old"))
     tiny.write(tmp_path, tiny.card("kept"))
-    renderer = Renderer(read_settings(models=tmp_path))
+    renderer = Renderer(tmp_path)
     client = Client(make_app(renderer, read_settings()))
     assert "nelumbo_model_info{" not in client.get("/metrics").text
     renderer.load()
@@ -364,7 +440,7 @@ def test_only_the_time_of_requests_that_got_what_they_asked_for_is_counted(clien
 def test_a_turned_away_request_is_counted(client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics.REJECTED._value.get()
     monkeypatch.setattr(renderer._batcher, "_bound", 2)
-    problem(client.post("/generate", json={"n": 3}), 503)
+    problem(client.post("/generate", json={"n": 3}), "queue-full")
     assert metrics.REJECTED._value.get() == before + 1
 
 
@@ -373,7 +449,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-fields = st.sampled_from(["model", "seed", "seeds", "latent", "latents", "n", "truncation", "other"])
+fields = st.sampled_from(["model", "seed", "seeds", "latent", "latents", "n", "truncation", "format", "other"])
 
 
 @settings(max_examples=300, deadline=None)
@@ -381,7 +457,7 @@ fields = st.sampled_from(["model", "seed", "seeds", "latent", "latents", "n", "t
 def test_nothing_that_a_client_sends_is_a_fault_of_ours(client: Client, body: dict[str, Any]) -> None:
     answer = client.post("/generate", json=body)
     if answer.status_code != 200:
-        problem(answer, answer.status_code)
+        problem(answer, answer.json()["type"].removeprefix("/problems/"))
         assert answer.status_code in (400, 404, 422)
 
 

@@ -78,6 +78,24 @@ def test_an_animated_webp_looks_like_the_frames(client: Client) -> None:
         assert np.corrcoef(one.mean(axis=2).ravel(), other.mean(axis=2).ravel())[0, 1] > 0.8
 
 
+@pytest.mark.parametrize(
+    ("form", "name", "media_type"),
+    [
+        ("animation", "apng", "image/apng"),
+        ("animation", "png", "image/png"),
+        ("animation", "webp", "image/webp"),
+        ("animation", "json", "application/json"),
+        ("strip", "png", "image/png"),
+        ("strip", "jpeg", "image/jpeg"),
+        ("strip", "zip", "application/zip"),
+    ],
+)
+def test_the_format_in_the_body_decides_before_accept(client: Client, form: str, name: str, media_type: str) -> None:
+    body = BODY | {"form": form, "format": name}
+    answer = client.post("/interpolate", json=body, headers={"accept": "application/json, image/jpeg"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+
+
 @pytest.mark.parametrize("form", ["animation", "strip"])
 @pytest.mark.parametrize("accept", ["image/png", "image/webp"])
 def test_a_walk_says_that_a_machine_made_it_and_how(client: Client, form: str, accept: str) -> None:
@@ -124,25 +142,27 @@ def test_the_paths_differ_and_the_great_circle_is_the_default(client: Client) ->
     ],
 )
 def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], field: str, said: str) -> None:
-    document = problem(client.post("/interpolate", json=BODY | body), 422)
+    slug = "invalid-latent" if "takes, not" in said else "invalid-field"
+    document = problem(client.post("/interpolate", json=BODY | body), slug)
     assert [error["field"] for error in document["errors"]] == [field]
     assert said in document["detail"]
 
 
 def test_what_is_missing_is_told(client: Client) -> None:
-    document = problem(client.post("/interpolate"), 422)
+    document = problem(client.post("/interpolate"), "invalid-field")
     assert [error["field"] for error in document["errors"]] == ["from", "to"]
-    assert '{"from": 1, "to": 2}' in problem(client.post("/interpolate", json=[1]), 422)["detail"]
+    assert '{"from": 1, "to": 2' in problem(client.post("/interpolate", json=[1]), "invalid-field")["detail"]
 
 
 def test_a_server_that_draws_few_at_once_walks_in_as_few_steps(renderer: Renderer) -> None:
     client = Client(make_app(renderer, read_settings(max_images=4)))
-    assert "steps must be at most 4" in problem(client.post("/interpolate", json=BODY), 422)["detail"]
+    assert "steps must be at most 4" in problem(client.post("/interpolate", json=BODY), "too-many-images")["detail"]
 
 
 def test_jpeg_is_no_animation(client: Client) -> None:
-    assert (
-        "image/apng" in problem(client.post("/interpolate", json=BODY, headers={"accept": "image/jpeg"}), 406)["detail"]
-    )
+    refused = client.post("/interpolate", json=BODY, headers={"accept": "image/jpeg"})
+    assert "image/apng" in problem(refused, "not-acceptable")["detail"]
+    refused = problem(client.post("/interpolate", json=BODY | {"format": "jpeg"}), "invalid-field")
+    assert [error["field"] for error in refused["errors"]] == ["format"]
     answer = client.post("/interpolate", json=BODY | {"form": "strip"}, headers={"accept": "image/jpeg"})
     assert answer.headers["content-type"] == "image/jpeg"

@@ -29,7 +29,7 @@ def test_other_versions_and_the_thumbnail_are_named(client: Client) -> None:
 
 def test_what_stands_beside_a_model_is_told_to_a_bound(tmp_path: Path) -> None:
     (tiny.write(tmp_path) / "README.md").write_bytes("# Tiny, \xfc\n".encode() + b"\xff" + b"." * MAX_README)
-    renderer = Renderer(read_settings(models=tmp_path))
+    renderer = Renderer(tmp_path)
     renderer.load()
     readme = Client(make_app(renderer, read_settings())).get("/models/tiny").json()["readme"]
     renderer.close()

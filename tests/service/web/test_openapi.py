@@ -11,7 +11,7 @@ from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import PROBES, make_app
 from service.web.auth import Access
-from service.web.routes import Routes
+from service.web.routes import routes
 from service.web.schemas import GenerateRequest, InterpolateRequest
 from tests.service.web.conftest import Client
 
@@ -31,12 +31,12 @@ def test_the_committed_description_is_what_the_command_prints() -> None:
 
 
 def test_every_route_is_described_with_its_methods(renderer: Renderer, document: dict[str, Any]) -> None:
-    routes = [
+    table = [
         route
-        for route in Routes(renderer, read_settings(), renderer.reload, Access(read_settings())).table()
+        for route in routes(renderer, read_settings(), renderer.reload, Access(read_settings()), None)
         if route.path not in ("/", "/page/{file}", "/favicon.ico")  # the page is for people
     ]
-    served = {(shape(route.path), method) for route in routes for method in (route.methods or set()) - {"HEAD"}}
+    served = {(shape(route.path), method) for route in table for method in (route.methods or set()) - {"HEAD"}}
     probes = {(path, "GET") for path in PROBES}
     described = {(shape(path), method.upper()) for path, found in document["paths"].items() for method in found}
     assert described == served | probes

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_a_program_is_told_where_to_go(client: Client) -> None:
 
 
 def test_the_page_is_told_how_many_images_may_be_asked_for() -> None:
-    client = Client(make_app(Renderer(read_settings()), read_settings(max_images=7)))
+    client = Client(make_app(Renderer(Path("models")), read_settings(max_images=7)))
     assert 'data-max-images="7"' in client.get("/").text
 
 
@@ -59,7 +60,7 @@ def test_a_browser_that_has_a_file_is_not_sent_it_again(client: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/page/", "/page/x.js", "/page/..%2fpng.py", "/page/../png.py", "/page/%00"])
 def test_nothing_else_is_sent(client: Client, path: str) -> None:
-    problem(client.get(path), 404)
+    problem(client.get(path), "not-found")
 
 
 def test_the_page_holds_no_inline_script_or_style_and_names_no_other_host() -> None:

@@ -25,14 +25,14 @@ def test_what_is_drawn_in_another_thread_is_returned_soon_and_late(after: float)
     drawn: Future[bytes] = Future()
     thread = threading.Timer(after, drawn.set_result, [b"png"])
     thread.start()
-    assert asyncio.run(wait.first(drawn, stays, 10)) == b"png"
+    assert asyncio.run(wait.wait_for_result(drawn, stays, 10)) == b"png"
     thread.join()
 
 
 def test_what_was_drawn_before_anybody_waited_is_returned() -> None:
     drawn: Future[bytes] = Future()
     drawn.set_result(b"png")
-    assert asyncio.run(wait.first(drawn, stays, 10)) == b"png"
+    assert asyncio.run(wait.wait_for_result(drawn, stays, 10)) == b"png"
 
 
 @pytest.mark.parametrize("after", [0.02, wait.UNWATCHED + 0.1])
@@ -40,7 +40,7 @@ def test_why_it_could_not_be_drawn_is_raised(after: float) -> None:
     drawn: Future[bytes] = Future()
     threading.Timer(after, drawn.set_exception, [ValueError("no")]).start()
     with pytest.raises(ValueError, match="no"):
-        asyncio.run(wait.first(drawn, stays, 10))
+        asyncio.run(wait.wait_for_result(drawn, stays, 10))
 
 
 @pytest.mark.parametrize("deadline", [0.02, wait.UNWATCHED + 0.1])
@@ -48,7 +48,7 @@ def test_what_is_late_is_given_up(deadline: float) -> None:
     drawn: Future[bytes] = Future()
     started = time.monotonic()
     with pytest.raises(DeadlinePassedError):
-        asyncio.run(wait.first(drawn, stays, deadline))
+        asyncio.run(wait.wait_for_result(drawn, stays, deadline))
     assert drawn.cancelled()
     assert deadline <= time.monotonic() - started < 5
 
@@ -57,6 +57,6 @@ def test_what_nobody_waits_for_is_given_up() -> None:
     drawn: Future[bytes] = Future()
     started = time.monotonic()
     with pytest.raises(ClientGoneError):
-        asyncio.run(wait.first(drawn, leaves, 10))
+        asyncio.run(wait.wait_for_result(drawn, leaves, 10))
     assert drawn.cancelled()
     assert time.monotonic() - started < 5

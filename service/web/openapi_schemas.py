@@ -1,0 +1,71 @@
+"""The JSON schemas of openapi.json: bodies, answers and problem documents."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from service.formats.registry import MOVING, STILL, offered
+from service.web.admin import Reloaded
+from service.web.models import ModelDescription, ModelList
+from service.web.problem_types import ProblemType
+from service.web.schemas import MAX_STEPS, GenerateRequest, InterpolateRequest
+
+SCHEMA = "#/components/schemas/{model}"
+
+
+class DrawnImage(BaseModel):
+    """One image."""
+
+    index: int
+    seed: int | None = Field(description="null for a latent")
+    b64_json: str = Field(description="the PNG, in base64")
+
+
+class Drawn(BaseModel):
+    """Images as JSON."""
+
+    model: str = Field(examples=["digits@1"])
+    digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
+    truncation: float
+    data: list[DrawnImage]
+
+
+class FieldProblem(BaseModel):
+    """One field of a request and what is wrong with it."""
+
+    field: str = Field(examples=["seed"])
+    message: str = Field(examples=["seed must be an integer from 0 to 4294967295"])
+
+
+class ProblemDocument(BaseModel):
+    """An error, as RFC 9457 has it; ``detail`` says in one sentence what to change."""
+
+    type: str = Field(
+        description="what kind of error it is; it never changes", examples=[ProblemType.INVALID_FIELD.uri]
+    )
+    title: str = Field(examples=[ProblemType.INVALID_FIELD.title])
+    status: int = Field(ge=400, le=599, examples=[422])
+    detail: str = Field(examples=["seed must be an integer from 0 to 4294967295."])
+    errors: list[FieldProblem] | None = None
+
+
+def schemas(max_images: int) -> dict[str, Any]:
+    """Return the JSON schemas of bodies and answers, with the limits of the settings and the names of the formats."""
+    _, made = models_json_schema(
+        [
+            *((model, "validation") for model in (GenerateRequest, InterpolateRequest)),
+            *((model, "serialization") for model in (Drawn, ModelList, ModelDescription, Reloaded, ProblemDocument)),
+        ],
+        ref_template=SCHEMA,
+    )
+    found: dict[str, Any] = made["$defs"]
+    generate = found["GenerateRequest"]["properties"]
+    generate["n"]["anyOf"][0]["maximum"] = max_images
+    for name in ("seeds", "latents"):
+        generate[name]["anyOf"][0]["maxItems"] = max_images
+    interpolate = found["InterpolateRequest"]["properties"]
+    interpolate["steps"]["maximum"] = min(max_images, MAX_STEPS)
+    for properties, kinds in ((generate, STILL), (interpolate, MOVING + STILL)):
+        properties["format"]["anyOf"][0]["enum"] = list(dict.fromkeys(one.name for one in offered(kinds)))
+    return found
