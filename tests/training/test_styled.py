@@ -4,7 +4,7 @@ from torch import nn
 
 from training import networks
 from training import recipe as recipes
-from training.networks.styled import StyledGenerator, UpsampleConv
+from training.networks.styled import StyledGenerator, UpsampleConv, on_sphere
 
 
 def styled(size: int = 32, **settings: str) -> StyledGenerator:
@@ -44,7 +44,7 @@ def test_only_the_direction_of_a_latent_counts() -> None:
 
 def test_features_keep_their_scale_through_the_untrained_network() -> None:
     generator = styled(64, width="16", max_width="64", latent_dim="64")
-    w = generator.mapping(torch.randn(512, 64))
+    w = generator.mapping(on_sphere(torch.randn(512, 64)))
     assert 0.7 < w.square().mean() < 1.4
     assert 0.2 < generator(torch.randn(64, 64)).std() < 0.8
 
@@ -53,13 +53,20 @@ def test_the_mean_of_w_is_followed_in_training_alone() -> None:
     generator = styled()
     for _ in range(600):
         generator(torch.randn(32, 16))
-    wanted = generator.mapping(torch.randn(10_000, 16)).mean(dim=0)
+    wanted = generator.mapping(on_sphere(torch.randn(10_000, 16))).mean(dim=0)
     torch.testing.assert_close(generator.w_mean, wanted, rtol=0, atol=0.1)
     before = generator.w_mean.clone()
     generator.eval()(torch.randn(32, 16))
     assert torch.equal(generator.w_mean, before)
 
 
-def test_the_image_depends_on_w_alone() -> None:
-    generator, latents = styled().eval(), torch.randn(3, 16)
-    assert torch.equal(generator.synthesise(generator.mapping(latents)), generator(latents))
+def test_an_image_is_what_its_latent_and_its_w_make() -> None:
+    generator, z = styled().eval(), on_sphere(torch.randn(3, 16))
+    torch.testing.assert_close(generator.synthesise(z, generator.mapping(z)), generator(z))
+
+
+def test_untrained_images_differ_as_much_as_their_latents() -> None:
+    generator = styled(latent_dim="64")  # in training mode: by the batch's own statistics
+    maps = generator.styles[0](generator.first(z := on_sphere(torch.randn(64, 64))), generator.mapping(z)).flatten(1)
+    similarities = torch.corrcoef(maps).fill_diagonal_(0)
+    assert similarities.abs().max() < 0.6

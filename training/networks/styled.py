@@ -1,7 +1,7 @@
 """A styled generator: a mapping network scales and shifts every layer (Karras et al. 2019; Chen et al. 2019).
 
-Two halves, so that what lies between them can be moved: the mapping (N, Z) -> w (N, Z), and the synthesis
-w -> image (N, C, S, S). All that tells two images apart is in w, and ``w_mean`` is its centre.
+A latent enters twice: on the sphere, as the smallest feature map, and through the mapping network, as the styles w of
+all layers. Both have a centre that an image can be drawn towards: 0, and ``w_mean``.
 """
 
 from itertools import pairwise
@@ -51,15 +51,16 @@ class StyledGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Map latents (N, Z) to images (N, C, S, S) in [-1, 1]."""
-        w = self.mapping(latents)
+        z = on_sphere(latents)
+        w = self.mapping(z)
         if self.training:
             with torch.no_grad():
                 self.w_mean.lerp_(distributed.mean(w.detach().float().mean(dim=0)), MEAN_STEP)
-        return self.synthesise(w)
+        return self.synthesise(z, w)
 
-    def synthesise(self, w: Tensor) -> Tensor:
-        """Map w (N, Z) to images (N, C, S, S) in [-1, 1]."""
-        x = self.styles[0](self.first(w), w)  # (N, channels[0], start, start)
+    def synthesise(self, z: Tensor, w: Tensor) -> Tensor:
+        """Map a latent on the sphere and its w, (N, Z) each, to images (N, C, S, S) in [-1, 1]."""
+        x = self.styles[0](self.first(z), w)  # (N, channels[0], start, start)
         for upsampling, style in zip(self.upsamplings, list(self.styles)[1:], strict=True):
             x = style(upsampling(x), w)
         return torch.tanh(self.to_image(x))
@@ -72,12 +73,11 @@ class Mapping(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(he_linear(latent_dim, latent_dim) for _ in range(2))
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, Z), of any length but zero, to w (N, Z)."""
-        x = latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents on the sphere (N, Z) to w (N, Z)."""
         for layer in self.layers:
-            x = functional.leaky_relu(layer(x), SLOPE)
-        return x
+            z = functional.leaky_relu(layer(z), SLOPE)
+        return z
 
 
 class Style(nn.Module):
@@ -119,6 +119,11 @@ class UpsampleConv(nn.Module):
         padded = functional.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))  # (before, after, 5, 5)
         rows = padded[:, :, 1:] + padded[:, :, :-1]
         return rows[..., 1:] + rows[..., :-1]
+
+
+def on_sphere(latents: Tensor) -> Tensor:
+    """Scale latents (N, Z) to a mean square of 1, which is the length of nearly all normal ones (Karras et al. 2018)."""
+    return latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def he_linear(before: int, after: int, gain: float = 2**0.5) -> nn.Linear:
