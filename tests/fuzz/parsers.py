@@ -12,6 +12,7 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from starlette.requests import Request
 
     from service.web import app, auth, body, images, negotiation, schemas
+    from service.web.interpolate import to_interpolation
     from service.web.problems import Problem
 from service.engine.library import Library, Model
 from service.formats.registry import MOVING, STILL, offered
@@ -62,9 +63,8 @@ def value(made: Any, depth: int = 0) -> Any:
 
 
 def interpolate(data: bytes) -> None:
-    walk = interpolate.to_interpolation(
-        schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data)), LIBRARY
-    )
+    wanted = schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data))
+    frames = to_interpolation(wanted, LIBRARY)
     assert 2 <= len(frames) <= 64
 
 
