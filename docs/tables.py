@@ -13,9 +13,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from service.formats.base import AnimationFormat, FilesFormat, ImageFormat
+from service.formats.registry import FORMATS
 from service.settings import FLAGS, Settings
 from service.telemetry import metrics
 from service.web.openapi import document
+from service.web.problem_types import ProblemType
 from training.recipe import Recipe
 
 FOLDER = Path(__file__).parent
@@ -32,13 +35,35 @@ def settings() -> Iterator[list[str]]:
 
 def routes() -> Iterator[list[str]]:
     """Every route of the service."""
-    yield ["route", "what", "answers", "and"]
+    yield ["route", "what", "answers", "other statuses"]
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             answers = operation["responses"]
             forms = [form for answer in answers.values() for form in answer.get("content", ()) if "problem" not in form]
             others = ", ".join(status for status in answers if status >= "300")
             yield [f"`{method.upper()} {path}`", operation["summary"], ", ".join(dict.fromkeys(forms)), others]
+
+
+def formats() -> Iterator[list[str]]:
+    """Every answer format."""
+    yield ["`format`", "media type", "file", "several images", "most pixels a side", "marked with", "signed"]
+    kinds = {
+        ImageFormat: "tiled into one",
+        AnimationFormat: "frames, `form` animation of `/interpolate` only",
+        FilesFormat: "a PNG each",
+    }
+    for one in FORMATS:
+        side = str(one.max_side or "")
+        sign = {True: "each PNG" if isinstance(one, FilesFormat) else "yes", False: "no"}[one.c2pa_type is not None]
+        row = [f"`{one.name}`", one.media_type, f".{one.extension}", kinds[type(one)], side, one.marking, sign]
+        yield row
+
+
+def problems() -> Iterator[list[str]]:
+    """Every type of error."""
+    yield ["type", "status", "what it means", "what to do"]
+    for kind in ProblemType:
+        yield [f"`{kind.slug}`", str(kind.status.value), kind.meaning, kind.remedy]
 
 
 def measured() -> Iterator[list[str]]:
@@ -58,7 +83,14 @@ def recipe() -> Iterator[list[str]]:
     yield from (row for row in _fields(Recipe) if row[0] != "`summary`")
 
 
-TABLES = {"settings": settings, "routes": routes, "metrics": measured, "recipe": recipe}
+TABLES = {
+    "settings": settings,
+    "routes": routes,
+    "formats": formats,
+    "problems": problems,
+    "metrics": measured,
+    "recipe": recipe,
+}
 
 
 def fill(page: str) -> str:

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from docs.tables import FOLDER, TABLES, fill
+from service.formats.registry import FORMATS
 from service.settings import Settings
 from service.telemetry.metrics import exposition
 from service.web.app import PROBES
+from service.web.problem_types import ProblemType
 
 PAGES = sorted(FOLDER.glob("*.md"))
 
@@ -30,5 +32,7 @@ def test_a_table_has_a_row_for_each_thing_and_every_row_a_meaning() -> None:
     told = re.findall(r"^# TYPE (nelumbo_\w+)", exposition([("tiny@1", "0", "cpu")]).decode(), re.MULTILINE)
     assert {f"`{name}`" for name in told if not name.endswith("_created")} == {row[0] for row in rows["metrics"]}
     assert {"`critic.minibatch_std`", "`batch`"} < {row[0] for row in rows["recipe"]}
-    for name, meaning in {"settings": 3, "routes": 1, "metrics": 3, "recipe": 3}.items():
+    assert [row[0] for row in rows["problems"]] == [f"`{kind.slug}`" for kind in ProblemType]
+    assert [row[0] for row in rows["formats"]] == [f"`{one.name}`" for one in FORMATS]
+    for name, meaning in {"problems": 3, "formats": 5, "settings": 3, "routes": 1, "metrics": 3, "recipe": 3}.items():
         assert all(row[meaning] for row in rows[name]), name

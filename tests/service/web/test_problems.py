@@ -1,0 +1,56 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from service.web.problem_types import ProblemType
+from service.web.problems import FieldError, Problem, invalid
+from tests.service.web.conftest import Client
+
+SERVICE = Path(__file__).parents[3] / "service"
+
+
+def test_slugs_are_words_with_dashes_and_none_means_two_things() -> None:
+    slugs = [kind.slug for kind in ProblemType]
+    assert len(set(slugs)) == len(slugs)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", slug) for slug in slugs)
+
+
+def test_every_type_says_what_it_means_and_what_to_do() -> None:
+    for kind in ProblemType:
+        assert 400 <= kind.status < 600
+        for sentence in (kind.meaning, kind.remedy):
+            assert re.fullmatch(r"[A-Z/].*\.", sentence), sentence
+
+
+@pytest.mark.parametrize("kind", ProblemType)
+def test_every_type_is_used(kind: ProblemType) -> None:
+    sources = [path.read_text() for path in SERVICE.rglob("*.py") if path.name != "problem_types.py"]
+    assert any(re.search(rf"ProblemType\.{kind.name}\b", source) for source in sources)
+
+
+@pytest.mark.parametrize("kind", ProblemType)
+def test_a_type_leads_to_its_description(client: Client, kind: ProblemType) -> None:
+    answer = client.get(kind.uri)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"../docs#{kind.slug}")
+    assert f'<tr id="{kind.slug}">' in client.get("/docs").text
+
+
+def test_a_document_has_the_members_of_rfc_9457() -> None:
+    error = FieldError(field="seed", message="seed must be \ud800")
+    problem = invalid(ProblemType.INVALID_FIELD, [error])
+    assert json.loads(problem.document()) == {
+        "type": "/problems/invalid-field",
+        "title": "Invalid field",
+        "status": 422,
+        "detail": "seed must be \ud800.",
+        "errors": [error],
+    }
+    assert problem.document().isascii()
+    assert "errors" not in json.loads(Problem(ProblemType.NOT_FOUND, "No.").document())
+
+
+def test_many_errors_are_cut_off() -> None:
+    errors = [FieldError(field=f"seeds.{i}", message="wrong") for i in range(1000)]
+    assert len(json.loads(invalid(ProblemType.INVALID_FIELD, errors).document())["errors"]) == 100
