@@ -17,7 +17,7 @@ import onnx
 import typer
 from onnxruntime import InferenceSession
 
-from export.graph import Pixels, fold_batch_norm, trace
+from export.graph import Pixels, trace
 from export.optimize import for_openvino
 from service import cpus
 from service.contract import INPUT, Precision
@@ -33,7 +33,7 @@ def dcgan(size: int) -> tuple[onnx.ModelProto, np.ndarray]:
     """Return the graph of a DCGAN and a batch of its latents."""
     recipe = recipes.load("cats", ["generator.width=64"], images__size=size)
     latents = np.random.default_rng(0).normal(size=(BATCH, recipe.generator.latent_dim)).astype(np.float32)
-    return trace(Pixels(fold_batch_norm(networks.build_generator(recipe))), latents.shape[1]), latents
+    return trace(Pixels(networks.build_generator(recipe)), latents.shape[1]), latents
 
 
 def images_per_second(session: InferenceSession, latents: np.ndarray, threads: int, seconds: float) -> float:

@@ -19,7 +19,8 @@ from service.settings import FLAGS, Settings
 from service.telemetry import metrics
 from service.web.openapi import document
 from service.web.problem_types import ProblemType
-from training.recipe import Recipe
+from training.metrics.tables import METRICS
+from training.recipe import CHOICES, Recipe
 
 FOLDER = Path(__file__).parent
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -83,6 +84,13 @@ def recipe() -> Iterator[list[str]]:
     yield from (row for row in _fields(Recipe) if row[0] != "`summary`")
 
 
+def choices() -> Iterator[list[str]]:
+    """Every entry of the registries that recipes and evaluation choose from."""
+    yield ["field or option", "value", "what"]
+    for field, table in {**CHOICES, "--metric": METRICS}.items():
+        yield from ([f"`{field}`", f"`{name}`", table.description(name)] for name in table)
+
+
 TABLES = {
     "settings": settings,
     "routes": routes,
@@ -90,6 +98,7 @@ TABLES = {
     "problems": problems,
     "metrics": measured,
     "recipe": recipe,
+    "choices": choices,
 }
 
 
@@ -104,7 +113,8 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[list[str]]:
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel):
             yield from _fields(field.annotation, f"{name}.")
         else:
-            yield [f"`{prefix}{name}`", _values(field.annotation), _default(field), comments.get(name, "")]
+            values = " or ".join(CHOICES.get(f"{prefix}{name}", ())) or _values(field.annotation)
+            yield [f"`{prefix}{name}`", values, _default(field), comments.get(name, "")]
 
 
 def _values(kind: Any) -> str:

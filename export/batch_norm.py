@@ -1,4 +1,4 @@
-"""BatchNorm in a finished graph -> the convolution before it, for graphs that come with one."""
+"""BatchNorm in a graph -> folded into the weights of the convolution before it."""
 
 import numpy as np
 import onnx
@@ -9,14 +9,17 @@ FILTERS = {"Conv": 0, "ConvTranspose": 1}  # the axis of the weights that counts
 
 
 def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function without each BatchNormalization that alone reads a convolution of one group."""
+    """Return the same function without each BatchNormalization that is the only reader of a convolution of one group.
+
+    Others stay, such as one behind an activation or a grouped convolution.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         if node.op_type == "BatchNormalization" and (layer := _layer(graph, nodes, node)):
-            _take_up(graph, layer, node)
+            _fold(graph, layer, node)
         else:
             nodes.append(node)
     replace_nodes(graph, nodes)
@@ -24,7 +27,7 @@ def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _layer(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], norm: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Return the convolution that ``norm`` can go into, if it reads one and nothing else does."""
+    """Return the convolution that ``norm`` can be folded into: one that it reads and no other node does."""
     values = constants(graph).keys()
     for layer in nodes:
         if layer.output[0] == norm.input[0]:
@@ -34,7 +37,7 @@ def _layer(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], norm: onnx.NodeP
     return None
 
 
-def _take_up(graph: onnx.GraphProto, layer: onnx.NodeProto, norm: onnx.NodeProto) -> None:
+def _fold(graph: onnx.GraphProto, layer: onnx.NodeProto, norm: onnx.NodeProto) -> None:
     values = constants(graph)
     scale, shift, mean, variance = (values[name] for name in norm.input[1:])
     factor: Array = scale / np.sqrt(variance + attributes(norm).get("epsilon", 1e-5))

@@ -6,16 +6,16 @@ import warnings
 import onnx
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from export.errors import ExportError
+from export.batch_norm import fold_batch_norm
+from export.surgery import fold_constants
 from service.contract import INPUT, OUTPUT
 
 OPSET = 20
 
 
 class Pixels(nn.Module):
-    """A generator with the head that the contract asks for: latent (N, Z) -> image (N, H, W, C) uint8."""
+    """A generator with the output that the contract asks for: latent (N, Z) -> image (N, H, W, C) uint8."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -27,30 +27,9 @@ class Pixels(nn.Module):
         return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def fold_batch_norm(generator: nn.Module) -> nn.Module:
-    """Return the same function without BatchNorm: its scale and shift go into the convolution before it.
-
-    A generator that is no chain of layers is returned as it is.
-
-    Raises:
-        ExportError: a BatchNorm follows something else.
-    """
-    if not isinstance(generator, nn.Sequential):
-        return generator.eval()
-    layers: list[nn.Module] = []
-    for layer in generator.eval().children():
-        if not isinstance(layer, nn.BatchNorm2d):
-            layers.append(layer)
-        elif isinstance(layers[-1], nn.Conv2d | nn.ConvTranspose2d):
-            layers[-1] = fuse_conv_bn_eval(layers[-1], layer, transpose=isinstance(layers[-1], nn.ConvTranspose2d))
-        else:
-            raise ExportError(f"BatchNorm follows {type(layers[-1]).__name__}, and only a convolution can take it up")
-    return type(generator)(*layers)
-
-
 def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:
-    """Trace the module at batch 2 into one graph of standard operators with a dynamic batch."""
-    # The exporter warns of its own internals, and of torchvision, which nothing here uses.
+    """Trace any module at batch 2 into one graph of standard operators with a dynamic batch, its BatchNorm folded."""
+    # The exporter warns about its own internals, and about torchvision, which nothing here uses.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,13 +44,13 @@ def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None  # noqa: S101 (None only where a file name is given)
-    model = program.model_proto
-    _forget_origins(model.graph)
+    model = fold_batch_norm(fold_constants(program.model_proto))
+    _clear_metadata(model.graph)
     return model
 
 
-def _forget_origins(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's notes: stack traces with the paths of the machine that trained."""
+def _clear_metadata(graph: onnx.GraphProto) -> None:
+    """Drop the exporter's stack traces, which hold paths of the machine that trained."""
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")

@@ -1,4 +1,4 @@
-"""A run -> the bytes of its model file: fold, trace, describe, check."""
+"""A run -> the bytes of its model file: trace, describe, check."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from export.errors import ExportError, InputError
-from export.graph import Pixels, fold_batch_norm, trace
+from export.graph import Pixels, trace
 from export.verify import verify
 from service.contract import Card, ContractError, Dataset, Metric, check
 from training.errors import TrainingError
@@ -57,15 +57,15 @@ def build(
 
 
 def _serialise(snapshot: Snapshot, card: Card) -> bytes:
-    model = trace(Pixels(fold_batch_norm(snapshot.generator)), card.latent_dim)
+    pixels = Pixels(snapshot.generator)
+    model = trace(pixels, card.latent_dim)
     onnx.helper.set_model_props(model, card.to_metadata())
     data: bytes = model.SerializeToString(deterministic=True)
     try:
         check(data, "the exported graph")
     except ContractError as error:
         raise ExportError(str(error)) from error
-    # Against the generator as it was trained, BatchNorm and all: a wrong fold shows here.
-    verify(data, Pixels(snapshot.generator), card.latent_dim)
+    verify(data, pixels, card.latent_dim)  # against the generator as it was trained, before any folding
     return data
 
 

@@ -1,9 +1,11 @@
-"""What every rewriting of a graph needs: its constants as arrays, room for new ones, and a way to drop the unused."""
+"""Helpers for rewriting a graph: its constants as arrays, new constants, unused ones dropped, single nodes run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -27,7 +29,7 @@ def add_constant(graph: onnx.GraphProto, name: str, value: Array) -> str:
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Put ``nodes`` in the place of the graph's own, and drop the initializers that none of them reads."""
+    """Replace the graph's nodes, and drop the initializers that none of them reads."""
     del graph.node[:]
     graph.node.extend(nodes)
     read = {name for node in nodes for name in node.input}
@@ -37,7 +39,7 @@ def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes, each behind those that it reads, as ONNX has it."""
+    """Return the nodes in topological order, as ONNX requires."""
     known = {"", *(value.name for value in graph.input), *constants(graph)}
     nodes: list[onnx.NodeProto] = []
     left = list(graph.node)
@@ -46,3 +48,38 @@ def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         known.update(name for node in ready for name in node.output)
         left = [node for node in left if not known.issuperset(node.output)]
     return nodes
+
+
+def run_node(model: onnx.ModelProto, node: onnx.NodeProto, values: Mapping[str, Array]) -> dict[str, Array]:
+    """Run one node alone on the CPU and return its outputs by name; ``values`` holds its inputs."""
+    feeds = {name: values[name] for name in node.input if name}
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in feeds.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
+    graph = helper.make_graph([node], "node", inputs, outputs)
+    alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    session = ort.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip(node.output, session.run(None, feeds), strict=True))
+
+
+def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function with each node that reads only constants replaced by its result.
+
+    torch's exporter leaves larger ones, such as a kernel that is computed from a layer's weights.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    values, nodes = constants(graph), []
+    for node in graph.node:
+        if node.input and all(name in values for name in node.input if name):
+            made = run_node(model, node, values)
+            values.update(made)
+            for name, value in made.items():
+                add_constant(graph, name, value)
+        else:
+            nodes.append(node)
+    replace_nodes(graph, nodes)
+    return result

@@ -18,8 +18,8 @@ except ModuleNotFoundError:  # an environment that was made to serve
     print(f"error: training needs PyTorch, which is not installed here; type: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
+from training import configs, distributed, images, mnist, plan, report, transfer
 from training import device as devices
-from training import distributed, images, mnist, plan, report, transfer
 from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
@@ -34,23 +34,28 @@ app = typer.Typer(
 data_app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(highlight=False)
+CHOICES = " ".join(f"{field}: {', '.join(table)}." for field, table in recipes.CHOICES.items())
 
 
 @app.command()
 def train(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's name, or your own .yaml file.")] = "digits",
+    recipe: Annotated[
+        str, typer.Option(help=f"One of {', '.join(recipes.names())}, or your own .yaml file.")
+    ] = "digits",
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     crop: Annotated[
-        recipes.Crop | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
+        configs.Crop | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
     out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, data order and latents.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=f"Change a field of the recipe. {CHOICES}")
+    ] = None,
     init_from: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start with the networks of this run folder, where they fit.")
     ] = None,
@@ -190,12 +195,15 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="A model.onnx, or a run folder for its latest generator.")],
     data: Annotated[Path, typer.Option(help="The images that it was trained on: a folder, or an idx file.")],
     samples: Annotated[int, typer.Option(min=16, help="At most half as many as there are images.")] = 10_000,
-    crop: Annotated[recipes.Crop | None, typer.Option(help="As in training, which a run folder knows.")] = None,
+    crop: Annotated[configs.Crop | None, typer.Option(help="As in training, which a run folder knows.")] = None,
     out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
     stack: Annotated[bool, typer.Option("--stacked", help="Stacked MNIST: count the modes of 1000.")] = False,
     inception: Annotated[Path | None, typer.Option(help="inception-2015-12-05.pt, for fid (docs/evaluate.md).")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this metric; may be repeated. Default: all that apply.")
+    ] = None,
 ) -> None:
     """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
     from training import evaluate as evaluation  # torchmetrics is slow to import, and the rest does without
@@ -208,7 +216,7 @@ def evaluate(
         if stack:
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
-            result = evaluation.evaluate(model, data, samples, inception, crop)
+            result = evaluation.evaluate(model, data, samples, inception, crop, metric or ())
     write_atomically(out, (result.to_json() + "\n").encode())
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
     for row in result.scores:

@@ -3,7 +3,7 @@
 A critic of few photos soon knows them by heart; one that never sees the same photo twice cannot. The generator learns
 nothing of the changes as long as both kinds get them, in both steps, and gradients flow through. Each function maps
 images (N, C, H, W) in [-1, 1] to the same shape and draws anew for each image. A new one is a function and its line in
-``AUGMENTATIONS``.
+:data:`AUGMENTATIONS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from training.distributed import share, whole
+from training.registry import Registry
 
 SHIFT = 1 / 8  # of the side, at most, in each direction
 CUT = 1 / 2  # of the side
@@ -25,7 +26,7 @@ def augment(images: Tensor, names: Iterable[str]) -> Tensor:
 
 
 def colour(images: Tensor) -> Tensor:
-    """Move brightness by up to ±0.5, scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
+    """Brightness moved by up to ±0.5, saturation scaled by 0 to 2, contrast by 0.5 to 1.5."""
     factors = torch.rand(3, whole(len(images)), 1, 1, 1, device=images.device).to(images.dtype)
     brightness, saturation, contrast = map(share, factors)
     images = images + (brightness - 0.5)
@@ -35,9 +36,9 @@ def colour(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor) -> Tensor:
-    """Shift by up to an eighth of the side, both ways; what comes in repeats the pixels of the edge.
+    """Shifted by up to an eighth of the side in both directions; the pixels of the edge fill the gap.
 
-    Zeros in their place leak into the generator as a grey frame. A shift is a product with a matrix of zeros and ones,
+    Zeros in the gap leak into the generator as a grey frame. A shift is a product with a matrix of zeros and ones,
     exact in every precision, and needs no index.
     """
     rows, columns = (_shifts(len(images), size, images) for size in images.shape[2:])
@@ -45,16 +46,14 @@ def translation(images: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor) -> Tensor:
-    """Blank a rectangle of half the side at a random place, over the edge too."""
+    """A square of half the side blanked at a random place, which may reach over the edge."""
     rows, columns = (_outside(len(images), size, images) for size in images.shape[2:])
     return images * torch.maximum(rows.mT, columns)
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "colour": colour,
-    "translation": translation,
-    "cutout": cutout,
-}
+AUGMENTATIONS: Registry[Callable[[Tensor], Tensor]] = Registry(
+    "augmentations", {"colour": colour, "translation": translation, "cutout": cutout}
+)
 
 
 def _shifts(number: int, size: int, like: Tensor) -> Tensor:

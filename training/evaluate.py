@@ -6,7 +6,7 @@ score that repeats its first eight pictures.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,20 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training import images
+from training.configs import Crop, ImagesConfig
 from training.errors import InputError
 from training.images import Pixels
-from training.metrics import distances, inception, labels, lenet
-from training.metrics.features import Features, random_conv
+from training.metrics import inception, labels
 from training.metrics.memorisation import TrainingSet, picture
 from training.metrics.samples import open_sampler
 from training.metrics.stacked import modes, stack
-from training.metrics.wasserstein import SlicedWasserstein
-from training.recipe import Crop, ImagesConfig
+from training.metrics.tables import METRICS, Figures, Measure, Reals, load_classifier
 
 COLLAPSED = 8  # pictures that the control repeats
-CONFIDENT = 0.9  # probability above which the classifier is counted as sure
-Figures = dict[str, float]
-Measure = Callable[[Pixels], Figures]
 
 
 @dataclass(frozen=True)
@@ -79,32 +75,38 @@ class Evaluation:
         return json.dumps(figures, indent=2)
 
 
-def evaluate(model: Path, data: Path, number: int, weights: Path | None = None, crop: Crop | None = None) -> Evaluation:
-    """Score ``number`` samples of a model against the images that it was trained on, or such as these.
+def evaluate(
+    model: Path,
+    data: Path,
+    number: int,
+    weights: Path | None = None,
+    crop: Crop | None = None,
+    metrics: Sequence[str] = (),
+) -> Evaluation:
+    """Score ``number`` samples of a model against the images that it was trained on, or similar ones.
 
     Args:
         model: an ONNX file or a run folder.
         data: a source of images.
         number: at most half as many as there are images.
-        weights: the file of Inception v3, where its ``fid`` is wanted too.
-        crop: how the images were made square; by default as the run did it, of an ONNX file the central square.
+        weights: the file of Inception v3, for ``fid``.
+        crop: how the images were made square; by default as the run did it, for an ONNX file the central square.
+        metrics: names of :data:`METRICS`; all that apply by default.
 
     Raises:
-        InputError: the model, the images or the weights cannot be read.
+        InputError: the model, the images or the weights cannot be read, or there is no such metric.
     """
-    eyes = inception.load(weights) if weights else None
+    prepare = [METRICS[name] for name in metrics or METRICS]
+    network = inception.load(weights) if weights else None
     sampler = open_sampler(model)
     config = ImagesConfig(size=sampler.size, channels=sampler.channels, crop=crop or sampler.crop)
     dataset = images.read(data, config)
     sets = split(dataset.images, sampler.draw(min(number, len(dataset.images) // 2)))
-    found = labels.find(data, len(dataset.images))
-    measures, note = _measures(data, found, sets.reference)
-    if eyes:
-        measures.append(over(eyes, sets.reference))
-        note += f"; inception: the file passed, digest {eyes.digest[:12]}"
+    reals = Reals(data, sets.reference, labels.find(data, len(dataset.images)), network)
+    measures = [measure for metric in prepare if (measure := metric(reals))]
     scores = [score for measure in measures for score in sets.score(measure)]
-    copies, closest = look_for_copies(sets, TrainingSet(dataset.images, mirror=found is None))
-    return Evaluation([*scores, *copies], note, closest)
+    copies, closest = look_for_copies(sets, TrainingSet(dataset.images, mirror=reals.labels is None))
+    return Evaluation([*scores, *copies], "; ".join(reals.notes), closest)
 
 
 def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
@@ -120,28 +122,9 @@ def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
         raise InputError(
             "--stacked takes a model with three channels, one digit in each, and labelled digits as --data"
         )
-    reals = stack(dataset.images, 2 * number)
-    classifier, note = _classifier(data, found)
-    sets = split(reals, sampler.draw(number))
-    return Evaluation(sets.score(lambda pixels: modes(classifier, pixels)), note)
-
-
-def _classifier(data: Path, found: labels.Labels) -> tuple[lenet.Classifier, str]:
-    """Return the classifier of labelled digits, and in words how good it is."""
-    classifier = lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), found)
-    digest = classifier.features().digest[:12]
-    return classifier, f"lenet: right on {classifier.accuracy:.2%} of held-out images, digest {digest}"
-
-
-def _measures(data: Path, found: labels.Labels | None, reference: Pixels) -> tuple[list[Measure], str]:
-    """Return what can be measured of images with labels, or without, and in words which network sees them."""
-    patches = SlicedWasserstein(reference)
-    if found is None:
-        features = random_conv(*reference.shape[1:3])
-        note = f"random-conv: fixed random weights, digest {features.digest[:12]}"
-        return [over(features, reference), patches], note
-    classifier, note = _classifier(data, found)
-    return [over(classifier.features(), reference), patches, lambda pixels: classify(classifier, pixels)], note
+    classifier = load_classifier(data, found)
+    sets = split(stack(dataset.images, 2 * number), sampler.draw(number))
+    return Evaluation(sets.score(lambda pixels: modes(classifier, pixels)), classifier.features().note)
 
 
 def split(reals: Pixels, samples: Pixels) -> Sets:
@@ -150,32 +133,6 @@ def split(reals: Pixels, samples: Pixels) -> Sets:
     reference_at, held_out_at, _ = np.split(order, [len(samples), 2 * len(samples)])
     reference, held_out = reals[reference_at], reals[held_out_at]
     return Sets(reference, held_out, samples, samples[np.arange(len(samples)) % COLLAPSED], held_out_at)
-
-
-def over(features: Features, reference: Pixels) -> Measure:
-    """Return the measure of what is compared over features."""
-    real = features(reference)
-    own = (f"{features.name}-fd", f"{features.name}-kd")
-    frechet, kernel = ("fid", "kid") if features.name == inception.NAME else own
-
-    def measure(pixels: Pixels) -> Figures:
-        seen = features(pixels)
-        return {
-            frechet: distances.frechet(real, seen),
-            kernel: distances.kernel(real, seen),
-            f"{features.name}-recall": distances.recall(real, seen),
-            f"{features.name}-coverage": distances.coverage(real, seen),
-        }
-
-    return measure
-
-
-def classify(classifier: lenet.Classifier, pixels: Pixels) -> Figures:
-    """Return how often each digit appears, as a share of all, and how many images the classifier is sure of."""
-    probabilities = classifier.probabilities(pixels)  # (N, K)
-    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
-    shares = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
-    return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **shares}
 
 
 def look_for_copies(sets: Sets, training: TrainingSet) -> tuple[list[Score], Image.Image]:

@@ -1,21 +1,24 @@
-"""Whether a run is well: figures for the log, and a sentence at the tick where one of them crosses its threshold.
+"""The health of a run: figures for the log, and a warning at the tick where one of them crosses its threshold.
 
-The thresholds are measured: docs/health.md has the runs, healthy ones and ones made to fail, and the commands.
+The thresholds were measured on healthy runs and on runs made to fail: docs/health.md has the commands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-GRACE = 50_000  # images; until then a generator's alike samples, and its critic's easy work, are no news
-SIDE = 8  # pixels; what is left of an image when only its composition is asked for
+from training.objectives import Objective
+from training.registry import Registry
+
+WARM_UP_IMAGES = 50_000  # until then similar samples and a critic that separates them easily are normal
+SIDE = 8  # pixels; enough for an image's composition
 
 
 def diversity(images: Tensor, reference: Tensor) -> float:
-    """Return how far apart images are, relative to as many real ones: about 1 is healthy, 0 is all the same.
+    """Return how different images are, relative to as many real ones: about 1 is healthy, 0 is all the same.
 
     The measure is the mean distance from an image to the nearest other, after shrinking all of them to 8×8. The mean
     over all pairs would still be at three quarters when only four different images are left.
@@ -27,6 +30,9 @@ def diversity(images: Tensor, reference: Tensor) -> float:
     return float(_spread(images) / _spread(reference).clamp_min(1e-12))
 
 
+FIGURES: Registry[Callable[[Tensor, Tensor], float]] = Registry("figures of the log", {"diversity": diversity})
+
+
 def _spread(images: Tensor) -> Tensor:
     small = adaptive_avg_pool2d(images.float(), SIDE).flatten(1)  # (N, C*64)
     distances = torch.cdist(small, small, compute_mode="donot_use_mm_for_euclid_dist")  # (N, N), exact at zero
@@ -34,73 +40,76 @@ def _spread(images: Tensor) -> Tensor:
 
 
 class Alarm(NamedTuple):
-    """A figure of the log, the threshold that a healthy run stays clear of, and what to say when it does not."""
+    """A figure of the log, the threshold that a healthy run does not cross, and the warning when it is crossed."""
 
     figure: str
     threshold: float
     high: bool  # whether the high side is the bad one
     sentence: str
 
-    def rings(self, value: float) -> bool:
-        """Tell whether a value is on the bad side."""
+    def crossed(self, value: float) -> bool:
+        """Return whether a value is on the bad side of the threshold."""
         return value > self.threshold if self.high else value < self.threshold
 
 
-ALIKE = Alarm(
+MODE_COLLAPSE = Alarm(
     "diversity",
     0.4,
     False,
-    "the samples have become alike: they differ {value:.2f} times as much as training images do; try lower learning "
+    "mode collapse: the samples differ {value:.2f} times as much as training images do; try lower learning "
     "rates (optimiser.generator_lr, optimiser.critic_lr), a higher objective.penalty, or critic.minibatch_std=true",
 )
-BY_HEART = Alarm(
+OVERFITTING = Alarm(
     "real_sign",
     0.92,
     True,
-    "the critic knows the training images by heart: the mean sign of its scores on them is {value:.2f}; try more "
+    "the critic overfits the training images: the mean sign of its scores on them is {value:.2f}; try more "
     "images, augment=[colour,translation,cutout], a higher objective.penalty, or stop here",
 )
-RUNS_AWAY = Alarm(
+DIVERGENCE = Alarm(
     "generator_loss",
     15,
     True,
-    "the critic has run away from the generator, whose loss is {value:.0f}; try lower learning rates "
+    "training diverges: the generator's loss is {value:.0f}; try lower learning rates "
     "(optimiser.generator_lr, optimiser.critic_lr) or a higher objective.penalty",
 )
-NOT_FINITE = Alarm(
+SKIPPED_STEPS = Alarm(
     "skipped_steps",
     0,
     True,
-    "{value:.0f} steps were not finite, and were skipped; try lower learning rates",
+    "{value:.0f} steps were skipped, because their gradients were not finite; try lower learning rates",
 )
-FROM_THE_START = (RUNS_AWAY, NOT_FINITE)  # the others are normal for a while
-# Only dcgan's scores have a zero that means something, and only of dcgan and r3gan has the loss a scale.
-ALARMS = {
-    "dcgan": (ALIKE, BY_HEART, RUNS_AWAY, NOT_FINITE),
-    "r3gan": (ALIKE, RUNS_AWAY, NOT_FINITE),
-    "wgan-gp": (ALIKE, NOT_FINITE),
-}
+# Normal for a while: samples that are alike, and a critic whose work is easy.
+AFTER_WARM_UP = (MODE_COLLAPSE, OVERFITTING)
+
+
+def alarms_of(objective: Objective) -> tuple[Alarm, ...]:
+    """Return the alarms whose figures mean something under an objective."""
+    signed = (OVERFITTING,) if objective.signed_scores else ()
+    bounded = (DIVERGENCE,) if objective.bounded_loss else ()
+    return MODE_COLLAPSE, *signed, *bounded, SKIPPED_STEPS
 
 
 class Health:
-    """Follows a run's figures; its state belongs in the checkpoint, so that a resumed run says the same."""
+    """Follows a run's figures; its state belongs in the checkpoint, so that a resumed run warns alike."""
 
-    def __init__(self, objective: str) -> None:
-        self._alarms = ALARMS[objective]
-        self._ringing: set[str] = set()
+    def __init__(self, objective: Objective) -> None:
+        self._alarms = alarms_of(objective)
+        self._active: set[str] = set()
 
     def warnings(self, row: Mapping[str, float]) -> list[str]:
-        """Return a sentence for each threshold that the figures of this tick cross, and the last tick's did not."""
-        alarms = [alarm for alarm in self._alarms if row["images"] >= GRACE or alarm in FROM_THE_START]
-        ringing = [alarm for alarm in alarms if alarm.figure in row and alarm.rings(row[alarm.figure])]
-        new = [alarm for alarm in ringing if alarm.figure not in self._ringing]
-        self._ringing = {alarm.figure for alarm in ringing}
+        """Return a sentence for each threshold that this tick's figures cross and the last tick's did not."""
+        warm = row["images"] >= WARM_UP_IMAGES
+        alarms = [alarm for alarm in self._alarms if warm or alarm not in AFTER_WARM_UP]
+        active = [alarm for alarm in alarms if alarm.figure in row and alarm.crossed(row[alarm.figure])]
+        new = [alarm for alarm in active if alarm.figure not in self._active]
+        self._active = {alarm.figure for alarm in active}
         return [alarm.sentence.format(value=row[alarm.figure]) for alarm in new]
 
     def state_dict(self) -> dict[str, list[str]]:
-        """Return which alarms ring, for the checkpoint."""
-        return {"ringing": sorted(self._ringing)}
+        """Return which alarms are active, for the checkpoint."""
+        return {"ringing": sorted(self._active)}
 
     def load_state_dict(self, state: Mapping[str, list[str]]) -> None:
-        """Go on from a checkpoint's alarms."""
-        self._ringing = set(state["ringing"])
+        """Restore the active alarms of a checkpoint."""
+        self._active = set(state["ringing"])

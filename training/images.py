@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 
+from training.configs import ImagesConfig
 from training.errors import InputError
-from training.recipe import ImagesConfig
 
 # What is looked at; phones write .heic, which Pillow cannot read: better skipped by name than not seen at all.
 SUFFIXES = frozenset(

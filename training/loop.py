@@ -13,7 +13,7 @@ from training import distributed
 from training.device import Device
 from training.errors import InputError, TrainingError
 from training.guard import Guard
-from training.health import Health, diversity
+from training.health import FIGURES, Health
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
 from training.order import Order
@@ -57,7 +57,7 @@ class Trainer:
         self.images = torch.from_numpy(dataset.images).to(device.torch)  # (N, C, S, S) uint8
         self.order = Order(len(self.images), config.seed)
         self.game = Game(self.recipe, device)
-        self.guard, self.health = Guard(self.game), Health(self.recipe.objective.name)
+        self.guard, self.health = Guard(self.game), Health(self.game.objective)
         self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
         self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
         self.averages, self.logbook = Averages(), Logbook(run, console)
@@ -164,10 +164,9 @@ class Trainer:
         """Return the figures of a tick that are no averages over its steps."""
         # As pixels: MKL's float32 tanh was seen to differ in its last bit between two runs, and the log must not.
         pixels = torch.from_numpy(to_pixels(self.game.sample(self.latents[: len(self.reals)])))
-        return {
-            "diversity": diversity(to_images(pixels), to_images(self.reals).cpu()),
-            "skipped_steps": self.guard.take_skipped(),
-        }
+        samples, reals = to_images(pixels), to_images(self.reals).cpu()
+        figures = {name: figure(samples, reals) for name, figure in FIGURES.items()}
+        return figures | {"skipped_steps": self.guard.take_skipped()}
 
     def _watchers(self) -> dict[str, Averages | Guard | Health]:
         return {"averages": self.averages, "guard": self.guard, "health": self.health}

@@ -1,6 +1,7 @@
-"""What the two networks play for: losses on scores (N,) and penalties on the critic's gradient, as pure functions.
+"""Objectives: losses on scores (N,) and penalties on the critic's gradient, as pure functions.
 
-A new objective is a function or two and its line in :func:`build`.
+A new objective is a loss or two, a function that combines them into an :class:`Objective`, and its line in
+:data:`OBJECTIVES`.
 """
 
 from collections.abc import Callable
@@ -11,30 +12,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from training.configs import ObjectiveConfig
 from training.distributed import share, whole
-from training.recipe import ObjectiveConfig
+from training.errors import InputError
+from training.registry import Registry
 from training.second_order import TwiceDifferentiable
 
 Critic = Callable[[Tensor], Tensor] | nn.Module
 
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of real and generated scores, (N,) each -> scalar
+Penalty = Callable[[Critic, Tensor, Tensor], Tensor]  # of the critic, real and generated images -> scalar
+
+
 @dataclass(frozen=True)
 class Objective:
-    """Two losses and a penalty, each a scalar."""
+    """Two losses, a gradient penalty, and what their values can be compared with."""
 
-    critic_loss: Callable[[Tensor, Tensor], Tensor]  # of real and generated scores
-    generator_loss: Callable[[Tensor, Tensor], Tensor]  # of real and generated scores
-    penalty: Callable[[Critic, Tensor, Tensor], Tensor]  # of the critic, real and generated images
-    paired: bool = False  # the generator's loss looks at the real scores, too
-
-
-def build(config: ObjectiveConfig) -> Objective:
-    """Return the objective that a recipe names."""
-    if config.name == "wgan-gp":
-        return Objective(wasserstein_critic_loss, wasserstein_generator_loss, gradient_penalty)
-    if config.name == "r3gan":
-        return Objective(pairing_critic_loss, pairing_generator_loss, r1_r2_penalty, paired=True)
-    return Objective(partial(bce_critic_loss, real_label=config.real_label), non_saturating_loss, r1_penalty)
+    critic_loss: Loss
+    generator_loss: Loss
+    penalty: Penalty | None = None  # multiplied by objective.penalty of the recipe
+    paired: bool = False  # the generator's loss depends on the real scores, too
+    signed_scores: bool = False  # a positive score means "real", so that the sign shows overfitting
+    bounded_loss: bool = False  # the loss has a natural scale, so that a large one shows divergence
 
 
 def wasserstein_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -102,3 +102,36 @@ def _gradients(critic: Critic, images: Tensor) -> Tensor:
         score = critic(images).sum()
     (gradient,) = torch.autograd.grad(score, images, create_graph=True)
     return gradient.flatten(1)
+
+
+def wgan_gp(config: ObjectiveConfig) -> Objective:
+    """Wasserstein distance with a gradient penalty (Gulrajani et al. 2017)."""
+    return Objective(wasserstein_critic_loss, wasserstein_generator_loss, gradient_penalty)
+
+
+def dcgan(config: ObjectiveConfig) -> Objective:
+    """Non-saturating cross-entropy, with R1 where a penalty is set (Radford et al. 2016; Mescheder et al. 2018)."""
+    critic_loss = partial(bce_critic_loss, real_label=config.real_label)
+    return Objective(critic_loss, non_saturating_loss, r1_penalty, signed_scores=True, bounded_loss=True)
+
+
+def r3gan(config: ObjectiveConfig) -> Objective:
+    """Relativistic pairing with R1 + R2 (Huang et al. 2024)."""
+    return Objective(pairing_critic_loss, pairing_generator_loss, r1_r2_penalty, paired=True, bounded_loss=True)
+
+
+OBJECTIVES: Registry[Callable[[ObjectiveConfig], Objective]] = Registry(
+    "objectives", {"wgan-gp": wgan_gp, "dcgan": dcgan, "r3gan": r3gan}
+)
+
+
+def build(config: ObjectiveConfig) -> Objective:
+    """Return the objective that a recipe names.
+
+    Raises:
+        InputError: there is no such objective, or the recipe weights a penalty that it does not have.
+    """
+    objective = OBJECTIVES[config.name](config)
+    if config.penalty and objective.penalty is None:
+        raise InputError(f"objective.penalty: {config.name} has no gradient penalty; set objective.penalty=0")
+    return objective

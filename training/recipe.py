@@ -3,87 +3,44 @@
 Recipes are the YAML files in ``recipes/``; ``--set key=value`` changes one of their fields by its dotted name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from training.augment import AUGMENTATIONS
+from training.configs import NetworksConfig, ObjectiveConfig, OptimiserConfig
 from training.errors import InputError
+from training.networks import CRITICS, GENERATORS
+from training.objectives import OBJECTIVES, build
+from training.registry import Registry
 
 FOLDER = Path(__file__).parent / "recipes"
 # Networks double from 4 or 7 pixels: the powers of two, and MNIST's 28 with its own doublings.
 SIZES = (16, 28, 32, 56, 64, 112, 128, 224, 256)
 PICTURE_KIMG, SNAPSHOT_KIMG = 10.0, 50.0  # of a recipe that says nothing of them
 FEWEST, MOST = 10, 100  # snapshots of a run that counts them in epochs
-Crop = Literal["center", "pad"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+# The fields that name an entry of a registry.
+CHOICES: Mapping[str, Registry[Any]] = {
+    "generator.family": GENERATORS,
+    "critic.family": CRITICS,
+    "objective.name": OBJECTIVES,
+    "augment": AUGMENTATIONS,
+}
 
 
-class ImagesConfig(_Frozen):
-    """How an image enters the networks."""
-
-    size: int  # height and width in pixels
-    channels: Literal[1, 3]  # grey or RGB
-    crop: Crop = "center"  # the central square, or all of it on a white one
-    flip: bool = False  # mirror at random: where left and right mean nothing
-
-
-class GeneratorConfig(_Frozen):
-    """The generator's family and its measures."""
-
-    family: Literal["transposed", "upsample", "styled"]  # transposed convolutions, upsampling and 3×3 ones, or styled
-    latent_dim: int = Field(ge=1, le=4096)  # numbers in a latent
-    width: int = Field(ge=1)  # filters next to the image (transposed, styled), of the first map (upsample)
-    max_width: int = Field(512, ge=1)  # filters double towards the small maps up to this (transposed, styled)
-    second_stride: Literal[2, 4] = 2  # 4 leaps from 4 pixels to 16 in one layer
-    skip_excitation: bool = False  # small maps gate the large ones (transposed)
-
-
-class CriticConfig(_Frozen):
-    """The critic (WGAN) or discriminator (DCGAN): strided convolutions, then one linear layer."""
-
-    width: int = Field(ge=1)  # filters next to the image; they double with every halving, up to max_width
-    max_width: int = Field(512, ge=1)  # filters of a small map at most
-    norm: Literal["none", "batch"] = "none"  # batch does not go with a penalty
-    dropout: float = Field(0.0, ge=0, lt=1)  # share of the features that are left out
-    minibatch_std: bool = False  # see how alike the images of a group of 8 are
-    frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
-
-
-class ObjectiveConfig(_Frozen):
-    """What the two networks play for."""
-
-    name: Literal["wgan-gp", "dcgan", "r3gan"]  # Wasserstein distance, non-saturating, or relativistic
-    penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan), R1 + R2 (r3gan)
-    penalty_every: int = Field(1, ge=1)  # critic steps; a lazy penalty is weighted up by as much
-    critic_steps: int = Field(1, ge=1)  # for one of the generator
-    real_label: float = Field(1.0, gt=0.5, le=1)  # one-sided label smoothing (dcgan)
-
-
-class OptimiserConfig(_Frozen):
-    """Adam for both, at two learning rates (Heusel et al. 2017)."""
-
-    generator_lr: float = Field(gt=0)  # learning rate
-    critic_lr: float = Field(gt=0)  # learning rate
-    betas: tuple[float, float] = (0.5, 0.999)  # how long Adam remembers gradients, and their squares
-    decay: bool = False  # both rates fall linearly to zero over the run
-
-
-class Recipe(_Frozen):
+class Recipe(NetworksConfig):
     """One training run but for its data, seed and device. Time is counted in thousands of real images seen (kimg)."""
 
     summary: str
-    images: ImagesConfig
-    generator: GeneratorConfig
-    critic: CriticConfig
     objective: ObjectiveConfig
     optimiser: OptimiserConfig
-    augment: tuple[Literal["colour", "translation", "cutout"], ...] = ()  # of what the critic sees (DiffAugment)
+    augment: tuple[str, ...] = ()  # list; what is done to the images that the critic sees (DiffAugment)
     batch: int = Field(ge=2)  # images in a step, of all processes together
     double_batch_kimg: float | None = Field(None, gt=0)  # from when on the batch is twice as large
     kimg: float = Field(gt=0)  # the whole run
@@ -95,12 +52,22 @@ class Recipe(_Frozen):
     snapshot_epochs: float | None = Field(None, gt=0)  # the same in passes through the images
 
     @model_validator(mode="after")
+    def _names_are_known(self) -> "Recipe":
+        for field, table in CHOICES.items():
+            value = attrgetter(field)(self)
+            for name in [value] if isinstance(value, str) else value:
+                if name not in table:
+                    raise ValueError(f"{field}: {table.unknown(name)}")
+        return self
+
+    @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":
         if self.images.size not in SIZES:
             raise ValueError(f"images.size {self.images.size} cannot be made; sizes are {', '.join(map(str, SIZES))}")
         if self.critic.norm == "batch" and self.objective.penalty:
             # The penalty is about one image; BatchNorm makes its score depend on the others (Gulrajani et al. 2017).
             raise ValueError("critic.norm 'batch' does not go with a gradient penalty; set critic.norm=none")
+        build(self.objective)  # raises InputError
         if self.critic.minibatch_std and self.batch % 8:
             raise ValueError("critic.minibatch_std compares groups of 8 images; make batch a multiple of 8")
         for kimg, other in (("picture_kimg", "picture_batches"), ("snapshot_kimg", "snapshot_epochs")):

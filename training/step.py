@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from training import distributed, ema, networks, objectives
@@ -33,6 +33,8 @@ class Game:
         self.generator_optimiser = Adam(self.generator.parameters(), rates.generator_lr, rates.betas, fused=True)
         learning = [weight for weight in self.critic.parameters() if weight.requires_grad]  # the others are frozen
         self.critic_optimiser = Adam(learning, rates.critic_lr, rates.betas, fused=True)
+        norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+        self._has_batch_norm = any(isinstance(layer, norms) for layer in self.critic.modules())
         self.steps = 0
 
     def images_per_step(self, images_seen: int) -> int:
@@ -121,7 +123,7 @@ class Game:
             "fake_sign": fake_scores.detach().sign().mean(),
         }
         config = self.recipe.objective
-        if config.penalty and self.steps % config.penalty_every == 0:
+        if config.penalty and self.objective.penalty and self.steps % config.penalty_every == 0:
             # In float32, outside autocast: the penalty's double backward loses its meaning in bfloat16.
             penalty = self.objective.penalty(self.critic, reals.float(), fakes.float())
             loss = loss + penalty * config.penalty * config.penalty_every
@@ -131,7 +133,7 @@ class Game:
 
     def _score(self, reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
         """Score both batches, in one pass unless BatchNorm would mix their statistics; scores are float32 (N,)."""
-        if self.recipe.critic.norm == "batch":
+        if self._has_batch_norm:
             return self.critic(reals).float(), self.critic(fakes).float()
         real_scores, fake_scores = self.critic(torch.cat([reals, fakes.to(reals.dtype)])).float().chunk(2)
         return real_scores, fake_scores

@@ -54,3 +54,9 @@ def test_it_stays_behind_anything_else() -> None:
     model.graph.node[1].input[0] = "between"
     model.graph.node.insert(1, helper.make_node("Relu", ["drawn"], ["between"]))
     assert operators(fold_batch_norm(model)) == ["Conv", "Relu", "BatchNormalization"]
+
+
+def test_it_stays_behind_a_grouped_convolution() -> None:
+    model = layer_and_norm("Conv")
+    model.graph.node[0].attribute.append(helper.make_attribute("group", 2))
+    assert operators(fold_batch_norm(model)) == ["Conv", "BatchNormalization"]

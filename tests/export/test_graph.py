@@ -1,47 +1,122 @@
+from collections.abc import Callable
+
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from export.errors import ExportError
-from export.graph import Pixels, fold_batch_norm, trace
+from export.batch_norm import FILTERS, fold_batch_norm
+from export.graph import Pixels, trace
+from export.halves import split_latent
+from export.onnx_file import _serialise
+from export.subpixel import to_subpixel
+from export.surgery import attributes, constants
+from export.verify import verify
+from tests import tiny
+from tests.training.conftest import tiny_recipe
 from training import networks
 from training import recipe as recipes
+from training.run import Snapshot
 
 
-def trained(name: str, size: int = 16, **settings: object) -> nn.Module:
-    """A generator whose BatchNorm has seen something, so that a wrong fold would show."""
-    torch.manual_seed(3)
-    changes = ["generator.width=8", *(f"{key.replace('__', '.')}={value}" for key, value in settings.items())]
-    generator = networks.build_generator(recipes.load(name, changes, images__size=size))
+def unsettle(generator: nn.Module) -> nn.Module:
+    """Give BatchNorm statistics that a wrong fold would show."""
     for layer in generator.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.running_mean.normal_()
             layer.running_var.uniform_(0.2, 3)
-            nn.init.normal_(layer.bias)
+            if layer.affine:
+                nn.init.normal_(layer.bias)
     return generator.eval().requires_grad_(False)
 
 
+def trained(name: str, size: int = 16, **settings: object) -> nn.Module:
+    torch.manual_seed(3)
+    changes = ["generator.width=8", *(f"{key.replace('__', '.')}={value}" for key, value in settings.items())]
+    return unsettle(networks.build_generator(recipes.load(name, changes, images__size=size)))
+
+
+class Modulated(nn.Module):
+    """A mapping network that scales the channels of each layer, and BatchNorm with and without scale and shift."""
+
+    def __init__(self, latent_dim: int = 16, channels: int = 1, width: int = 12) -> None:
+        super().__init__()
+        self.mapping = nn.Sequential(nn.Linear(latent_dim, 32), nn.BatchNorm1d(32), nn.LeakyReLU(0.2))
+        self.constant = nn.Parameter(torch.randn(1, width, 4, 4))
+        self.styles = nn.ModuleList(nn.Linear(32, width) for _ in range(2))
+        self.grow = nn.ModuleList(nn.ConvTranspose2d(width, width, 4, 2, 1) for _ in range(2))
+        self.norms = nn.ModuleList([nn.BatchNorm2d(width, affine=False), nn.BatchNorm2d(width)])
+        self.grouped = nn.Conv2d(width, width, 3, padding=1, groups=3)
+        self.between = nn.BatchNorm2d(width, affine=False)
+        self.to_image = nn.Conv2d(width, channels, 1)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        style = self.mapping(latent)
+        x = self.constant
+        for scale, grow, norm in zip(self.styles, self.grow, self.norms, strict=True):
+            x = norm(grow(x * (1 + scale(style))[:, :, None, None])).relu()
+        return torch.tanh(self.to_image(self.between(self.grouped(x)) + x))
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def unfolded(model: onnx.ModelProto) -> list[str]:
+    """Name the BatchNormalizations that read a convolution of one group, and the nodes that read only constants."""
+    values = constants(model.graph)
+    layers = {
+        node.output[0] for node in model.graph.node if node.op_type in FILTERS and attributes(node).get("group", 1) == 1
+    }
+    norms = [node for node in model.graph.node if node.op_type == "BatchNormalization" and node.input[0] in layers]
+    fixed = [node for node in model.graph.node if all(name in values for name in node.input)]
+    return [node.name for node in (*norms, *fixed)]
+
+
 @pytest.mark.parametrize("name", recipes.names())
-def test_folding_changes_nothing_but_the_layers(name: str) -> None:
-    generator = trained(name, size=32)
-    latents = torch.randn(5, recipes.load(name).generator.latent_dim)
-    folded = fold_batch_norm(generator)
-    torch.testing.assert_close(folded(latents), generator(latents), atol=1e-5, rtol=0)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+def test_the_graph_of_every_recipe_draws_what_torch_draws_with_batch_norm_in_its_convolutions(name: str) -> None:
+    latent_dim = recipes.load(name).generator.latent_dim
+    pixels = Pixels(trained(name, size=32))
+    model = trace(pixels, latent_dim)
+    assert not unfolded(model)
+    verify(model.SerializeToString(), pixels, latent_dim)
 
 
-def test_a_batch_norm_that_no_convolution_can_take_up_is_refused() -> None:
-    with pytest.raises(ExportError, match="BatchNorm follows ReLU"):
-        fold_batch_norm(nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3)))
+@pytest.mark.parametrize("rewrite", [lambda model: model, to_subpixel, split_latent])
+def test_a_generator_that_is_no_sequence_of_layers_is_exported(
+    rewrite: Callable[[onnx.ModelProto], onnx.ModelProto],
+) -> None:
+    torch.manual_seed(0)
+    pixels = Pixels(unsettle(Modulated()))
+    model = rewrite(trace(pixels, 16))
+    assert not unfolded(model)
+    verify(model.SerializeToString(), pixels, 16)
+
+
+def test_a_run_of_such_a_generator_becomes_a_model_file() -> None:
+    snapshot = Snapshot(unsettle(Modulated()), tiny_recipe(), images_seen=1)
+    data = _serialise(snapshot, tiny.card(latent_dim=16))
+    assert operators(onnx.load_model_from_string(data))[-1] == "Transpose"
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("layer", [nn.Conv2d(1, 4, 3), nn.ConvTranspose2d(1, 4, 3, bias=False)])
+def test_batch_norm_is_folded_with_and_without_scale_and_shift(layer: nn.Module, affine: bool) -> None:
+    torch.manual_seed(0)
+    images = nn.Sequential(nn.Unflatten(1, (1, 4, 4)), layer, nn.BatchNorm2d(4, affine=affine), nn.Tanh())
+    pixels = Pixels(unsettle(images))
+    model = fold_batch_norm(trace(pixels, 16))
+    assert "BatchNormalization" not in operators(model)
+    verify(model.SerializeToString(), pixels, 16)
 
 
 @pytest.mark.parametrize("name", ["digits", "lotus"])
 def test_the_graph_is_plain_dynamic_in_its_batch_and_silent_about_this_machine(name: str) -> None:
     latent_dim = recipes.load(name).generator.latent_dim
-    model = trace(Pixels(fold_batch_norm(trained(name))), latent_dim)
+    model = trace(Pixels(trained(name)), latent_dim)
     assert {node.domain for node in model.graph.node} == {""}
-    assert not {"BatchNormalization", "Dropout"} & {node.op_type for node in model.graph.node}
+    assert not {"BatchNormalization", "Dropout"} & set(operators(model))
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     channels = recipes.load(name).images.channels
     for batch in (1, 3, 16):

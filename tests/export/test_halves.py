@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import helper
 
-from export.graph import Pixels, fold_batch_norm, trace
+from export.graph import Pixels, trace
 from export.halves import BOTH, split_latent
 from export.subpixel import to_subpixel
 from tests import tiny
@@ -39,7 +39,7 @@ def test_the_halves_add_up_to_the_latent_and_bfloat16_keeps_them(split: onnx.Mod
 
 def test_a_generator_that_begins_with_a_dense_layer_draws_the_same() -> None:
     latent_dim = recipes.load("digits").generator.latent_dim
-    model = trace(Pixels(fold_batch_norm(trained("digits"))), latent_dim)
+    model = trace(Pixels(trained("digits")), latent_dim)
     rewritten = split_latent(model)
     assert BOTH in {output for node in rewritten.graph.node for output in node.output}
     latents = np.random.default_rng(0).normal(size=(5, latent_dim)).astype(np.float32)

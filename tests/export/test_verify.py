@@ -5,7 +5,7 @@ import torch
 from onnx import numpy_helper
 
 from export.errors import ExportError
-from export.graph import Pixels, fold_batch_norm, trace
+from export.graph import Pixels, trace
 from export.verify import compare, verify
 from tests.export.test_graph import trained
 
@@ -19,7 +19,7 @@ def pixels() -> Pixels:
 
 @pytest.fixture
 def model(pixels: Pixels) -> onnx.ModelProto:
-    return trace(Pixels(fold_batch_norm(pixels.generator)), LATENT_DIM)
+    return trace(pixels, LATENT_DIM)
 
 
 def test_a_true_graph_passes(pixels: Pixels, model: onnx.ModelProto) -> None:

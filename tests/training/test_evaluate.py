@@ -15,9 +15,9 @@ from tests.training.metrics.test_inception import Stand, write
 from training import evaluate as evaluation
 from training import images
 from training.__main__ import main
+from training.configs import ImagesConfig
 from training.evaluate import Sets, split
 from training.metrics import inception
-from training.recipe import ImagesConfig
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_images_are_made_square_as_they_were_for_training(tmp_path: Path, monkey
     model = tiny.write(tmp_path, tiny.card()) / "model.onnx"
     read, crops = images.read, []
     monkeypatch.setattr(images, "read", lambda source, config: crops.append(config.crop) or read(source, config))
-    monkeypatch.setattr(evaluation, "_measures", lambda *_: ([], ""))
+    monkeypatch.setattr(evaluation, "METRICS", {})
     for source, crop in ((run.run.path, None), (model, None), (model, "pad")):
         evaluation.evaluate(source, DIGITS, 16, crop=crop)
     assert crops == ["pad", "center", "pad"]

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from training.health import ALIKE, BY_HEART, GRACE, Health, diversity
+from training.configs import ObjectiveConfig
+from training.health import MODE_COLLAPSE, OVERFITTING, Health, diversity
+from training.health import WARM_UP_IMAGES as WARM
+from training.objectives import build
 
 
 def images(number: int, seed: int = 0) -> torch.Tensor:
@@ -29,24 +32,28 @@ def row(seen: int, **figures: float) -> dict[str, float]:
     return {"images": float(seen), **well, **figures}
 
 
+def health_of(objective: str) -> Health:
+    return Health(build(ObjectiveConfig(name=objective)))
+
+
 def test_a_warning_is_said_once_a_crossing() -> None:
-    health = Health("dcgan")
-    said = [len(health.warnings(row(GRACE + i, diversity=d))) for i, d in enumerate([1, 0.1, 0.1, 1, 0.1])]
+    health = health_of("dcgan")
+    said = [len(health.warnings(row(WARM + i, diversity=d))) for i, d in enumerate([1, 0.1, 0.1, 1, 0.1])]
     assert said == [0, 1, 0, 0, 1]
 
 
 def test_a_warning_says_what_is_wrong_and_what_to_try() -> None:
-    (sentence,) = Health("dcgan").warnings(row(GRACE, diversity=0.123))
-    assert "the samples have become alike: they differ 0.12 times as much" in sentence
+    (sentence,) = health_of("dcgan").warnings(row(WARM, diversity=0.123))
+    assert "mode collapse: the samples differ 0.12 times as much" in sentence
     assert "try lower learning rates" in sentence
 
 
 def test_the_calibrated_runs_are_told_apart() -> None:
-    """The extremes of docs/health.md: three healthy runs, then a collapsed one and one that learnt by heart."""
+    """The extremes of docs/health.md: three healthy runs, then a collapsed one and one that overfitted."""
     for diversity_, sign, loss in [(0.86, 0.24, 1.5), (0.93, 0.24, 1.8), (0.96, 0.59, 1.7)]:
-        assert Health("dcgan").warnings(row(GRACE, diversity=diversity_, real_sign=sign, generator_loss=loss)) == []
-    assert len(Health("dcgan").warnings(row(GRACE, diversity=0.02, real_sign=1.0, generator_loss=419.0))) == 3
-    assert len(Health("dcgan").warnings(row(GRACE, diversity=0.48, real_sign=0.95, generator_loss=7.1))) == 1
+        assert health_of("dcgan").warnings(row(WARM, diversity=diversity_, real_sign=sign, generator_loss=loss)) == []
+    assert len(health_of("dcgan").warnings(row(WARM, diversity=0.02, real_sign=1.0, generator_loss=419.0))) == 3
+    assert len(health_of("dcgan").warnings(row(WARM, diversity=0.48, real_sign=0.95, generator_loss=7.1))) == 1
 
 
 @pytest.mark.parametrize(
@@ -63,34 +70,34 @@ def test_on_photos_too_every_objective_tells_a_healthy_run_from_a_collapsed_one(
     """The extremes of the second table of docs/health.md."""
 
     def warnings(diversity_: float, sign: float, loss: float) -> list[str]:
-        return Health(objective).warnings(row(GRACE, diversity=diversity_, real_sign=sign, generator_loss=loss))
+        return health_of(objective).warnings(row(WARM, diversity=diversity_, real_sign=sign, generator_loss=loss))
 
     assert warnings(*healthy) == []
     assert warnings(*collapsed)
 
 
 def test_what_is_bad_from_the_start_is_news_only_after_a_while() -> None:
-    health = Health("dcgan")
-    said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, GRACE, GRACE + 1)]
+    health = health_of("dcgan")
+    said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, WARM, WARM + 1)]
     assert said == [0, 0, 2, 0]
 
 
 def test_skipped_steps_and_a_loss_that_runs_away_are_told_from_the_first_tick() -> None:
-    health = Health("dcgan")
-    assert "3 steps were not finite" in health.warnings(row(10, skipped_steps=3))[0]
-    assert "whose loss is 74" in health.warnings(row(20, generator_loss=74.5))[0]
+    health = health_of("dcgan")
+    assert "3 steps were skipped" in health.warnings(row(10, skipped_steps=3))[0]
+    assert "the generator's loss is 74" in health.warnings(row(20, generator_loss=74.5))[0]
 
 
 def test_scores_without_a_zero_are_not_judged_by_their_sign() -> None:
-    assert Health("wgan-gp").warnings(row(GRACE, real_sign=1.0, fake_sign=1.0)) == []
+    assert health_of("wgan-gp").warnings(row(WARM, real_sign=1.0, fake_sign=1.0)) == []
 
 
 def test_a_tick_of_skipped_steps_alone_is_no_error() -> None:
-    assert len(Health("dcgan").warnings({"images": 10, "diversity": 1.0, "skipped_steps": 5})) == 1
+    assert len(health_of("dcgan").warnings({"images": 10, "diversity": 1.0, "skipped_steps": 5})) == 1
 
 
 def test_alarms_come_back_from_a_checkpoint() -> None:
-    health, resumed = Health("dcgan"), Health("dcgan")
-    health.warnings(row(GRACE, diversity=ALIKE.threshold - 0.1, real_sign=BY_HEART.threshold + 0.01))
+    health, resumed = health_of("dcgan"), health_of("dcgan")
+    health.warnings(row(WARM, diversity=MODE_COLLAPSE.threshold - 0.1, real_sign=OVERFITTING.threshold + 0.01))
     resumed.load_state_dict(health.state_dict())
-    assert resumed.warnings(row(GRACE + 10, diversity=0.1, real_sign=1.0)) == []
+    assert resumed.warnings(row(WARM + 10, diversity=0.1, real_sign=1.0)) == []

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests import DATA, DIGITS
 from training import images
+from training.configs import ImagesConfig
 from training.errors import InputError
-from training.recipe import ImagesConfig
 
 GREY, RGB = ImagesConfig(size=32, channels=1), ImagesConfig(size=32, channels=3)
 

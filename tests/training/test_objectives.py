@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training import objectives
-from training.recipe import ObjectiveConfig
+from training.configs import ObjectiveConfig
 
 SHAPE = (6, 2, 4, 4)
 

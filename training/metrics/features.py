@@ -23,6 +23,12 @@ class Features:
     digest: str  # of its weights
     extract: Callable[[Tensor], Tensor]  # (N, C, S, S) in [-1, 1] -> (N, D)
     batch: int = BATCH
+    origin: str = ""  # what the network is, for a person
+
+    @property
+    def note(self) -> str:
+        """A line that identifies the network."""
+        return f"{self.name}: {self.origin}, digest {self.digest[:12]}"
 
     def __call__(self, pixels: Pixels) -> Tensor:
         """Map images (N, C, S, S) to features (N, D) float32."""
@@ -76,4 +82,4 @@ class RandomConv(nn.Module):
 def random_conv(channels: int, size: int) -> Features:
     """Return the random network for images of this shape."""
     network = RandomConv(channels, size)
-    return Features("random-conv", digest_of(network), network)
+    return Features("random-conv", digest_of(network), network, origin="fixed random weights")

@@ -44,4 +44,4 @@ def load(path: Path) -> Features:
         features: Tensor = network(levels.expand(-1, 3, -1, -1), return_features=True)
         return features
 
-    return Features(NAME, hashlib.sha256(path.read_bytes()).hexdigest(), extract, BATCH)
+    return Features(NAME, hashlib.sha256(path.read_bytes()).hexdigest(), extract, BATCH, origin="the file passed")

@@ -9,10 +9,10 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
+from training.configs import Crop
 from training.errors import InputError
 from training.images import Pixels
 from training.pictures import to_pixels
-from training.recipe import Crop
 from training.run import Run
 
 BATCH = 64

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training import images
+from training.configs import ImagesConfig
 from training.files import write_atomically
 from training.images import Pixels
 from training.metrics.lenet import Classifier
-from training.recipe import ImagesConfig
 
 NUMBER = 60_000  # of a training set: as many as MNIST has, sixty of a mode
 

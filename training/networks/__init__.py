@@ -1,29 +1,41 @@
-"""Generators and critics, built from a recipe alone; a new family is one function and its line in a table here."""
+"""Generators and critics, built from a recipe alone.
+
+A new family is a function that returns any module with weights of its own initialisation, and its line in a table here.
+"""
+
+from collections.abc import Callable
 
 from torch import nn
 
+from training.configs import CriticConfig, GeneratorConfig, ImagesConfig, NetworksConfig
 from training.networks import critics, generators, styled
-from training.recipe import Recipe
+from training.registry import Registry
 
-GENERATORS = {"transposed": generators.transposed, "upsample": generators.upsample, "styled": styled.styled}
+GENERATORS: Registry[Callable[[GeneratorConfig, ImagesConfig], nn.Module]] = Registry(
+    "generator families",
+    {"transposed": generators.transposed, "upsample": generators.upsample, "styled": styled.styled},
+)
+CRITICS: Registry[Callable[[CriticConfig, ImagesConfig], nn.Module]] = Registry(
+    "critic families", {"strided": critics.strided}
+)
 
 
-def build_generator(recipe: Recipe) -> nn.Module:
-    """Return the recipe's generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
-    return GENERATORS[recipe.generator.family](recipe.generator, recipe.images)
+def build_generator(config: NetworksConfig) -> nn.Module:
+    """Return the generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
+    return GENERATORS[config.generator.family](config.generator, config.images)
 
 
-def build_critic(recipe: Recipe) -> nn.Module:
-    """Return the recipe's critic: image (N, C, S, S) in [-1, 1] -> score (N,), unbounded.
+def build_critic(config: NetworksConfig) -> nn.Module:
+    """Return the critic: image (N, C, S, S) in [-1, 1] -> score (N,), unbounded.
 
     Raises:
         InputError: critic.frozen is more than its convolutions.
     """
-    critic = critics.strided(recipe.critic, recipe.images)
-    critics.freeze(critic, recipe.critic.frozen)
+    critic = CRITICS[config.critic.family](config.critic, config.images)
+    critics.freeze(critic, config.critic.frozen)
     return critic
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return how many numbers the network learns."""
+    """Return how many parameters the network trains."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

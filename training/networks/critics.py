@@ -2,13 +2,13 @@
 
 from torch import nn
 
+from training.configs import CriticConfig, ImagesConfig
 from training.errors import InputError
 from training.networks.layers import BatchNorm, Dropout, MinibatchStd, dcgan_initialise, doublings, start_size, widths
-from training.recipe import CriticConfig, ImagesConfig
 
 
 def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
-    """Halve the image by strided 4×4 convolutions with doubling filters, then flatten it into one linear layer.
+    """Strided 4×4 convolutions with doubling filters, then one linear layer.
 
     LeakyReLU 0.2 throughout; BatchNorm, where asked for, in all layers but the first (Radford et al. 2016).
     """

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from training.configs import GeneratorConfig, ImagesConfig
 from training.networks.layers import (
     SKIP,
     BatchNorm,
@@ -15,14 +16,13 @@ from training.networks.layers import (
     start_size,
     widths,
 )
-from training.recipe import GeneratorConfig, ImagesConfig
 
 
 def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
-    """Grow one pixel to the image by transposed convolutions, BatchNorm and ReLU, then tanh (Radford et al. 2016).
+    """Transposed convolutions from one pixel to the image, BatchNorm and ReLU, then tanh (Radford et al. 2016).
 
     The first layer makes 4×4 (or 7×7) of 1×1; each of the others doubles it with a 4×4 kernel, but that
-    ``second_stride: 4`` takes two doublings in one leap, as the lotus recipe does. With ``skip_excitation`` the
+    ``second_stride: 4`` makes two doublings in one layer, as the lotus recipe does. With ``skip_excitation`` the
     small maps gate the large ones.
     """
     leap = config.second_stride == 4
@@ -43,7 +43,7 @@ def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
 
 
 def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
-    """Map the latent densely to a small feature map, then repeat pixels and convolve 3×3 until it is the image.
+    """A dense layer to a small feature map, then repeated pixels and 3×3 convolutions, and tanh.
 
     At 28 pixels and width 128: dense to 7×7×128, twice upsampling + convolution (128, 64 filters), convolution, tanh.
     Repeated pixels with a plain convolution leave no checkerboard (Odena et al. 2016).

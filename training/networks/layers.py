@@ -24,7 +24,10 @@ def widths(width: int, count: int, most: int) -> list[int]:
 
 
 def dcgan_initialise(layer: nn.Module) -> None:
-    """Draw weights from N(0, 0.02), scales from N(1, 0.02) (Radford et al. 2016, section 4); for ``Module.apply``."""
+    """Draw weights from N(0, 0.02), scales of BatchNorm from N(1, 0.02) (Radford et al. 2016, section 4).
+
+    For :meth:`torch.nn.Module.apply`.
+    """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(layer.weight, 0.0, 0.02)
         if layer.bias is not None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training import distributed
+from training.configs import GeneratorConfig, ImagesConfig
 from training.networks.layers import BatchNorm, Reshape, doublings, start_size, widths
-from training.recipe import GeneratorConfig, ImagesConfig
 
 SLOPE = 0.2  # of LeakyReLU
 STYLE_GAIN = 0.25  # deviation of the scales around 1 and of the shifts around 0, before training
@@ -20,7 +20,10 @@ MEAN_STEP = 0.01  # how far w_mean moves towards the mean of a batch
 
 
 def styled(config: GeneratorConfig, images: ImagesConfig) -> "StyledGenerator":
-    """Return a generator with ``width`` filters at full size, doubling towards 4×4 (or 7×7) up to ``max_width``."""
+    """A mapping network that scales and shifts every layer, with fused upsampling (Karras et al. 2019).
+
+    ``width`` filters at full size double towards 4×4 (or 7×7) up to ``max_width``.
+    """
     channels = widths(config.width, doublings(images.size) + 1, config.max_width)[::-1]
     return StyledGenerator(config.latent_dim, channels, start_size(images.size), images.channels)
 

@@ -6,8 +6,8 @@ import torch
 
 from tests import DIGITS
 from training import images
+from training.configs import ImagesConfig
 from training.metrics import labels, lenet
-from training.recipe import ImagesConfig
 
 DATASET = images.read(DIGITS, ImagesConfig(size=28, channels=1))
 

@@ -6,11 +6,11 @@ import torch
 
 from tests import DIGITS as MNIST
 from training import images
+from training.configs import ImagesConfig
 from training.images import Pixels
 from training.metrics import stacked
 from training.metrics.lenet import Classifier, LeNet
 from training.metrics.stacked import modes, stack
-from training.recipe import ImagesConfig
 
 
 class Brightness(LeNet):

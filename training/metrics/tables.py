@@ -1,0 +1,124 @@
+"""The registries of evaluation: networks that turn images into features, and metrics that compare sets of images.
+
+A new metric is a function of the real images that returns a measure, and its line in :data:`METRICS`; a new network of
+features is a function that returns :class:`Features`, and its line in :data:`FEATURES`. Either returns None where it
+does not apply, such as to images without labels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from training import images
+from training.configs import ImagesConfig
+from training.errors import InputError
+from training.images import Pixels
+from training.metrics import distances, inception, lenet
+from training.metrics.features import Features, random_conv
+from training.metrics.labels import Labels
+from training.metrics.wasserstein import SlicedWasserstein
+from training.registry import Registry
+
+CONFIDENT = 0.9  # probability above which the classifier is counted as sure
+Figures = dict[str, float]
+Measure = Callable[[Pixels], Figures]  # of images (N, C, S, S), as many as in the reference
+
+
+@dataclass(frozen=True)
+class Reals:
+    """The real images that metrics are prepared from."""
+
+    data: Path  # where they were read
+    reference: Pixels  # (N, C, S, S) those that sets are compared with
+    labels: Labels | None  # of all real images
+    inception: Features | None = None  # where the user passed its weights
+    notes: list[str] = field(default_factory=list)  # lines on the networks that were used, for a person
+
+    @cached_property
+    def classifier(self) -> lenet.Classifier:
+        """The classifier of labelled images, trained or from the cache; raises InputError where they have no labels."""
+        return load_classifier(self.data, self.labels)
+
+    def networks(self) -> list[Features]:
+        """Return the networks of features that apply, and note them."""
+        found = [features for build in FEATURES.values() if (features := build(self))]
+        self.notes.extend(features.note for features in found)
+        return found
+
+
+def load_classifier(data: Path, labels: Labels | None) -> lenet.Classifier:
+    """Return the classifier of the labelled images that a source holds; raises InputError where it has no labels."""
+    if labels is None:
+        raise InputError(f"{data} has no labels beside its images, and a classifier is trained on both")
+    return lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), labels)
+
+
+def random_conv_features(reals: Reals) -> Features | None:
+    """A convolutional network with fixed random weights, for images without labels."""
+    return None if reals.labels is not None else random_conv(*reals.reference.shape[1:3])
+
+
+def lenet_features(reals: Reals) -> Features | None:
+    """A LeNet trained on the labelled images themselves."""
+    return None if reals.labels is None else reals.classifier.features()
+
+
+def inception_features(reals: Reals) -> Features | None:
+    """Inception v3 of 2015, where ``--inception`` names its file."""
+    return reals.inception
+
+
+FEATURES: Registry[Callable[[Reals], Features | None]] = Registry(
+    "networks of features",
+    {"random-conv": random_conv_features, "lenet": lenet_features, "inception": inception_features},
+)
+
+
+def feature_distances(reals: Reals) -> Measure:
+    """Fréchet and kernel distance, recall and coverage, over each network of features that applies."""
+    measures = [over(features, reals.reference) for features in reals.networks()]
+    return lambda pixels: {name: value for measure in measures for name, value in measure(pixels).items()}
+
+
+def sliced_wasserstein(reals: Reals) -> Measure:
+    """Sliced Wasserstein distance of patches, at each scale of detail."""
+    return SlicedWasserstein(reals.reference)
+
+
+def class_shares(reals: Reals) -> Measure | None:
+    """How often the classifier reads each class, and how often it is sure; for labelled images."""
+    return None if reals.labels is None else lambda pixels: classify(reals.classifier, pixels)
+
+
+METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
+    "metrics", {"distances": feature_distances, "swd": sliced_wasserstein, "classes": class_shares}
+)
+
+
+def over(features: Features, reference: Pixels) -> Measure:
+    """Return the measure that compares sets by their features with those of a reference (N, C, S, S)."""
+    real = features(reference)
+    own = (f"{features.name}-fd", f"{features.name}-kd")
+    frechet, kernel = ("fid", "kid") if features.name == inception.NAME else own
+
+    def measure(pixels: Pixels) -> Figures:
+        fake = features(pixels)
+        return {
+            frechet: distances.frechet(real, fake),
+            kernel: distances.kernel(real, fake),
+            f"{features.name}-recall": distances.recall(real, fake),
+            f"{features.name}-coverage": distances.coverage(real, fake),
+        }
+
+    return measure
+
+
+def classify(classifier: lenet.Classifier, pixels: Pixels) -> Figures:
+    """Return each class's share of the images (N, C, S, S), and the share that the classifier is sure of."""
+    probabilities = classifier.probabilities(pixels)  # (N, K)
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    shares = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
+    return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **shares}
