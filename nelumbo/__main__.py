@@ -1,0 +1,94 @@
+"""The command ``nelumbo``: the command lines of training, export and service under one name.
+
+A command's module is imported when it runs: serving needs no torch, and ``nelumbo --help`` needs neither.
+"""
+
+import sys
+from importlib import import_module, metadata
+from typing import Annotated, Any, NamedTuple, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from export.errors import ExportError
+from service.contract import ContractError
+from service.errors import ServiceError
+from training.errors import TrainingError
+
+
+class Source(NamedTuple):
+    """Where a command comes from: a module's Typer app, and the command's name there (None: the app itself)."""
+
+    module: str
+    command: str | None
+    summary: str
+
+
+COMMANDS = {
+    "serve": Source("service.__main__", None, "Serve the models over HTTP."),
+    "generate": Source("service.__main__", "generate", "Draw images without a server."),
+    "train": Source("training.__main__", "train", "Train a generator on a folder of images."),
+    "sample": Source("training.__main__", "sample", "Draw a grid of a run's latest generator."),
+    "evaluate": Source("training.__main__", "evaluate", "Score a generator's samples against real images."),
+    "recipes": Source("training.__main__", "recipes", "List the recipes."),
+    "data": Source("training.__main__", "data", "Fetch data sets."),
+    "export": Source("export.__main__", "onnx", "Export a run's generator to a model file."),
+    "optimize": Source("export.__main__", "optimize", "Rewrite a model file for a provider."),
+    "inspect": Source("export.__main__", "inspect", "Check a model file and print its card."),
+    "key": Source("service.__main__", "key", "Make an API key."),
+}
+
+
+class LazyCommand(TyperCommand):
+    """A command with a summary for the list of commands, which is loaded when its arguments are parsed."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, help=source.summary, callback=None)
+        self._source = source
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Load the command, and let it parse its arguments."""
+        command: Any = typer.main.get_command(import_module(self._source.module).app)
+        if self._source.command is not None:
+            command = command.commands[self._source.command]
+        return command.make_context(*args, **kwargs)
+
+
+class Commands(TyperGroup):
+    """The commands of :data:`COMMANDS`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.commands = {name: LazyCommand(name, source) for name, source in COMMANDS.items()}
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"nelumbo {metadata.version('nelumbo')}")
+        raise typer.Exit
+
+
+@app.callback()
+def nelumbo(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """From a folder of images to an image generator behind HTTP."""
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 done, 1 failed, 2 wrong usage or input, 130 stopped by the user."""
+    try:
+        app()
+    except (ContractError, ExportError, ServiceError, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 2))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

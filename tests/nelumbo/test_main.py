@@ -1,0 +1,65 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nelumbo.__main__ import COMMANDS, app
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "nelumbo", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_every_command_and_imports_none() -> None:
+    code = (
+        "import json, sys; from typer.testing import CliRunner; from nelumbo.__main__ import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\n"
+        "modules = {'torch', 'bentoml', 'onnxruntime', 'training.__main__', 'service.__main__'}\n"
+        "print(json.dumps([result.exit_code, result.output, sorted(modules & set(sys.modules))]))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    exit_code, output, imported = json.loads(result.stdout)
+    assert (exit_code, imported) == (0, [])
+    assert all(f" {name} " in output for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_shows_its_own_help(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"], prog_name="nelumbo")
+    assert result.exit_code == 0, result.output
+    assert f"nelumbo {name}" in result.output
+
+
+def test_a_near_miss_is_answered_with_what_was_meant() -> None:
+    result = CliRunner().invoke(app, ["service"])
+    assert result.exit_code == 2
+    assert "'serve'" in result.output
+
+
+def test_the_version_is_the_packages() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.startswith("nelumbo ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--data", "nowhere"),
+        ("inspect", "nowhere.onnx"),
+        ("export", "nowhere", "--name", "x"),
+        ("serve", "--models", "nowhere"),
+    ],
+)
+def test_a_wrong_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
