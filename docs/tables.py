@@ -3,6 +3,7 @@
 A page holds ``<!-- table: settings -->`` … ``<!-- /table -->``; tests/docs hold the two together.
 """
 
+import ast
 import inspect
 import re
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,11 @@ from training.metrics.tables import METRICS
 from training.recipe import CHOICES, Recipe
 
 FOLDER = Path(__file__).parent
+SERVICE = FOLDER.parent / "service"
+# The rooms of service/ from top to bottom: each may import from those below it. The last is several modules, of which
+# each may import those after it.
+ROOMS = ("__main__", "service", "runtime", "web", "bulk", "formats", "engine", "telemetry", "base")
+BASE = ("settings", "keys", "contract", "cpus", "errors")
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
@@ -67,6 +73,21 @@ def problems() -> Iterator[list[str]]:
         yield [f"`{kind.slug}`", str(kind.status.value), kind.meaning, kind.remedy]
 
 
+def rooms() -> Iterator[list[str]]:
+    """Every room of the service."""
+    yield ["room", "what is inside"]
+    for name in ROOMS:
+        inside = [f"`{one}`: {_first_line(one)}" for one in BASE] if name == "base" else [_first_line(name)]
+        yield [f"`{name}`", " ".join(inside)]
+
+
+def _first_line(room: str) -> str:
+    """Return the first line of a room's docstring."""
+    path = SERVICE / room / "__init__.py"
+    module = ast.parse((path if path.exists() else SERVICE / f"{room}.py").read_text())
+    return (ast.get_docstring(module) or "").splitlines()[0]
+
+
 def measured() -> Iterator[list[str]]:
     """Every metric of the service."""
     yield ["metric", "kind", "labels", "what"]
@@ -96,6 +117,7 @@ TABLES = {
     "routes": routes,
     "formats": formats,
     "problems": problems,
+    "rooms": rooms,
     "metrics": measured,
     "recipe": recipe,
     "choices": choices,
