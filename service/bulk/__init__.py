@@ -1,1 +1,1 @@
-"""Many pictures without a server."""
+"""Draws many images to files, without a server."""

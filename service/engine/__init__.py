@@ -1,1 +1,1 @@
-"""The models and the queue of images: from seeds and latents to pixels."""
+"""Draws images: the models, the queue that batches requests, and the execution providers."""

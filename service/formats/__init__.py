@@ -1,1 +1,1 @@
-"""From pixels to what is sent: PNG, WebP, JPEG, animations, archives and their metadata."""
+"""The answer formats: encoders of images (PNG, WebP, JPEG, animations, archives), their marking and signing."""

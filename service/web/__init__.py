@@ -1,1 +1,1 @@
-"""The routes: HTTP in, pictures out, a problem document for whatever is wrong."""
+"""The HTTP routes: reads requests, asks the engine to draw, makes answers and problem documents."""
