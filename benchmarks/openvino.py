@@ -64,7 +64,7 @@ def main(
     model, latents = dcgan(size)
     graphs = {"as exported": model.SerializeToString(), "rewritten": for_openvino(model).SerializeToString()}
     sessions = {("cpu", Precision.FLOAT32, "as exported"): open_session(graphs["as exported"], "cpu")} | {
-        ("openvino", precision, name): open_session(data, "openvino", threads=threads, precision=precision)
+        ("openvino", precision, name): open_session(data, "openvino", slots=threads, precision=precision)
         for precision in openvino.PRECISIONS
         for name, data in graphs.items()
     }

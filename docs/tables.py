@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from service.engine.providers import registry
 from service.formats.base import AnimationFormat, FilesFormat, ImageFormat
 from service.formats.registry import FORMATS
 from service.settings import FLAGS, Settings
@@ -36,7 +37,7 @@ def settings() -> Iterator[list[str]]:
     """Every setting of the service."""
     yield ["variable", "option", "default", "what"]
     for name, field in Settings.model_fields.items():
-        option = f"`--{name}`" if name in FLAGS else ""
+        option = f"`--{name.replace('_', '-')}`" if name in FLAGS else ""
         yield [f"`NELUMBO_{name.upper()}`", option, _default(field), field.description or ""]
 
 
@@ -112,7 +113,16 @@ def choices() -> Iterator[list[str]]:
         yield from ([f"`{field}`", f"`{name}`", table.description(name)] for name in table)
 
 
+def providers() -> Iterator[list[str]]:
+    """Every provider that a model can run on."""
+    yield ["`--provider`", "what brings it", "runs on", "precision", "a seed's bytes"]
+    for provider in registry.PROVIDERS.values():
+        bytes_are = "exact" if provider.exact else "approximate"
+        yield [f"`{provider.name}`", provider.package, provider.runs_on, provider.precision, bytes_are]
+
+
 TABLES = {
+    "providers": providers,
     "settings": settings,
     "routes": routes,
     "formats": formats,

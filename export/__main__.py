@@ -23,8 +23,8 @@ from service.contract import (
     digest_of,
     read_bytes,
     read_model,
-    rewritten_file,
 )
+from service.engine.providers import registry as providers
 
 app = typer.Typer(
     help="Make model files of runs, and look into them.",
@@ -97,14 +97,17 @@ def inspect(file: Annotated[Path, typer.Argument(help="A model.onnx.")]) -> None
 @app.command()
 def optimize(
     file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
-    provider: Annotated[Literal["openvino", "cuda"], typer.Option(help="What will run it; cuda is for tensorrt, too.")],
+    provider: Annotated[
+        Literal["cpu", "openvino", "cuda"],
+        typer.Option(help="What will run it: cpu on ARM, openvino on Intel's CPUs, cuda for tensorrt, too."),
+    ],
 ) -> None:
     """Rewrite a model for a provider, measure how far its pixels are off, and write it beside FILE."""
     if file.name != MODEL_FILE:
         raise InputError(
             f"{file} is not called {MODEL_FILE}; optimize what export wrote: models/NAME/VERSION/{MODEL_FILE}"
         )
-    name = rewritten_file(provider)
+    name = providers.find(provider).rewritten_file()
     store.refuse_added(name, file.parent)
     from export.optimize import optimize as rewrite  # ONNX Runtime is slow to import, and the others do without
 

@@ -3,6 +3,7 @@
 Both are run, in what will serve them where that is here, and every pixel is compared; refused if one is far off.
 """
 
+import platform
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from export.float16 import draw_by_layer, to_float16
 from export.halves import split_latent
 from export.subpixel import to_subpixel
 from service.contract import INPUT, OUTPUT, ModelFile, Precision, Rewrite
-from service.engine.providers import openvino
+from service.engine.providers import cpu, openvino
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
@@ -94,10 +95,28 @@ def for_gpus(model: onnx.ModelProto) -> onnx.ModelProto:
     return to_float16(fold_batch_norm(model))
 
 
+def for_arm(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same function, in real arithmetic, with plain convolutions for transposed ones."""
+    return to_subpixel(fold_batch_norm(model))
+
+
 def _draw_with_openvino(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
     device = _device()
-    session = providers.open_session(model.SerializeToString(), "openvino", precision=Precision.BFLOAT16)
-    return np.stack([_draw(session, latents, batch) for batch in BATCHES]), device
+    return _draw_in_bfloat16(model, latents, "openvino"), device
+
+
+def _draw_with_cpu(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+    if not cpu.has_bfloat16():
+        raise ExportError(
+            "this CPU has no bfloat16 that ONNX Runtime uses, which needs Linux on ARMv8.6; serve the model as it is"
+        )
+    return _draw_in_bfloat16(model, latents, "cpu"), f"a CPU, {platform.machine()}"
+
+
+def _draw_in_bfloat16(model: onnx.ModelProto, latents: Latents, provider: str) -> Images:
+    """Return the images of ``latents`` for each size of batch, (len(BATCHES), N, H, W, C)."""
+    session = providers.open_session(model.SerializeToString(), provider, precision=Precision.BFLOAT16)
+    return np.stack([_draw(session, latents, batch) for batch in BATCHES])
 
 
 def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
@@ -112,8 +131,7 @@ def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, s
 def _device() -> str:
     """Return the name of this machine's CPU; raises ExportError where a rewritten model would gain nothing on it."""
     try:
-        providers.require("openvino")
-        device = openvino.find_cpu()
+        device = openvino.PLUGIN.find_device()
     except ServiceError as error:
         raise ExportError(str(error)) from error
     name: str = device.ep_metadata.get("FULL_DEVICE_NAME", "this CPU")
@@ -134,6 +152,7 @@ def _draw(session: InferenceSession, latents: Latents, batch: int) -> Images:
 
 
 TARGETS = {
+    "cpu": Target(Precision.BFLOAT16, for_arm, _draw_with_cpu),
     "openvino": Target(Precision.BFLOAT16, for_openvino, _draw_with_openvino),
     "cuda": Target(Precision.FLOAT16, for_gpus, _draw_with_cuda),
 }

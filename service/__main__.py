@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from service.engine.providers.registry import PROVIDERS
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
 
@@ -22,9 +23,7 @@ app = typer.Typer(
 )
 
 Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
-Provider = Annotated[
-    str | None, typer.Option(help="What runs them: cpu, cuda, tensorrt, tensorrt-rtx, openvino. Default: cpu.")
-]
+Provider = Annotated[str | None, typer.Option(help=f"What runs them: {', '.join(PROVIDERS)}. Default: cpu.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -34,13 +33,19 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that share the port. Default: one for every two cores, or on a GPU.")
+        int | None,
+        typer.Option(help="Processes that share the port. Default: a half of the cores, or 1 on an accelerator."),
     ] = None,
     provider: Provider = None,
+    device_streams: Annotated[
+        int | None, typer.Option(help="Batches that run at once on an accelerator. Default: 1.")
+    ] = None,
 ) -> None:
     """Serve. Every flag, and more, can be set as NELUMBO_… in the environment."""
     if context.invoked_subcommand is None:
-        settings = read_settings(models=models, host=host, port=port, workers=workers, provider=provider)
+        settings = read_settings(
+            models=models, host=host, port=port, workers=workers, provider=provider, device_streams=device_streams
+        )
         _check(settings)
         _serve(settings)
 

@@ -11,13 +11,14 @@ import math
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import onnx
 from google.protobuf.message import DecodeError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from service.precision import Precision as Precision
 
 SCHEMA = 1
 INPUT, OUTPUT = "latent", "image"
@@ -30,16 +31,7 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 RANDOM_OPS = frozenset(
     {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 )
-GPUS = ("cuda", "tensorrt", "tensorrt-rtx")  # the providers for NVIDIA's; one rewritten file is for all of them
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-
-class Precision(StrEnum):
-    """What a provider computes in; files hold float32, or else float16."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 class ContractError(Exception):
@@ -129,11 +121,6 @@ class ModelFile:
 def digest_of(data: bytes) -> str:
     """Return the SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def rewritten_file(provider: str) -> str:
-    """Return what the file that was rewritten for ``provider`` is called."""
-    return f"model.{'cuda' if provider in GPUS else provider}.onnx"
 
 
 def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, Secr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import cpus, keys
-from service.contract import GPUS
+from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
@@ -24,12 +24,21 @@ def _address(host: Any) -> Any:
 def _workers(given: dict[str, Any]) -> int:
     """Return one for every two cores: its interpreter is busy for 0.2 ms a request, and a core draws a digit in 0.5.
 
-    On a GPU it is one: each would have a context of its own there, and its own copy of every model.
+    On an accelerator it is one: each would have a context of its own there, and its own copy of every model.
     """
-    return 1 if given.get("provider") in GPUS else max(1, cpus.available() // 2)
+    provider = providers.PROVIDERS.get(given.get("provider", ""))
+    return 1 if provider and not provider.on_cores else max(1, cpus.available() // 2)
 
 
-FLAGS = ("models", "host", "port", "workers", "provider")  # the settings that python -m service takes as options, too
+def _provider(name: str) -> str:
+    try:
+        return providers.find(name).name
+    except ServiceError as error:
+        raise ValueError(str(error)) from error
+
+
+# The settings that python -m service takes as options, too.
+FLAGS = ("models", "host", "port", "workers", "provider", "device_streams")
 
 
 def _readable_keys(path: Path) -> Path:
@@ -77,12 +86,17 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
     host: Host = Field(ip_address("127.0.0.1"), description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
-    provider: str = Field("cpu", description="what runs the models: cpu, cuda, tensorrt, tensorrt-rtx or openvino")
+    provider: Annotated[str, AfterValidator(_provider)] = Field(
+        "cpu", description=f"what runs the models: {', '.join(providers.PROVIDERS)}"
+    )
     workers: int = Field(
         default_factory=_workers,
         ge=1,
         le=1024,
-        description="processes that share port and cores; one for two cores, or one on a GPU",
+        description="processes that share port and cores; one for two cores, or one on an accelerator",
+    )
+    device_streams: int = Field(
+        1, ge=1, le=16, description="batches that run at once on an accelerator; a CPU runs one on each core"
     )
     max_batch: int = Field(16, ge=1, le=1024, description="most images in one run of a model")
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
@@ -153,5 +167,5 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:  # two settings that do not go together, in words of our own
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0])
-    flag = f"--{name} or " if name in FLAGS else ""
+    flag = f"--{name.replace('_', '-')} or " if name in FLAGS else ""
     return f"{name}: {first['msg']} (set it with {flag}NELUMBO_{name.upper()})"

@@ -84,5 +84,5 @@ def need_openvino(precision: Precision = Precision.FLOAT32) -> None:
         providers.require("openvino")
     except ServiceError as error:
         pytest.skip(str(error))
-    if precision is Precision.BFLOAT16 and not openvino.has_bfloat16(openvino.find_cpu()):
+    if precision is Precision.BFLOAT16 and not openvino.has_bfloat16(openvino.PLUGIN.find_device()):
         pytest.skip("this CPU has no bfloat16")

@@ -1,9 +1,8 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,10 +13,8 @@ from onnxruntime import InferenceSession
 
 from service.contract import (
     DIGEST_FILE,
-    GPUS,
     INPUT,
     MODEL_FILE,
-    OUTPUT,
     Card,
     ContractError,
     ModelFile,
@@ -25,10 +22,8 @@ from service.contract import (
     as_line,
     leads_inside,
     read_model,
-    rewritten_file,
 )
-from service.engine.providers import nvidia
-from service.engine.providers.registry import open_session, require
+from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
 logger = logging.getLogger("bentoml.nelumbo.library")
@@ -52,7 +47,6 @@ class Model:
     provider: str
     session: InferenceSession
     readme: str | None = None
-    turn: threading.Lock = field(default_factory=threading.Lock)  # on a GPU, for which the others encode meanwhile
 
     @cached_property
     def ref(self) -> str:
@@ -62,15 +56,13 @@ class Model:
     @property
     def deterministic(self) -> Determinism:
         """What a seed's bytes can be trusted to be: docs/determinism.md says what each word promises."""
-        return "exact" if self.provider == "cpu" else "approximate"
+        exact = providers.find(self.provider).exact and self.card.rewrite is None
+        return "exact" if exact else "approximate"
 
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
-        if self.provider in GPUS:
-            with self.turn:
-                return nvidia.run(self.session, latents, (self.card.height, self.card.width, self.card.channels))
-        images: NDArray[np.uint8] = self.session.run([OUTPUT], {INPUT: latents})[0]
-        return images
+        shape = self.card.height, self.card.width, self.card.channels
+        return providers.find(self.provider).run(self.session, {INPUT: latents}, shape)
 
 
 class Library:
@@ -129,16 +121,17 @@ def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
 
 
 def load_library(
-    folder: Path, provider: str, threads: int = 1, max_batch: int = 1, served: Library | None = None
+    folder: Path, provider: str, slots: int = 1, max_batch: int = 1, served: Library | None = None
 ) -> Library:
-    """Open and warm up every good model under ``folder``, for so many threads and images, and log why others are bad.
+    """Open and warm up every good model under ``folder``, and log why others are bad.
 
-    What is ``served`` and has not changed is taken over; where a model has become bad, the served one stays.
+    ``slots`` batches of up to ``max_batch`` images run at once. What is ``served`` and has not changed is taken over;
+    where a model has become bad, the served one stays.
 
     Raises:
         ServiceError: when the provider is not there, or no model can be served.
     """
-    require(provider)
+    providers.require(provider)
     known = {model.ref: model for model in served or ()}
     models, refused = [], []
     for path in find_folders(folder):
@@ -147,7 +140,7 @@ def load_library(
             if old and _is_unchanged(path, old):
                 models.append(_with_readme(path, old))
             else:
-                models.append(_open(path, provider, threads, max_batch))
+                models.append(_open(path, provider, slots, max_batch))
         except ContractError as error:
             refused.append(str(error))
             models += [old] if old else []
@@ -174,7 +167,7 @@ def _with_readme(folder: Path, model: Model) -> Model:
 
 def _chosen(folder: Path, provider: str) -> Path:
     """Return a version's file that was rewritten for the provider, or else the one that all can run."""
-    rewritten = folder / rewritten_file(provider)
+    rewritten = folder / providers.find(provider).rewritten_file()
     return rewritten if rewritten.exists() else folder / MODEL_FILE
 
 
@@ -186,15 +179,14 @@ def _read(folder: Path, name: str = MODEL_FILE) -> ModelFile:
     return file
 
 
-def _open(folder: Path, provider: str, threads: int, max_batch: int) -> Model:
+def _open(folder: Path, provider: str, slots: int, max_batch: int) -> Model:
     path = _chosen(folder, provider)
     file = _read(folder, path.name)
     card = file.card
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        largest = max_batch, card.latent_dim
-        session = open_session(file.data, provider, threads=threads, precision=precision, largest=largest)
+        session = providers.open_session(file.data, provider, precision=precision, slots=slots, max_batch=max_batch)
         model = Model(card, file.digest, provider, session, _read_readme(folder))
         _warm_up(model, path, max_batch)
     except (ServiceError, ContractError):

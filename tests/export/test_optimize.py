@@ -14,7 +14,7 @@ from export import optimize, store
 from export.errors import ExportError, InputError
 from service import contract
 from service.contract import ModelFile, Precision, read_model
-from service.engine.providers import openvino
+from service.engine.providers import cpu, plugins
 from service.engine.providers import registry as providers
 from tests import tiny
 from tests.export.test_main import export
@@ -37,9 +37,8 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         return open_session(data, "cpu")
 
     metadata = {"FULL_DEVICE_NAME": "a CPU", "OPTIMIZATION_CAPABILITIES": "FP32 BF16"}
-    monkeypatch.setattr(providers, "require", lambda provider: "CPUExecutionProvider")
     monkeypatch.setattr(providers, "open_session", open_on_the_cpu)
-    monkeypatch.setattr(openvino, "find_cpu", lambda: SimpleNamespace(ep_metadata=metadata))
+    monkeypatch.setattr(plugins.Plugin, "find_device", lambda _: SimpleNamespace(ep_metadata=metadata))
 
 
 @pytest.mark.usefixtures("_stand_in")
@@ -59,7 +58,7 @@ def test_the_shipped_digits_are_rewritten_whole_and_measured() -> None:
 @pytest.mark.usefixtures("_stand_in")
 def test_a_cpu_without_bfloat16_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     old = SimpleNamespace(ep_metadata={"FULL_DEVICE_NAME": "An old CPU", "OPTIMIZATION_CAPABILITIES": "FP32"})
-    monkeypatch.setattr(openvino, "find_cpu", lambda: old)
+    monkeypatch.setattr(plugins.Plugin, "find_device", lambda _: old)
     with pytest.raises(ExportError, match=r"An old CPU has no bfloat16.* serve the model with --provider cpu"):
         optimize.optimize(read_model(DIGITS), "openvino")
 
@@ -98,8 +97,8 @@ def test_without_a_gpu_the_shipped_digits_are_measured_in_float16_on_the_cpu(dig
     assert len(file.data) < 0.6 * len(read_model(digits).data)
     assert file.card.rewrite is not None
     assert (file.card.rewrite.provider, file.card.rewrite.source) == ("cuda", read_model(digits).digest)
-    for provider in contract.GPUS:
-        assert contract.rewritten_file(provider) == "model.cuda.onnx"
+    for provider in ("cuda", "tensorrt", "tensorrt-rtx"):
+        assert providers.find(provider).rewritten_file() == "model.cuda.onnx"
 
 
 @pytest.mark.usefixtures("_stand_in")
@@ -157,3 +156,17 @@ def test_openvino_draws_the_shipped_digits_within_the_limits_or_is_refused(digit
     file: ModelFile = read_model(digits, "model.openvino.onnx")
     assert file.card.rewrite is not None
     assert 0 < file.card.rewrite.mean_error < 0.2  # so it did run in bfloat16
+
+
+@pytest.mark.usefixtures("_stand_in")
+def test_on_arm_the_cpu_provider_is_judged_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+    _, cost = optimize.optimize(read_model(DIGITS), "cpu")
+    assert (cost.provider, cost.precision) == ("cpu", "bfloat16")
+    assert cost.largest_error <= 1  # in float32, which stands in for it here
+
+
+def test_a_cpu_whose_bfloat16_onnx_runtime_does_not_use_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: False)
+    with pytest.raises(ExportError, match="no bfloat16 that ONNX Runtime uses"):
+        optimize.optimize(read_model(DIGITS), "cpu")

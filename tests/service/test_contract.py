@@ -29,7 +29,7 @@ def test_a_file_that_was_rewritten_for_a_provider_is_read_beside_it(tmp_path: Pa
     folder = tiny.write(tmp_path)
     described = tiny.card(rewrite=tiny.rewrite())
     data = tiny.model(described, seed=1).SerializeToString()
-    (folder / contract.rewritten_file("openvino")).write_bytes(data)
+    (folder / "model.openvino.onnx").write_bytes(data)
     with pytest.raises(ContractError, match=r"lacks model\.openvino\.onnx"):
         contract.read_model(folder, "model.openvino.onnx")
     with (folder / contract.DIGEST_FILE).open("a") as file:

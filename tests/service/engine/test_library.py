@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import helper
 from onnxruntime import InferenceSession
@@ -10,7 +11,6 @@ from onnxruntime import InferenceSession
 from export import store
 from service import contract
 from service.contract import Precision
-from service.engine import library as library_module
 from service.engine.library import UnknownModelError, load_library, require_sound
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
@@ -104,38 +104,40 @@ def test_a_batch_draws_what_single_runs_draw(tmp_path: Path) -> None:
 
 def test_a_provider_gets_the_file_that_was_rewritten_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tuple[str, dict[str, object]]] = []
+    open_session = providers.open_session
 
     def open_on_the_cpu(data: bytes, provider: str, **options: object) -> InferenceSession:
         opened.append((provider, options))
-        return providers.open_session(data, "cpu")
+        return open_session(data, "cpu")
 
-    monkeypatch.setattr(library_module, "require", lambda provider: None)
-    monkeypatch.setattr(library_module, "open_session", open_on_the_cpu)
+    monkeypatch.setattr(providers, "require", providers.find)
+    monkeypatch.setattr(providers, "open_session", open_on_the_cpu)
     folder = tiny.write(tmp_path, tiny.card("both"))
     tiny.write(tmp_path, tiny.card("one"))
     described = tiny.card("both", rewrite=tiny.rewrite())
     store.add(tiny.model(described).SerializeToString(), "model.openvino.onnx", folder)
-    both, one = load_library(tmp_path, "openvino", threads=3, max_batch=5)
+    both, one = load_library(tmp_path, "openvino", slots=3, max_batch=5)
     assert both.digest == contract.read_model(folder, "model.openvino.onnx").digest
     assert both.card.rewrite == tiny.rewrite()
     assert one.card.rewrite is None
     assert opened == [
-        ("openvino", {"threads": 3, "precision": Precision.BFLOAT16, "largest": (5, 8)}),
+        ("openvino", {"precision": Precision.BFLOAT16, "slots": 3, "max_batch": 5}),
         (
             "openvino",
-            {"threads": 3, "precision": Precision.FLOAT32, "largest": (5, 8)},
+            {"precision": Precision.FLOAT32, "slots": 3, "max_batch": 5},
         ),  # nobody measured it in bfloat16
     ]
+    monkeypatch.undo()
     assert load_library(tmp_path, "cpu").find("both").digest == contract.read_model(folder).digest
 
 
 def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ServiceError, match="cpu, cuda, tensorrt, tensorrt-rtx, openvino"):
+    with pytest.raises(ServiceError, match=", ".join(providers.PROVIDERS)):
         providers.require("abacus")
 
 
 def test_a_provider_that_is_not_installed_is_refused_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     for provider in ("cuda", "tensorrt"):
         with pytest.raises(ServiceError, match="onnxruntime-gpu in place of onnxruntime"):
             providers.require(provider)

@@ -2,25 +2,27 @@
 
 import os
 import sys
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 from onnxruntime import InferenceSession
 
-from service.contract import GPUS, Precision
 from service.engine.library import Library, Model, load_library
 from service.engine.providers import nvidia, plugins
 from service.engine.providers import registry as providers
+from service.engine.providers.base import SessionRequest
 from service.errors import ServiceError
+from service.precision import Precision
 from service.settings import read_settings
 from tests import tiny
-from tests.service.engine.providers.test_openvino import Options
 
 BUILT_IN = ("cuda", "tensorrt")
+AVAILABLE = [nvidia.TENSORRT_NAME, nvidia.CUDA_NAME]
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +48,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         def get_providers(self) -> list[str]:
             return [*self.names, "CPUExecutionProvider"]
 
-    monkeypatch.setattr(nvidia, "InferenceSession", Session)
-    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: [nvidia.TENSORRT, nvidia.CUDA])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: AVAILABLE)
     return made
 
 
@@ -94,49 +96,25 @@ def test_a_session_only_sees_batches_that_were_warmed(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("asked")
-def test_one_batch_at_a_time_is_on_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, running, most = on_gpu(tmp_path), threading.Semaphore(1), []
-
-    def run(*_: Any) -> np.ndarray:
-        most.append(running.acquire(blocking=False))
-        threading.Event().wait(0.01)
-        running.release()
-        return np.zeros((1, 16, 16, 3), np.uint8)
-
-    monkeypatch.setattr(nvidia, "run", run)
-    threads = [threading.Thread(target=model.run, args=[np.zeros((1, 8), np.float32)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [True] * 4
-
-
-@pytest.mark.usefixtures("asked")
 def test_a_gpu_promises_no_bytes(tmp_path: Path, library: Library) -> None:
     assert on_gpu(tmp_path).deterministic == "approximate"
     assert library.find("grey").deterministic == "exact"
 
 
-def test_a_batch_for_the_cpu_is_not_filled_up(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nvidia, "run", lambda *_: pytest.fail("it was"))
-    assert len(library.find("grey").run(np.zeros((3, 8), np.float32))) == 3
-
-
 def test_cuda_gets_no_more_memory_than_it_asks_for_and_draws_float32_in_float32(asked: list[dict[str, Any]]) -> None:
-    providers.open_session(data(), "cuda", largest=(6, 8))
+    providers.open_session(data(), "cuda", max_batch=6)
     (made,) = asked
-    assert made[nvidia.CUDA]["arena_extend_strategy"] == "kSameAsRequested"
-    assert (made[nvidia.CUDA]["use_tf32"], os.environ["NVIDIA_TF32_OVERRIDE"]) == ("0", "0")
-    assert nvidia.TENSORRT not in made
+    assert made[nvidia.CUDA_NAME]["arena_extend_strategy"] == "kSameAsRequested"
+    assert (made[nvidia.CUDA_NAME]["use_tf32"], os.environ["NVIDIA_TF32_OVERRIDE"]) == ("0", "0")
+    assert nvidia.TENSORRT_NAME not in made
     assert made["enable_fallback"] == 0
 
 
 def test_tensorrt_gets_one_engine_for_all_buckets_and_cuda_beside_it(asked: list[dict[str, Any]], cache: Path) -> None:
-    providers.open_session(data(), "tensorrt", largest=(6, 8))
+    providers.open_session(data(), "tensorrt", max_batch=6)
     (made,) = asked
-    assert list(made)[:2] == [nvidia.TENSORRT, nvidia.CUDA]
-    options = made[nvidia.TENSORRT]
+    assert list(made)[:2] == [nvidia.TENSORRT_NAME, nvidia.CUDA_NAME]
+    options = made[nvidia.TENSORRT_NAME]
     assert [options[f"trt_profile_{kind}_shapes"] for kind in ("min", "opt", "max")] == [
         "latent:1x8",
         "latent:8x8",
@@ -151,16 +129,16 @@ def test_tensorrt_gets_one_engine_for_all_buckets_and_cuda_beside_it(asked: list
 def test_an_engine_takes_the_batches_that_warm_a_model(asked: list[dict[str, Any]], tmp_path: Path) -> None:
     tiny.write(tmp_path)
     load_library(tmp_path, "tensorrt", max_batch=5)
-    assert asked[0][nvidia.TENSORRT]["trt_profile_max_shapes"] == "latent:8x8"
+    assert asked[0][nvidia.TENSORRT_NAME]["trt_profile_max_shapes"] == "latent:8x8"
 
 
 def test_tensorrt_draws_in_float16_what_was_measured_in_it(asked: list[dict[str, Any]]) -> None:
     providers.open_session(data(), "tensorrt", precision=Precision.FLOAT16)
-    assert asked[0][nvidia.TENSORRT]["trt_fp16_enable"] == "1"
+    assert asked[0][nvidia.TENSORRT_NAME]["trt_fp16_enable"] == "1"
 
 
 def test_two_models_share_no_engines(cache: Path) -> None:
-    assert nvidia.cache_of(b"one") != nvidia.cache_of(b"two")
+    assert nvidia.engine_cache(b"one") != nvidia.engine_cache(b"two")
 
 
 def test_without_a_place_for_engines_it_runs_all_the_same(
@@ -168,27 +146,24 @@ def test_without_a_place_for_engines_it_runs_all_the_same(
 ) -> None:
     cache.touch()
     providers.open_session(data(), "tensorrt")
-    assert "trt_engine_cache_path" not in asked[0][nvidia.TENSORRT]
+    assert "trt_engine_cache_path" not in asked[0][nvidia.TENSORRT_NAME]
     assert "built again at every start" in caplog.text
 
 
-def test_the_rtx_plug_in_is_asked_for_the_same_shapes(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    gpu = SimpleNamespace(ep_name=nvidia.RTX)
-    monkeypatch.setattr(plugins.onnxruntime, "get_ep_devices", lambda: [gpu])
-    options: Any = Options()
-    nvidia.choose_rtx(options, data(), (16, 8))
-    assert options.properties["nv_profile_max_shapes"] == "latent:16x8"
-    assert Path(options.properties["nv_runtime_cache_path"]).is_relative_to(cache)
+def test_the_rtx_plug_in_is_asked_for_the_same_shapes(cache: Path) -> None:
+    asked = nvidia.rtx_options(SessionRequest(data(), max_batch=16))
+    assert asked["nv_profile_max_shapes"] == "latent:16x8"
+    assert Path(asked["nv_runtime_cache_path"]).is_relative_to(cache)
 
 
 def test_without_the_rtx_plug_in_it_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, nvidia.RTX_PACKAGE, None)
+    monkeypatch.setitem(sys.modules, nvidia.RTX.package, None)
     with pytest.raises(ServiceError, match=r"not installed; it needs pip install 'nelumbo\[tensorrt-rtx\]', or choose"):
         providers.require("tensorrt-rtx")
 
 
 def test_without_a_gpu_the_rtx_plug_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "register", lambda *_: True)
+    monkeypatch.setattr(plugins.Plugin, "_load", lambda _: True)
     with pytest.raises(ServiceError, match="takes NVIDIA's RTX GPUs only, and none is here; choose --provider cpu"):
         providers.require("tensorrt-rtx")
 
@@ -196,7 +171,7 @@ def test_without_a_gpu_the_rtx_plug_in_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_a_plug_in_that_misses_a_library_says_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "libbroken.so"
     broken.write_bytes(b"no library")
-    monkeypatch.setitem(sys.modules, nvidia.RTX_PACKAGE, SimpleNamespace(get_library_path=lambda: str(broken)))
+    monkeypatch.setitem(sys.modules, nvidia.RTX.package, SimpleNamespace(get_library_path=lambda: str(broken)))
     with pytest.raises(ServiceError, match=r"does not start here \(.*libbroken\.so: "):
         providers.require("tensorrt-rtx")
 
@@ -207,8 +182,8 @@ def test_nothing_falls_back_to_the_cpu_silently(tmp_path: Path, monkeypatch: pyt
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
 
-    monkeypatch.setattr(providers.onnxruntime, "get_available_providers", lambda: [nvidia.TENSORRT, nvidia.CUDA])
-    monkeypatch.setattr(nvidia, "InferenceSession", lambda *_, **__: Fallen())
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: AVAILABLE)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: Fallen())
     tiny.write(tmp_path)
     with pytest.raises(ServiceError, match="does not start here"):
         load_library(tmp_path, provider)
@@ -218,15 +193,28 @@ def test_a_missing_library_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> N
     def missing(*_: Any, **__: Any) -> None:
         raise RuntimeError("Please install TensorRT libraries\nand more")
 
-    monkeypatch.setattr(nvidia, "InferenceSession", missing)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", missing)
     with pytest.raises(ServiceError, match="tensorrt misses a library, which the log names; choose --provider cpu"):
-        nvidia.open_built_in(data(), None, "tensorrt", Precision.FLOAT32, (1, 8))
+        nvidia.open_built_in(SessionRequest(data()), "tensorrt")
 
 
-@pytest.mark.parametrize("provider", GPUS)
-def test_a_gpu_is_served_by_one_worker_unless_more_are_asked_for(
+@pytest.mark.parametrize("provider", [one.name for one in providers.PROVIDERS.values() if not one.on_cores])
+def test_an_accelerator_is_served_by_one_worker_unless_more_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, provider: str
 ) -> None:
     monkeypatch.setattr("service.cpus.available", lambda: 8)
     assert (read_settings().workers, read_settings(provider=provider).workers) == (4, 1)
     assert read_settings(provider=provider, workers=3).workers == 3
+
+
+def test_both_builds_of_onnx_runtime_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nvidia, "distribution", lambda name: name)
+    with pytest.raises(ServiceError, match="onnxruntime and onnxruntime-gpu are both installed"):
+        providers.require("cuda")
+
+
+def test_every_input_of_a_graph_has_a_profile(asked: list[dict[str, Any]]) -> None:
+    model = tiny.model(tiny.card())
+    model.graph.input.append(helper.make_tensor_value_info("truncation", TensorProto.FLOAT, ["N"]))
+    nvidia.open_built_in(SessionRequest(model.SerializeToString(), max_batch=3), "tensorrt")
+    assert asked[0][nvidia.TENSORRT_NAME]["trt_profile_max_shapes"] == "latent:4x8,truncation:4"

@@ -7,33 +7,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from onnx import helper
 
-from service.contract import Precision
 from service.engine.providers import openvino, plugins
 from service.engine.providers import registry as providers
+from service.engine.providers.base import SessionRequest
 from service.errors import ServiceError
+from service.precision import Precision
 from tests import tiny
 
 
-def device(kind: str = "CPU", capabilities: str = "BF16 FP32", name: str = openvino.NAME) -> Any:
+def device(kind: str = "CPU", capabilities: str = "BF16 FP32", name: str = openvino.PLUGIN.runtime_name) -> Any:
     metadata = {"ov_device": kind, "OPTIMIZATION_CAPABILITIES": capabilities}
     return SimpleNamespace(ep_name=name, ep_metadata=metadata)
-
-
-class Options:
-    """Notes what a session is asked for."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, str] = {}
-        self.properties: dict[str, str] = {}
-
-    def add_session_config_entry(self, key: str, value: str) -> None:
-        self.entries[key] = value
-
-    def add_provider_for_devices(self, devices: list[Any], properties: dict[str, str]) -> None:
-        self.properties = properties
 
 
 def test_without_the_plug_in_it_says_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,33 +31,24 @@ def test_without_the_plug_in_it_says_what_brings_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_cpu_that_it_does_not_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "register", lambda *_: True)
+    monkeypatch.setattr(plugins.Plugin, "_load", lambda _: True)
     others = [device(name="CPUExecutionProvider"), device("GPU")]
-    monkeypatch.setattr(plugins.onnxruntime, "get_ep_devices", lambda: others)
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: others)
     with pytest.raises(ServiceError, match="takes Intel's CPUs only, and this is none; choose --provider cpu"):
         providers.require("openvino")
 
 
-def test_a_session_has_as_many_streams_as_threads_call_it_and_no_way_back_to_the_cpu_provider(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(openvino, "find_cpu", device)
-    options: Any = Options()
-    openvino.choose(options, 3, Precision.BFLOAT16)
-    assert options.entries == {"session.disable_cpu_ep_fallback": "1"}
-    assert '"NUM_STREAMS": "3"' in options.properties["load_config"]
-    assert '"INFERENCE_PRECISION_HINT": "bf16"' in options.properties["load_config"]
+def test_a_session_has_as_many_streams_as_batches_run_at_once() -> None:
+    asked = openvino.properties(device(), SessionRequest(b"", Precision.BFLOAT16, slots=3))
+    assert asked["NUM_STREAMS"] == asked["INFERENCE_NUM_THREADS"] == "3"
+    assert asked["INFERENCE_PRECISION_HINT"] == "bf16"
 
 
-def test_without_bfloat16_it_says_so_and_draws_in_float32(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(openvino, "find_cpu", lambda: device(capabilities="FP32"))
-    options: Any = Options()
+def test_without_bfloat16_it_warns_and_draws_in_float32(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        openvino.choose(options, 1, Precision.BFLOAT16)
+        asked = openvino.properties(device(capabilities="FP32"), SessionRequest(b"", Precision.BFLOAT16))
     assert "no bfloat16" in caplog.text
-    assert '"INFERENCE_PRECISION_HINT": "f32"' in options.properties["load_config"]
+    assert asked["INFERENCE_PRECISION_HINT"] == "f32"
 
 
 @pytest.fixture
@@ -83,7 +62,7 @@ def test_it_draws_what_the_cpu_provider_draws_at_every_batch(precision: Precisio
     data = tiny.model(tiny.card(channels=3)).SerializeToString()
     latents = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
     (wanted,) = providers.open_session(data, "cpu").run(None, {"latent": latents})
-    session = providers.open_session(data, "openvino", threads=2, precision=precision)
+    session = providers.open_session(data, "openvino", slots=2, precision=precision)
     for batch in range(1, 17):
         (drawn,) = session.run(None, {"latent": latents[:batch]})
         difference = np.abs(wanted[:batch].astype(int) - drawn)
@@ -122,5 +101,5 @@ def test_it_leaves_no_files_behind(tmp_path: Path) -> None:
     result = subprocess.run(
         command, cwd=here, env=os.environ | places, capture_output=True, text=True, check=True, timeout=120
     )
-    assert openvino.NAME in result.stdout
+    assert openvino.PLUGIN.runtime_name in result.stdout
     assert [*home.iterdir(), *here.iterdir(), *temporary.iterdir()] == []
