@@ -74,7 +74,13 @@ def generate(
     wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
     # The queue is bounded by who submits.
-    renderer = Renderer(settings.models, settings.provider, max_batch=settings.max_batch, queue=sys.maxsize)
+    renderer = Renderer(
+        settings.models,
+        settings.provider,
+        streams=settings.device_streams,
+        max_batch=settings.max_batch,
+        queue=sys.maxsize,
+    )
     renderer.load()
     try:
         request = RenderRequest(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))

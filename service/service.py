@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
 from service import cpus
-from service.engine.batcher import DeadlinePassedError, QueueFullError
+from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.library import Model
 from service.engine.renderer import NotReadyError, Renderer
 from service.engine.requests import RenderRequest
@@ -40,7 +40,8 @@ try:
     renderer = Renderer(
         settings.models,
         settings.provider,
-        threads=max(1, cpus.available() // settings.workers),
+        cores=max(1, cpus.available() // settings.workers),
+        streams=settings.device_streams,
         max_batch=settings.max_batch,
         queue=settings.queue,
     )

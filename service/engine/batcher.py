@@ -1,158 +1,82 @@
-"""Many requests, few cores: images wait in one queue, and each core takes as many of one model as are there.
+"""Batches of images over few device slots: jobs wait in one queue, and threads run and encode them.
 
-A request is an :class:`Order` of n items. Permits for all of them are taken before they are queued. Nothing waits for
-a batch to fill while a thread is idle. Orders take turns, so one of many items does not hold up one of few. An item
-that fails fails its own order alone; orders that are given up or too late are dropped before they run.
+A request is a :class:`Job` of n items. A *slot* is the right to run one batch: a CPU has one for each core, an
+accelerator one, or as many as ``--device-streams``. The thread that holds a slot forms a batch of all that waits then.
+So nothing waits for a batch to fill while a slot is free, and what arrives while the device is busy runs together.
+The threads that hold no slot prepare the items that run next, and encode what has run. A batch that is full cannot
+grow, so ``ahead`` such batches may go to the device before it is free: it then computes while Python hands over.
+
+Jobs take turns, so one of many items does not hold up one of few. An item that fails fails its own job alone; jobs that
+are cancelled or past their deadline are dropped before they run.
 """
 
 import math
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate, islice
 from typing import Any
 
+from service.engine.jobs import Entry, Job, Outputs, QueueFullError
 from service.telemetry import metrics
 
-
-class QueueFullError(Exception):
-    """The queue has no room for the whole order."""
-
-
-class DeadlinePassedError(Exception):
-    """The order was not done in time."""
-
-
-@dataclass
-class Timing:
-    """Where an order's time went, in seconds of work: what two threads do at once counts twice."""
-
-    queue: float = 0.0
-    infer: float = 0.0
-    encode: float = 0.0
-
-
-@dataclass(eq=False)
-class Order:
-    """One request's items; ``future`` gets what ``gather`` makes of the parts that ``each`` makes.
-
-    Attributes:
-        lane: what can be run together; given to ``infer``.
-        items: opaque to the batcher.
-        each: (index of an item, its output) -> part. Runs in a pool thread.
-        gather: parts in the items' order -> result. Runs in a pool thread.
-        deadline: by ``time.monotonic()``.
-    """
-
-    lane: Hashable
-    items: Sequence[Any]
-    each: Callable[[int, Any], Any]
-    gather: Callable[[list[Any]], Any]
-    deadline: float
-    future: Future[Any] = field(default_factory=Future)
-    timing: Timing = field(default_factory=Timing)
-    submitted: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.taken = 0
-        self._parts: list[Any] = [None] * len(self.items)
-        self._missing = len(self.items)
-        self._result: Any = None
-        self._lock = threading.Lock()
-
-    @property
-    def waiting(self) -> int:
-        """How many items no thread has taken yet."""
-        return len(self.items) - self.taken
-
-    def is_over(self) -> bool:
-        """Tell whether nobody waits for this order any more, and fail it if it is too late."""
-        if time.monotonic() > self.deadline:
-            self.fail(DeadlinePassedError())
-        return self.future.done()
-
-    def fail(self, error: Exception) -> None:
-        """Give the order up; the first reason stays."""
-        self._settle(lambda: self.future.set_exception(error))
-
-    def ran(self, seconds: float) -> None:
-        """Note that a batch with items of this order ran."""
-        with self._lock:
-            self.timing.infer += seconds
-
-    def finish(self, index: int, output: Any) -> bool:
-        """Make item ``index``'s part of its output; tell whether it was the last, and the result of all is made."""
-        started = time.monotonic()
-        try:
-            part = self.each(index, output)
-            complete = self._add(index, part)
-            if complete:
-                self._result = self.gather(self._parts)
-        except Exception as error:
-            self.fail(error)
-            return False
-        with self._lock:
-            self.timing.encode += time.monotonic() - started
-        return complete
-
-    def deliver(self) -> None:
-        """Hand the result over."""
-        self._settle(lambda: self.future.set_result(self._result))
-
-    def _add(self, index: int, part: Any) -> bool:
-        with self._lock:
-            self._parts[index] = part
-            self._missing -= 1
-            return self._missing == 0
-
-    def _settle(self, settle: Callable[[], None]) -> None:
-        try:
-            settle()
-        except InvalidStateError:  # cancelled, or another item has failed
-            return
-
-
-Taken = tuple[Order, int]  # an order and the index of one of its items
+CHUNK = 8  # items that are prepared ahead at a time: 0.1 ms of work, for which the slot may become free
 
 
 class Batcher:
-    """Runs orders' items in batches on ``threads`` threads."""
+    """Runs jobs' items in batches: ``slots`` at once, on ``threads`` threads."""
 
     def __init__(
-        self, infer: Callable[[Any, list[Any]], Iterable[Any]], *, threads: int, max_batch: int, bound: int
+        self,
+        prepare: Callable[[Any, Any], Any],
+        infer: Callable[[Any, list[Any]], Iterable[Any]],
+        *,
+        slots: int,
+        threads: int,
+        max_batch: int,
+        bound: int,
+        ahead: int = 0,
     ) -> None:
         """Start the threads.
 
         Args:
-            infer: (lane, items) -> one output an item; may raise, and is then tried again with each item alone.
-            threads: how many batches run at once.
-            max_batch: most items in one call of ``infer``.
+            prepare: (group, item) -> what ``infer`` takes of it, not None; may run more than once.
+            infer: (group, prepared items) -> one output an item; if it raises, each item is tried again alone.
+            slots: how many batches run at once.
+            threads: at least ``slots + ahead``; those that hold no slot prepare and encode.
+            max_batch: most items in one batch.
             bound: most items that wait.
+            ahead: how many full batches may be given to ``infer`` when no slot is free.
         """
+        self._prepare = prepare
         self._infer = infer
         self._max_batch = max_batch
         self._bound = bound
-        self._lanes: OrderedDict[Hashable, deque[Order]] = OrderedDict()
-        self._waiting = 0
-        self._idle = 0
+        self._groups: OrderedDict[Hashable, deque[Job]] = OrderedDict()
+        self._outputs: list[Outputs] = []  # of batches that have run
+        self._waiting = 0  # items
+        self._free = slots  # below 0, as many batches are ahead
+        self._ahead = ahead
+        self._idle = 0  # threads
+        self._preparing = False
         self._closed = False
         self._changed = threading.Condition()
         self._threads = [threading.Thread(target=self._work, name=f"draw-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, order: Order) -> None:
-        """Queue all of an order's items, or none: raises QueueFullError."""
+    def submit(self, job: Job) -> None:
+        """Queue all of a job's items, or none: raises QueueFullError."""
         with self._changed:
-            if self._closed or self._waiting + len(order.items) > self._bound:
+            if self._closed or self._waiting + len(job.items) > self._bound:
                 metrics.REJECTED.inc()
                 raise QueueFullError
-            self._lanes.setdefault(order.lane, deque()).append(order)
-            self._waiting += len(order.items)
+            self._groups.setdefault(job.group, deque()).append(job)
+            self._waiting += len(job.items)
             metrics.QUEUE_DEPTH.set(self._waiting)
-            self._changed.notify(len(order.items))
+            self._changed.notify(min(len(job.items), max(1, self._free)))
 
     def close(self) -> None:
         """Run what is queued, take nothing more, and end the threads."""
@@ -163,87 +87,162 @@ class Batcher:
             thread.join()
 
     def is_alive(self) -> bool:
-        """Tell whether every thread lives."""
+        """Return whether every thread lives."""
         return all(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        while batch := self._next():
-            self._run(batch)
+        while task := self._next_task():
+            task()
 
-    def _next(self) -> list[Taken]:
-        """Wait for a batch; an empty one means that the batcher was closed."""
+    def _next_task(self) -> Callable[[], None] | None:
+        """Wait for something to do; None means that the batcher was closed and the queue is empty."""
         with self._changed:
-            while not (batch := self._form()) and not self._closed:
+            while True:
+                if batch := self._start_batch():
+                    return partial(self._run, batch)
+                if entries := self._upcoming_unprepared():
+                    return partial(self._prepare_ahead, entries)
+                if outputs := self._next_outputs():
+                    return outputs.encode
+                if self._closed and not self._waiting:
+                    self._changed.notify_all()
+                    return None
                 self._idle += 1
                 self._changed.wait()
                 self._idle -= 1
-            metrics.QUEUE_DEPTH.set(self._waiting)
-            return batch
 
-    def _form(self) -> list[Taken]:
-        """Take the next batch, of the lane whose turn it is."""
-        while self._lanes:
-            lane, orders = self._lanes.popitem(last=False)
-            share = math.ceil(self._waiting / (1 + self._idle))  # an idle thread gets its part
-            batch = self._take(orders, min(self._max_batch, share))
-            if orders:
-                self._lanes[lane] = orders
+    def _start_batch(self) -> list[Entry]:
+        """Take a slot and form a batch for it; empty if none is free, nothing waits, or outputs come first.
+
+        Outputs that no thread encodes come first, unless idle threads are there for them: on a busy CPU each thread
+        encodes what it has run, and an accelerator is kept busy until the cores cannot keep up with it.
+        """
+        left = sum(not outputs.attended for outputs in self._outputs)
+        may_run = self._free > 0 or (self._free > -self._ahead and self._is_full())
+        if not may_run or left > self._idle or not (batch := self._form()):
+            return []
+        self._free -= 1
+        metrics.QUEUE_DEPTH.set(self._waiting)
+        self._changed.notify(left)
+        return batch
+
+    def _is_full(self) -> bool:
+        """Return whether the group whose turn it is has a full batch."""
+        jobs = next(iter(self._groups.values()), ())
+        return any(waiting >= self._max_batch for waiting in accumulate(job.waiting for job in jobs))
+
+    def _next_outputs(self) -> Outputs | None:
+        """Return the outputs to encode: those that no thread encodes, or else the oldest that want help."""
+        self._outputs = [outputs for outputs in self._outputs if outputs.remaining]
+        chosen = next((outputs for outputs in self._outputs if not outputs.attended), None)
+        if chosen is None:
+            return next((outputs for outputs in self._outputs if outputs.wants_help), None)
+        chosen.attended = True
+        return chosen
+
+    def _form(self) -> list[Entry]:
+        """Take the next batch, of the group whose turn it is."""
+        while self._groups:
+            group, jobs = self._groups.popitem(last=False)
+            share = math.ceil(
+                self._waiting / (1 + max(0, min(self._free - 1, self._idle)))
+            )  # leave idle slots their part
+            batch = self._take(jobs, min(self._max_batch, share))
+            if jobs:
+                self._groups[group] = jobs
             if batch:
                 return batch
         return []
 
-    def _take(self, orders: deque[Order], limit: int) -> list[Taken]:
-        """Take one item from each order in turn, so that few do not wait for many, and fill up from the oldest.
+    def _take(self, jobs: deque[Job], limit: int) -> list[Entry]:
+        """Take one item from each job in turn, so that few do not wait for many, and fill up from the oldest.
 
         If the rest came from all evenly, all would be done at once, and the threads idle until their clients ask again.
         """
-        batch: list[Taken] = []
-        for _ in range(min(limit, len(orders))):
-            order = orders.popleft()
-            batch += self._pull(order, 1)
-            if order.waiting:
-                orders.append(order)
-        while orders and len(batch) < limit:
-            batch += self._pull(orders[0], limit - len(batch))
-            if not orders[0].waiting:
-                orders.popleft()
+        batch: list[Entry] = []
+        for _ in range(min(limit, len(jobs))):
+            job = jobs.popleft()
+            batch += self._pull(job, 1)
+            if job.waiting:
+                jobs.append(job)
+        while jobs and len(batch) < limit:
+            batch += self._pull(jobs[0], limit - len(batch))
+            if not jobs[0].waiting:
+                jobs.popleft()
         return batch
 
-    def _pull(self, order: Order, most: int) -> list[Taken]:
-        """Take up to ``most`` items of an order; none, and no more, if nobody waits for it."""
-        if order.is_over():
-            metrics.DROPPED.inc(order.waiting)
-            self._waiting -= order.waiting
-            order.taken = len(order.items)
+    def _pull(self, job: Job, most: int) -> list[Entry]:
+        """Take up to ``most`` items of a job; none, and drop the rest, if nobody waits for it."""
+        if job.is_over():
+            metrics.DROPPED.inc(job.waiting)
+            self._waiting -= job.waiting
+            job.taken = len(job.items)
             return []
-        if order.taken == 0:
-            order.timing.queue = time.monotonic() - order.submitted
-        first, order.taken = order.taken, min(order.taken + most, len(order.items))
-        self._waiting -= order.taken - first
-        return [(order, index) for index in range(first, order.taken)]
+        if job.taken == 0:
+            job.timing.queue = time.monotonic() - job.submitted
+        first, job.taken = job.taken, min(job.taken + most, len(job.items))
+        self._waiting -= job.taken - first
+        return [(job, index) for index in range(first, job.taken)]
 
-    def _run(self, batch: list[Taken]) -> None:
+    def _upcoming_unprepared(self) -> list[Entry]:
+        """Return some items of the next batch that are not prepared, if all slots are busy and no thread does so."""
+        if self._free > 0 or self._preparing or not self._groups:
+            return []
+        upcoming = islice(_in_turn(next(iter(self._groups.values()))), self._max_batch)
+        entries = list(islice(((job, i) for job, i in upcoming if job.prepared[i] is None), CHUNK))
+        self._preparing = bool(entries)
+        return entries
+
+    def _prepare_ahead(self, entries: list[Entry]) -> None:
+        for job, index in entries:
+            try:
+                job.prepared[index] = self._prepare(job.group, job.items[index])
+            except Exception as error:
+                job.fail(error)
+                job.prepared[index] = error  # not to be tried again; the job is dropped before it runs
+        with self._changed:
+            self._preparing = False
+
+    def _run(self, batch: list[Entry]) -> None:
+        """Run a batch and free its slot; its outputs are then there to encode."""
+        outputs = self._infer_batch(batch)
+        with self._changed:
+            self._free += 1
+            self._outputs += outputs
+
+    def _infer_batch(self, batch: list[Entry]) -> list[Outputs]:
+        """Return the batch's outputs, without those of items that fail, whose jobs are failed."""
         started = time.monotonic()
         try:
-            items = [order.items[index] for order, index in batch]
-            outputs = list(zip(batch, self._infer(batch[0][0].lane, items), strict=True))
+            group = batch[0][0].group
+            inputs = [self._prepared(job, index) for job, index in batch]
+            pairs = list(zip(batch, self._infer(group, inputs), strict=True))
         except Exception as error:
-            self._run_alone(batch, error)
-            return
+            return self._infer_each(batch, error)
         seconds = time.monotonic() - started
-        for order in {order for order, _ in batch}:
-            order.ran(seconds)
-        # Delivered all at once: who is woken takes the interpreter from who still encodes.
-        for order in [order for (order, index), output in outputs if order.finish(index, output)]:
-            order.deliver()
-        metrics.BATCH_SIZE.observe(len(batch))
-        metrics.INFER_SECONDS.observe(seconds)
+        for job in {job for job, _ in batch}:
+            job.add_infer(seconds)
+        return [Outputs(pairs, seconds, self._call_help)]
 
-    def _run_alone(self, batch: list[Taken], error: Exception) -> None:
-        """Find out which item of a failed batch it was: the others are not to suffer for it."""
+    def _call_help(self, most: int) -> None:
+        with self._changed:
+            self._changed.notify(most)
+
+    def _prepared(self, job: Job, index: int) -> Any:
+        ready = job.prepared[index]
+        return self._prepare(job.group, job.items[index]) if ready is None else ready
+
+    def _infer_each(self, batch: list[Entry], error: Exception) -> list[Outputs]:
+        """Run each item of a failed batch alone: the others must not fail with it."""
         if len(batch) == 1:
             batch[0][0].fail(error)
-            return
-        for taken in batch:
-            if not taken[0].is_over():
-                self._run([taken])
+            return []
+        return [outputs for entry in batch if not entry[0].is_over() for outputs in self._infer_batch([entry])]
+
+
+def _in_turn(jobs: deque[Job]) -> Iterator[Entry]:
+    """Yield items that wait in the order in which a batch takes them."""
+    for job in jobs:
+        yield job, job.taken
+    for job in jobs:
+        yield from ((job, index) for index in range(job.taken + 1, len(job.items)))

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from service import cpus
 from service.engine import latents
-from service.engine.batcher import Batcher, Order, Timing
+from service.engine.batcher import Batcher
+from service.engine.jobs import Job, Timing
 from service.engine.library import Library, Model, load_library
+from service.engine.providers import registry as providers
 from service.engine.requests import Image, RenderRequest
 from service.errors import ServiceError, redact_path
 
@@ -50,7 +52,8 @@ class Renderer:
     Args:
         models: folder of ``<name>/<version>/model.onnx``.
         provider: name of an execution provider.
-        threads: inferences that run at once; by default one for each CPU that this process may use.
+        cores: CPUs that this process draws on; by default all that it may use.
+        streams: batches that run at once where the provider's device is not the CPU.
         max_batch: most images in one inference.
         queue: most images that wait.
     """
@@ -60,13 +63,15 @@ class Renderer:
         models: Path,
         provider: str = "cpu",
         *,
-        threads: int | None = None,
+        cores: int | None = None,
+        streams: int = 1,
         max_batch: int = 16,
         queue: int = 1024,
     ) -> None:
         self._models = models
-        self._provider = provider
-        self._threads = cpus.available() if threads is None else threads
+        self._provider = providers.find(provider)
+        self._cores = cpus.available() if cores is None else cores
+        self._streams = streams
         self._max_batch = max_batch
         self._queue = queue
         self._library: Library | None = None
@@ -146,15 +151,15 @@ class Renderer:
         """
         if self._batcher is None or self._library is None:
             raise NotReadyError(self._reason)
-        order = Order(
-            lane=request.model,
+        job = Job(
+            group=request.model,
             items=[Item(one, request.truncation) for one in request.seeds or request.latents],
-            each=functools.partial(encoder.encode_image, request),
-            gather=functools.partial(encoder.combine, request),
+            encode=functools.partial(encoder.encode_image, request),
+            combine=functools.partial(encoder.combine, request),
             deadline=time.monotonic() + deadline,
         )
-        self._batcher.submit(order)
-        return order.future, order.timing
+        self._batcher.submit(job)
+        return job.future, job.timing
 
     def is_alive(self) -> bool:
         """Return whether the batcher's threads live; true while the models are loaded."""
@@ -168,7 +173,8 @@ class Renderer:
             self._batcher.close()
 
     def _read(self, served: Library | None = None) -> Library:
-        return load_library(self._models, self._provider, self._threads, self._max_batch, served)
+        slots = self._provider.slots(self._cores, self._streams)
+        return load_library(self._models, self._provider.name, slots, self._max_batch, served)
 
     def _serve(self, library: Library) -> None:
         """Serve ``library`` from now on; raises NotReadyError if the renderer was closed."""
@@ -179,8 +185,19 @@ class Renderer:
             if self._closed:
                 raise NotReadyError(self._reason)
             if self._batcher is None:
-                self._batcher = Batcher(_infer, threads=self._threads, max_batch=self._max_batch, bound=self._queue)
+                self._batcher = self._make_batcher()
             self._library = library
+
+    def _make_batcher(self) -> Batcher:
+        return Batcher(
+            _prepare,
+            _infer,
+            slots=self._provider.slots(self._cores, self._streams),
+            threads=self._provider.threads(self._cores, self._streams),
+            ahead=self._provider.ahead,
+            max_batch=self._max_batch,
+            bound=self._queue,
+        )
 
     def _fail(self, reason: str) -> None:
         with self._state:
@@ -188,10 +205,13 @@ class Renderer:
                 self._reason = reason
 
 
-def _infer(model: Model, items: list[Item]) -> NDArray[np.uint8]:
-    """Return the items' images, (N, H, W, C); runs in the batcher's threads, since making latents takes time, too."""
-    batch = np.empty((len(items), model.card.latent_dim), np.float32)
-    for row, (given, truncation) in zip(batch, items, strict=True):
-        latent = latents.from_seed(given, len(row)) if isinstance(given, int) else given
-        np.multiply(latent, np.float32(truncation), out=row)
-    return model.run(batch)
+def _prepare(model: Model, item: Item) -> latents.Latent:
+    """Return an item's latent, (Z,); runs in a thread of the batcher."""
+    given, truncation = item
+    latent = latents.from_seed(given, model.card.latent_dim) if isinstance(given, int) else given
+    return latent * np.float32(truncation)
+
+
+def _infer(model: Model, batch: list[latents.Latent]) -> NDArray[np.uint8]:
+    """Return the images of some latents, (N, H, W, C); runs in a thread of the batcher."""
+    return model.run(np.stack(batch))

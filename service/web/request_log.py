@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.engine.batcher import Timing
+from service.engine.jobs import Timing
 from service.engine.requests import RenderRequest
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from service.engine.batcher import DeadlinePassedError, QueueFullError, Timing
+from service.engine.jobs import DeadlinePassedError, QueueFullError, Timing
 from service.engine.renderer import Encoder, Renderer
 from service.engine.requests import RenderRequest
 from service.formats.base import AnswerFormat, TooLargeError

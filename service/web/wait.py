@@ -5,7 +5,7 @@ from concurrent.futures import Future
 
 from starlette.types import Receive
 
-from service.engine.batcher import DeadlinePassedError
+from service.engine.jobs import DeadlinePassedError
 from service.web.body import ClientGoneError
 
 # Seconds until a task watches whether the client is still there. The task costs 15 µs, as much as the rest of the

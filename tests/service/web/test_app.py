@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.engine import latents
-from service.engine.batcher import DeadlinePassedError, QueueFullError
+from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.renderer import Renderer
 from service.formats import registry
 from service.formats.base import ImageFormat

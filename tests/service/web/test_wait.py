@@ -6,7 +6,7 @@ from concurrent.futures import Future
 import pytest
 from starlette.types import Message
 
-from service.engine.batcher import DeadlinePassedError
+from service.engine.jobs import DeadlinePassedError
 from service.web import wait
 from service.web.body import ClientGoneError
 
