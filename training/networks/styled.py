@@ -125,7 +125,7 @@ class UpsampleConv(nn.Module):
 
 
 def on_sphere(latents: Tensor) -> Tensor:
-    """Scale latents (N, Z) to a mean square of 1, which is the length of nearly all normal ones (Karras et al. 2018)."""
+    """Scale latents (N, Z) to a mean square of 1, near which all normal ones are (Karras et al. 2018)."""
     return latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
