@@ -24,7 +24,7 @@ KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
 MANIFESTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml")
 
 KEYS = keys.line("alice", "a key")
-TOKEN = "0123456789abcdef0123456789abcdef"
+TOKEN = "correct-horse-battery"
 
 TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 0}
