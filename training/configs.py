@@ -45,6 +45,7 @@ class CriticConfig(Frozen):
     norm: Literal["none", "batch"] = "none"  # batch does not go with a penalty
     dropout: float = Field(0.0, ge=0, lt=1)  # probability that a channel is dropped
     minibatch_std: bool = False  # append the standard deviation of a group of 8 images
+    reconstruction: float = Field(0.0, ge=0)  # weight of redrawing real images from the features (Liu et al. 2021)
     frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
 
 

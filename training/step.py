@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Adam
 
 from training import distributed, ema, networks, objectives
@@ -28,10 +29,12 @@ class Game:
         self.objective = objectives.build(recipe.objective)
         self.generator = device.place(networks.build_generator(recipe))
         self.critic = device.place(networks.build_critic(recipe))
+        self.decoder = device.place(networks.build_decoder(recipe)) if recipe.critic.reconstruction else None
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         rates = recipe.optimiser
         self.generator_optimiser = Adam(self.generator.parameters(), rates.generator_lr, rates.betas, fused=True)
         learning = [weight for weight in self.critic.parameters() if weight.requires_grad]  # the others are frozen
+        learning += list(self.decoder.parameters()) if self.decoder else []
         self.critic_optimiser = Adam(learning, rates.critic_lr, rates.betas, fused=True)
         norms = (nn.BatchNorm1d, nn.BatchNorm2d)
         self._has_batch_norm = any(isinstance(layer, norms) for layer in self.critic.modules())
@@ -101,6 +104,7 @@ class Game:
             "average": self.average,
             "generator_optimiser": self.generator_optimiser,
             "critic_optimiser": self.critic_optimiser,
+            **({"decoder": self.decoder} if self.decoder else {}),
         }
 
     def _generate(self, number: int, *, with_graph: bool) -> Tensor:
@@ -128,8 +132,18 @@ class Game:
             penalty = self.objective.penalty(self.critic, reals.float(), fakes.float())
             loss = loss + penalty * config.penalty * config.penalty_every
             stats["penalty"] = penalty.detach()
+        if self.decoder:
+            error = self._reconstruction_error(self.decoder, reals)
+            loss = loss + error * self.recipe.critic.reconstruction
+            stats["reconstruction"] = error.detach()
         self._descend(loss, self.critic_optimiser)
         return stats
+
+    def _reconstruction_error(self, decoder: nn.Module, reals: Tensor) -> Tensor:
+        """Return the mean squared error of small copies of real images that are redrawn from the critic's features."""
+        with self.device.autocast():
+            redrawn = decoder(self.critic.features(reals)).float()  # type: ignore[operator]  # of a Strided
+        return functional.mse_loss(redrawn, functional.adaptive_avg_pool2d(reals.float(), redrawn.shape[2]))
 
     def _score(self, reals: Tensor, fakes: Tensor) -> tuple[Tensor, Tensor]:
         """Score both batches, in one pass unless BatchNorm would mix their statistics; scores are float32 (N,)."""

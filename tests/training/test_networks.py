@@ -106,3 +106,10 @@ def test_minibatch_deviation_does_not_mix_its_groups() -> None:
     appended = MinibatchStd()(mixed)[:, 1]
     assert appended[:8].max() < 1e-3
     assert appended[8:].min() > 0.1
+
+
+@pytest.mark.parametrize(("size", "redrawn"), [(16, 32), (28, 56), (64, 32), (112, 56), (256, 32)])
+def test_real_images_are_redrawn_from_the_second_smallest_map(size: int, redrawn: int) -> None:
+    recipe = recipes.load("digits-best", ["critic.width=4", "critic.reconstruction=1"], images__size=size)
+    features = networks.build_critic(recipe).features(torch.randn(2, 1, size, size))
+    assert networks.build_decoder(recipe)(features).shape == (2, 1, redrawn, redrawn)

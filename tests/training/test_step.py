@@ -111,3 +111,19 @@ def test_a_step_after_a_restored_state_is_the_same_step() -> None:
     assert all(
         torch.equal(a, b) for a, b in zip(first.average.parameters(), restored.average.parameters(), strict=True)
     )
+
+
+def test_the_critic_learns_to_redraw_what_it_sees() -> None:
+    played = game(critic__reconstruction="5", optimiser__critic_lr="2e-3")
+    errors = [float(played.step(reals(), images_seen=16 * i)["reconstruction"]) for i in range(60)]
+    assert errors[-1] < 0.7 * errors[0]
+
+
+def test_what_redraws_is_part_of_the_state() -> None:
+    first, second = (game(critic__reconstruction="5") for _ in range(2))
+    first.step(reals(), images_seen=0)
+    second.load_state_dict(first.state_dict())
+    assert first.decoder is not None
+    assert second.decoder is not None
+    for mine, theirs in zip(first.decoder.parameters(), second.decoder.parameters(), strict=True):
+        assert torch.equal(mine, theirs)

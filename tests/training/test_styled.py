@@ -4,7 +4,8 @@ from torch import nn
 
 from training import networks
 from training import recipe as recipes
-from training.networks.styled import StyledGenerator, UpsampleConv, on_sphere
+from training.networks.layers import UpsampleConv
+from training.networks.styled import StyledGenerator, on_sphere
 
 
 def styled(size: int = 32, **settings: str) -> StyledGenerator:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import nn
 
 from training.configs import CriticConfig, GeneratorConfig, ImagesConfig, NetworksConfig
+from training.errors import InputError
 from training.networks import critics, generators, styled
 from training.registry import Registry
 
@@ -34,6 +35,17 @@ def build_critic(config: NetworksConfig) -> nn.Module:
     critic = CRITICS[config.critic.family](config.critic, config.images)
     critics.freeze(critic, config.critic.frozen)
     return critic
+
+
+def build_decoder(config: NetworksConfig) -> nn.Module:
+    """Return what redraws small images from the critic's features, for ``critic.reconstruction``.
+
+    Raises:
+        InputError: the critic's family has none.
+    """
+    if CRITICS[config.critic.family] is not critics.strided:
+        raise InputError(f"critic.reconstruction is for the strided critic, not for {config.critic.family}")
+    return critics.decoder(config.critic, config.images)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from training import distributed
 from training.configs import GeneratorConfig, ImagesConfig
-from training.networks.layers import BatchNorm, Reshape, doublings, start_size, widths
+from training.networks.layers import BatchNorm, Reshape, UpsampleConv, doublings, he_initialise, start_size, widths
 
 SLOPE = 0.2  # of LeakyReLU
 STYLE_GAIN = 0.25  # deviation of the scales around 1 and of the shifts around 0, before training
@@ -97,33 +97,6 @@ class Style(nn.Module):
         return functional.leaky_relu(torch.addcmul(shift, self.norm(x), 1 + scale), SLOPE)
 
 
-class UpsampleConv(nn.Module):
-    """Nearest-neighbour upsampling and a 3×3 convolution, computed as one transposed 4×4 convolution of stride 2.
-
-    Along one axis, output pixel 2i of the two steps is k₀x[i-1] + (k₁+k₂)x[i], and output pixel 2i+1 is
-    (k₀+k₁)x[i] + k₂x[i+1]: of three neighbouring pixels two are always copies of one, so that their weights add up. A
-    transposed convolution of stride 2 and padding 1 with the kernel (t₀, t₁, t₂, t₃) gives t₃x[i-1] + t₁x[i] at 2i and
-    t₂x[i] + t₀x[i+1] at 2i+1. Both are equal where t = (k₂, k₁+k₂, k₀+k₁, k₀), in both axes, and at the border zeros
-    take the place of what is missing. It costs 4×4 products for each pixel of the small map, where the two steps cost
-    2×2×3×3, and like them leaves no checkerboard (Odena et al. 2016).
-    """
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(after, before, 3, 3))  # as nn.Conv2d has it
-        he_initialise(self.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, before, H, W) to (N, after, 2H, 2W)."""
-        return functional.conv_transpose2d(x, self.kernel(), stride=2, padding=1)
-
-    def kernel(self) -> Tensor:
-        """Return the summed kernel (before, after, 4, 4)."""
-        padded = functional.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))  # (before, after, 5, 5)
-        rows = padded[:, :, 1:] + padded[:, :, :-1]
-        return rows[..., 1:] + rows[..., :-1]
-
-
 def on_sphere(latents: Tensor) -> Tensor:
     """Scale latents (N, Z) to a mean square of 1, near which all normal ones are (Karras et al. 2018)."""
     return latents * (latents.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
@@ -135,8 +108,3 @@ def he_linear(before: int, after: int, gain: float = 2**0.5) -> nn.Linear:
     he_initialise(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def he_initialise(weight: Tensor, gain: float = 2**0.5) -> None:
-    """Draw a weight (out, in, …) from N(0, gain² / fan-in); √2 keeps a variance through ReLU (He et al. 2015)."""
-    nn.init.normal_(weight, 0.0, gain / weight[0].numel() ** 0.5)
