@@ -18,6 +18,8 @@ from service.settings import Settings, read_settings
 if TYPE_CHECKING:
     from service.bulk.run import Bulk
 
+BACKLOG = 2048  # connections that wait to be accepted, as far as the kernel lets them
+
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
 )
@@ -46,8 +48,7 @@ def serve(
         settings = read_settings(
             models=models, host=host, port=port, workers=workers, provider=provider, device_streams=device_streams
         )
-        _check(settings)
-        _serve(settings)
+        raise typer.Exit(_serve(settings))
 
 
 @app.command()
@@ -130,21 +131,29 @@ def _check(settings: Settings) -> None:
 
     require(settings.provider)
     require_sound(settings.models)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Return a socket that listens where the settings say, for all workers; raises ServiceError."""
     try:
-        with socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((str(settings.host), settings.port))
+        listening = socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((str(settings.host), settings.port))
+        listening.listen(BACKLOG)  # so that another server's attempt fails now, not in its workers
+        return listening
     except OSError as error:
         hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"
         where = f"{settings.host}:{settings.port}"
         raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings) -> int:
+    _check(settings)
+    listening = _listen(settings)
     os.environ.update(settings.environment())  # the workers are processes of their own
-    from service.service import served
+    from service.runtime import supervisor
 
-    served.serve_http()
+    return supervisor.run(settings, listening)
 
 
 def main() -> None:

@@ -1,39 +1,33 @@
-"""The BentoML service: ``bentoml serve`` runs this, and so does ``python -m service``."""
+"""The BentoML service. ``bentoml serve`` runs it as it is; ``python -m service`` runs it behind our own server."""
 
 import asyncio
-import os
 import sys
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import bentoml
 import numpy as np
 from bentoml.validators import DType
 from pydantic import AfterValidator
-from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import cpus
 from service.engine.jobs import DeadlinePassedError, QueueFullError
-from service.engine.library import Model
+from service.engine.library import Library, Model
 from service.engine.renderer import NotReadyError, Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError
 from service.formats.c2pa import read_signer
 from service.formats.registry import ARRAYS
-from service.runtime import rlimit, server, supervisor
-from service.runtime.reload import Reloader
+from service.runtime import rlimit
 from service.settings import read_settings
-from service.telemetry import metrics, prometheus_dir, tracing
+from service.telemetry import metrics, tracing
 from service.web.app import make_app
-from service.web.auth import Access, Guard
-from service.web.problem_types import ProblemType
-from service.web.problems import MEDIA_TYPE, unavailable
+from service.web.auth import Access
+from service.web.bento import CHECKED
 from service.web.schemas import MAX_LATENT
-from service.web.shortcut import Direct
 
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")  # before BentoML reports that somebody serves
-
-PATIENCE = 10  # seconds in which models load; a worker that needs longer says on /readyz that it does
+LOADING = 10  # seconds in which models load before a worker accepts connections; after that, /readyz says why not
 
 try:
     settings = read_settings()
@@ -50,12 +44,7 @@ try:
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
-prometheus_dir.choose()
-supervisor.install()
-server.install(settings)
 access = Access(settings)
-reloader = Reloader(renderer)
-reloader.heed_hangups()
 
 
 def _first_model() -> Model:
@@ -85,22 +74,17 @@ Images = Annotated[np.ndarray, DType("uint8")]
     name="nelumbo",
     workers=settings.workers,
     http={"host": str(settings.host), "port": settings.port},
-    traffic={"timeout": settings.deadline + 30},  # a backstop: deadlines are kept by the mounted app
-    metrics={"enabled": False},  # BentoML's are labelled by raw path; /metrics is the mounted app's
+    traffic={"timeout": settings.deadline + 30},  # a backstop: our app keeps the deadline
+    metrics={"enabled": False},  # BentoML's are labelled by raw path; /metrics is ours
     logging={"access": {"enabled": False}},
-    service_class=Direct,
 )
-@bentoml.asgi_app(make_app(renderer, settings, reloader.now, access, signer, server.LEAVING.is_set), path="/")
 class Nelumbo:
-    """Draws pictures from seeds and latents."""
+    """Draws images from seeds and latents."""
 
     def __init__(self) -> None:
-        if bentoml.server_context.worker_index is not None:
-            supervisor.end_with_it()
         rlimit.raise_limit()
-        # A worker takes no connection before this returns: beside others it is better silent than not ready.
-        renderer.start(self._announce).join(PATIENCE)
-        reloader.watch()
+        # A worker accepts no connection before this returns: beside others it is better silent than not ready.
+        renderer.start(lambda: None).join(LOADING)
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:
@@ -114,34 +98,47 @@ class Nelumbo:
         metrics.IMAGES.labels(request.model.ref).inc(len(request))
         return images
 
-    async def __is_ready__(self) -> bool:
-        """Answer ``/readyz``; BentoML sends an HTTPException on as it is, so that it can say why not."""
-        try:
-            if server.LEAVING.is_set():
-                raise NotReadyError("the server is stopping")
-            return renderer.library is not None
-        except NotReadyError as error:
-            problem = unavailable(ProblemType.NOT_READY, f"Not ready: {error}.")
-            headers = {**problem.headers, "Content-Type": MEDIA_TYPE}
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, problem.document(), headers) from error
-
-    async def __is_alive__(self) -> bool:
-        """Answer ``/livez`` and ``/healthz``."""
-        return renderer.is_alive()
-
     @bentoml.on_shutdown
     def close(self) -> None:
         """Finish what is queued."""
         renderer.close()
 
-    def _announce(self) -> None:
-        if bentoml.server_context.worker_index in (None, 1):
-            url = served.url or f"http://{settings.host}:{settings.port}"
-            print(
-                f'Serving on {url}\nTry: curl --json \'{{"seed":42,"format":"png"}}\' {url}/generate -o 42.png',
-                flush=True,
-            )
+
+def make_outermost(app: ASGIApp, tell_others: Callable[[], None]) -> ASGIApp:
+    """Return our app with BentoML's ``app`` behind it.
+
+    ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too.
+    """
+
+    def reload() -> Library:
+        library = renderer.reload()
+        tell_others()
+        return library
+
+    made = make_app(renderer, settings, reload, access, signer, bentoml=app)
+    return tracing.traced(made) if tracing.is_on() else made
+
+
+class Outermost:
+    """A middleware that puts our app around BentoML's where ``bentoml serve`` runs it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._bentoml = app
+        self._made: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what our app has seen, and let it answer all else."""
+        if scope["type"] == "lifespan" or CHECKED in scope:
+            await self._bentoml(scope, receive, send)
+            return
+        if self._made is None:
+            self._made = make_outermost(self._bentoml, tell_others=_no_others)
+        await self._made(scope, receive, send)
+
+
+def _no_others() -> None:
+    """Do nothing: BentoML's supervisor can restart its workers, but not have them reload (docs/start.md)."""
 
 
 served: Any = Nelumbo  # the decorator made a bentoml.Service of the class, which its types do not tell
-served.add_asgi_middleware(Guard, path="/render", access=access, limit=settings.max_body)
+served.add_asgi_middleware(Outermost)

@@ -108,6 +108,9 @@ class Settings(BaseSettings):
     client_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a client may take to send a request, or to take its answer"
     )
+    worker_timeout: int = Field(
+        10, ge=1, le=3600, description="seconds until a worker that does not answer its supervisor is replaced"
+    )
     admin_token: SecretStr | None = Field(
         None, min_length=16, description="who sends it may use /admin; without it, whoever is on the same machine"
     )

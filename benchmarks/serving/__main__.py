@@ -30,7 +30,10 @@ SETTINGS = read_settings()
 CONNECTIONS = (1, 8, 32, 128)
 N = 16  # images in one request, where there are several
 FORMS = {"zip": "application/zip", "JSON": "application/json"}
-EMPTIES = {EMPTY: "Mounted", f"{EMPTY}, hot": "Hot"}
+EMPTIES = {
+    EMPTY: [*BENTOML, "serve", "benchmarks.serving.empty:Mounted"],
+    f"{EMPTY}, hot": [sys.executable, "-m", "benchmarks.serving.empty"],
+}
 Measure = Callable[[float], Speed]  # for so many seconds
 
 
@@ -50,7 +53,7 @@ def main(
         folder = Path(temporary)
         library = _library(folder / "models", model or [], size or [])
         server = servers.enter_context(serving(folder / "log", models=folder / "models", workers=SETTINGS.workers))
-        empties = {what: servers.enter_context(_empty(folder, name)) for what, name in EMPTIES.items()}
+        empties = {what: servers.enter_context(_empty(folder, command)) for what, command in EMPTIES.items()}
         workers = process.workers(server, *empties.values())
         drawer = bulk.renderer(SETTINGS, folder / "models")
         measures = dict(_measures(library, server, empties, drawer))
@@ -70,9 +73,8 @@ def _library(folder: Path, given: list[Path], sizes: list[int]) -> Library:
     return load_library(folder, "cpu")
 
 
-def _empty(folder: Path, name: str) -> contextlib.AbstractContextManager[Server]:
-    command = [*BENTOML, "serve", f"benchmarks.serving.empty:{name}"]
-    return serving(folder / f"{name}.log", command=command, workers=SETTINGS.workers)
+def _empty(folder: Path, command: list[str]) -> contextlib.AbstractContextManager[Server]:
+    return serving(folder / f"{command[-1]}.log", command=command, workers=SETTINGS.workers)
 
 
 def _measures(

@@ -1,36 +1,49 @@
-"""Services whose one route does nothing, in as many workers as ours: what a request costs before anything is drawn."""
+"""An app whose one route does nothing, in as many workers as ours: what a request costs before anything is drawn.
+
+``python -m benchmarks.serving.empty`` runs it under uvicorn, as our app is;
+``bentoml serve benchmarks.serving.empty:Mounted`` runs it as BentoML mounts apps.
+"""
 
 import bentoml
+import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from service.settings import read_settings
-from service.web.shortcut import Direct
 
 settings = read_settings()
-AS_OURS = {
-    "workers": settings.workers,
-    "http": {"host": str(settings.host), "port": settings.port},
-    "metrics": {"enabled": False},
-    "logging": {"access": {"enabled": False}},
-}
 
 
 async def nothing(_: Request) -> Response:
     return Response()
 
 
-app = Router([Route("/generate", nothing, methods=["POST"])])
+app = Router([Route("/generate", nothing, methods=["POST"]), Route("/readyz", nothing)])
 
 
-@bentoml.service(name="mounted", **AS_OURS)
+@bentoml.service(
+    name="mounted",
+    workers=settings.workers,
+    http={"host": str(settings.host), "port": settings.port},
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
 @bentoml.asgi_app(app)
 class Mounted:
     """The route as BentoML mounts it."""
 
 
-@bentoml.service(name="hot", service_class=Direct, **AS_OURS)
-@bentoml.asgi_app(app)
-class Hot:
-    """The route as ours are served."""
+if __name__ == "__main__":
+    uvicorn.run(
+        "benchmarks.serving.empty:app",
+        host=str(settings.host),
+        port=settings.port,
+        workers=settings.workers,
+        http="httptools",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )

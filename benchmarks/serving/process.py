@@ -10,7 +10,7 @@ import onnxruntime
 
 from tests.e2e.server import Server
 
-WORKER = "_bentoml_impl.worker.service"
+WORKERS = ("multiprocessing.spawn", "_bentoml_impl.worker.service")  # in the command lines of uvicorn's and BentoML's
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -20,7 +20,8 @@ def workers(*servers: Server) -> list[Path]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int(_stat(folder)[1])
-            if parent in {server.process.pid for server in servers} and WORKER in (folder / "cmdline").read_text():
+            command = (folder / "cmdline").read_text()
+            if parent in {server.process.pid for server in servers} and any(name in command for name in WORKERS):
                 found.append(folder)
         except OSError:  # it has ended
             continue

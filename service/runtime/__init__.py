@@ -1,1 +1,1 @@
-"""The processes: the server, its workers, their connections and signals."""
+"""How the service runs as processes: a supervisor, its workers, and the HTTP server of each."""

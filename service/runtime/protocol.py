@@ -72,7 +72,7 @@ class Protocol(HttpToolsProtocol):
         """Tell whether the client has not sent its first request yet."""
         return self.cycle is None
 
-    def hang_up_if_slow(self, now: float, patience: float) -> None:
+    def close_if_stalled(self, now: float, patience: float) -> None:
         """End a connection whose client has let one request or answer wait for over ``patience`` seconds."""
         if not self._waits():
             self._slow = None

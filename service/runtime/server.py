@@ -1,99 +1,123 @@
-"""A worker's HTTP server: uvicorn, with limits for clients that are slow, and a polite way to leave.
+"""The HTTP server of one worker: uvicorn's, which drains before it stops and closes connections that stall.
 
-uvicorn waits for ever for the rest of a request, and for a client to take its answer: a few thousand such connections
-hold all of a server's files and memory. At SIGTERM it hangs up on whoever has connected and not yet asked.
+uvicorn itself waits for ever for the rest of a request, and for a client to read its response: a few thousand such
+connections would use up the open files and the memory of a server.
 """
 
 import asyncio
-import contextlib
-import ctypes
+import logging
 import signal
 import socket
-import struct
-import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
 
+from service.errors import ServiceError
 from service.runtime.protocol import Protocol
 from service.settings import Settings
 
-LEAVING = threading.Event()  # set: this worker serves on, but is not ready any more, and ends its connections
-LAST_CALL = 2.0  # seconds for clients that have connected to send their request, when no others are let in
-SO_ATTACH_FILTER = 26  # Linux's: asm-generic/socket.h
-# Classic BPF, linux/filter.h: keep each packet that has ACK (0x10) among the TCP flags (byte 13), and drop the others,
-# which ask to connect. Who is half-way in has been told that they are in.
-NO_ARRIVALS = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x10), (0x06, 0, 0, 0xFFFFFFFF), (0x06, 0, 0, 0))
-TICKS = 10  # of uvicorn's main loop a second
+logger = logging.getLogger("bentoml.nelumbo.server")
+
+LAST_REQUESTS = 2.0  # seconds for clients that are connected to send their first request after the server stops
+TICKS = 10  # of uvicorn's main loop, per second
 
 
 class Server(uvicorn.Server):
-    """A server that serves on for ``drain`` seconds after SIGTERM, and holds clients to their time."""
+    """A uvicorn server that serves on for ``drain`` seconds after SIGTERM, and closes stalled connections.
 
-    settings: Settings
+    It shares two things with its app through the lifespan state of ASGI: ``draining``, an event that is set once the
+    worker is to stop, and ``renderer``, which the app puts there.
+    """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
         super().__init__(config)
-        config.http = Protocol
+        self._settings = settings
+        self._stop_at = 0.0  # by time.monotonic(); 0: not told to stop
+        self._interrupted = False
+        self.draining = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then accept connections."""
+        self.lifespan.state["draining"] = self.draining
+        await super().startup(sockets)
+
+    def is_ready(self) -> bool:
+        """Return whether this worker accepts connections and its models are loaded."""
+        return self.started and bool(self.lifespan.state["renderer"].served)
+
+    def reload(self) -> None:
+        """Load the models again, on a thread; a worker that has not started yet is going to load them anyway."""
+        if self.started:
+            threading.Thread(target=self._reload, name="reload", daemon=True).start()
+
+    def _reload(self) -> None:
+        try:
+            library = self.lifespan.state["renderer"].reload()
+            logger.info("Serving %s", ", ".join(model.ref for model in library))
+        except ServiceError as error:
+            logger.error("Not reloaded: %s", error)
+        except Exception:
+            logger.exception("Not reloaded")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note that the server is to end: at once at SIGINT, after ``drain`` seconds at SIGTERM."""
-        if sig == signal.SIGINT:  # uvicorn would raise it again at the end, and BentoML's worker say "Aborted!"
-            self.should_exit, self.force_exit = True, self.should_exit
-        elif not LEAVING.is_set():  # systemd tells every process, and so does our supervisor
-            LEAVING.set()
-            timer = threading.Timer(self.settings.drain, super().handle_exit, (sig, frame))
-            timer.daemon = True
-            timer.start()
+        """Stop: at once on SIGINT, after ``drain`` seconds on SIGTERM."""
+        self.draining.set()
+        if sig == signal.SIGINT:
+            self._interrupted = self.should_exit = True
+        elif not self._stop_at:  # systemd signals every process, and so does our supervisor
+            self._stop_at = time.monotonic() + self._settings.drain
 
     async def on_tick(self, counter: int) -> bool:
-        """Look once a second for clients that keep the server waiting."""
+        """Return whether to stop; close stalled connections once a second."""
         if counter % TICKS == 0:
-            self.hang_up_on_the_slow(asyncio.get_running_loop().time())
+            self.close_stalled_connections(asyncio.get_running_loop().time())
+        if self._stop_at and time.monotonic() >= self._stop_at:
+            self.should_exit = True
         return await super().on_tick(counter)
 
-    def hang_up_on_the_slow(self, now: float) -> None:
-        """End the connections that have waited too long for their client."""
+    def close_stalled_connections(self, now: float) -> None:
+        """Close the connections that have waited too long for their client."""
         for connection in self._connections():
-            connection.hang_up_if_slow(now, self.settings.client_timeout)
+            connection.close_if_stalled(now, self._settings.client_timeout)
 
-    async def shutdown(self, sockets: Sequence[socket.socket] | None = None) -> None:
-        """Let nobody in any more, answer who had connected, and end."""
-        LEAVING.set()
-        for listening in sockets or []:
-            _drop_arrivals(listening)
-        await self._last_call()
-        await super().shutdown([*(sockets or [])])
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more connections, answer those that were accepted, and stop."""
+        await self._accept_waiting(sockets or [])
+        await asyncio.sleep(1 / TICKS)  # until what was accepted has become connections
+        if not self._interrupted:
+            await self._wait_for_first_requests()
+        await super().shutdown(sockets)
+
+    async def _accept_waiting(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept the connections that the kernel holds for us and close the sockets: it would reset them."""
+        loop = asyncio.get_running_loop()
+        accepted = [connection for listening in sockets for connection in _accept_all(listening)]
+        for server in self.servers:
+            server.close()
+        for connection in accepted:
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> Protocol:
+        return Protocol(self.config, self.server_state, self.lifespan.state)
 
     def _connections(self) -> list[Protocol]:
         return [connection for connection in self.server_state.connections if isinstance(connection, Protocol)]
 
-    async def _last_call(self) -> None:
-        """Wait until everybody who got in has asked, or ``LAST_CALL`` is over."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + LAST_CALL
-        for _ in range(2):  # until all who have connected are let in; a loop that is late sees its timers before them
-            await asyncio.sleep(1 / TICKS)
-        while loop.time() < end and any(connection.is_new() for connection in self._connections()):
+    async def _wait_for_first_requests(self) -> None:
+        """Wait until every connection has sent a request, for ``LAST_REQUESTS`` at most."""
+        end = time.monotonic() + LAST_REQUESTS
+        while time.monotonic() < end and any(connection.is_new() for connection in self._connections()):
             await asyncio.sleep(1 / TICKS)
 
 
-def install(settings: Settings) -> None:
-    """Let BentoML's worker, which takes ``uvicorn.Server`` when it starts, take this one."""
-    Server.settings = settings
-    uvicorn.Server = Server  # type: ignore[misc]
-
-
-def _drop_arrivals(listening: socket.socket) -> None:
-    """Let the system ignore who knocks from now on: they try again in a second, and are refused.
-
-    Who has connected and is not yet accepted when a listening socket is closed gets a reset instead of an answer.
-    """
-    if sys.platform != "linux":
-        return
-    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in NO_ARRIVALS))
-    program = struct.pack("HP", len(NO_ARRIVALS), ctypes.addressof(steps))
-    with contextlib.suppress(OSError):  # in a sandbox that has no filters
-        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+def _accept_all(listening: socket.socket) -> list[socket.socket]:
+    accepted = []
+    listening.setblocking(False)
+    while True:
+        try:
+            accepted.append(listening.accept()[0])
+        except OSError:  # BlockingIOError: there are no more
+            return accepted

@@ -5,16 +5,12 @@ Routes are labelled by their template, never by what a client sent: a label is k
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from service.telemetry import prometheus_dir
-
-prometheus_dir.reserve()  # before there is a metric, which opens its file
 
 MODEL_LABELS = ("model", "digest", "provider")
 
@@ -36,18 +32,8 @@ QUEUE_DEPTH = Gauge("nelumbo_queue_images", "Images that wait", multiprocess_mod
 BATCH_SIZE = Histogram("nelumbo_batch_images", "Images in one run of a model", buckets=(1, 2, 4, 8, 16, 32, 64, 128))
 QUEUE_SECONDS = Histogram("nelumbo_queue_seconds", "Wait of a request's first image", buckets=SECONDS)
 INFER_SECONDS = Histogram("nelumbo_infer_seconds", "One run of a model", buckets=SECONDS)
+WORKERS_REPLACED = Counter("nelumbo_workers_replaced", "Workers that died or hung and were replaced")
 ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Encoding of a request's images", buckets=SECONDS)
-
-
-def _forget_the_dead() -> None:
-    """Take what processes that have ended said of their present out of the sums; what they counted stays."""
-    for file in Path(os.environ.get(prometheus_dir.VARIABLE, os.devnull)).glob("*.db"):
-        kind, _, pid = file.stem.rpartition("_")
-        if not psutil.pid_exists(int(pid)):
-            if kind.startswith("gauge_live"):
-                file.unlink(missing_ok=True)  # another worker answers Prometheus at the same time
-            else:
-                prometheus_dir.shrink(file)
 
 
 class ModelInfo(Collector):
@@ -77,7 +63,6 @@ def exposition(models: Iterable[Sequence[str]]) -> bytes:
 def _counted() -> bytes:
     if not os.path.isdir(os.environ.get(prometheus_dir.VARIABLE, "")):  # or somebody has cleaned up /tmp
         return generate_latest(REGISTRY)
-    _forget_the_dead()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)

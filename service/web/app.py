@@ -20,8 +20,10 @@ from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, request_log
 from service.web.auth import Access, Gate
+from service.web.bento import bento_routes
 from service.web.body import NOBODY, ClientGoneError
 from service.web.headers import SAFE, SHARED, Header, completed
+from service.web.probes import is_draining
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
 from service.web.routes import routes
@@ -32,7 +34,6 @@ _numbers = itertools.count()
 _prefix = secrets.token_hex(8)  # of this process; a random id a request would give the GIL away for it
 
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
-PROBES = ("/livez", "/readyz", "/healthz")  # GET is BentoML's, which sends other methods here
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
 
 
@@ -42,45 +43,63 @@ def make_app(
     reload: Callable[[], Library] | None = None,
     access: Access | None = None,
     signer: Signer | None = None,
-    is_draining: Callable[[], bool] = lambda: False,
+    bentoml: ASGIApp | None = None,
 ) -> ASGIApp:
-    """Return the ASGI app to mount at ``/``.
-
-    It is no Starlette application: BentoML would then answer by itself, in its own words, whatever has no route here.
+    """Return the outermost ASGI app.
 
     Args:
-        renderer: draws.
+        renderer: draws the images.
         settings: of the service.
-        reload: reads the models again; by default in this process only.
-        access: the API keys and their limits; by default those of the settings.
+        reload: loads the models again; by default in this process alone.
+        access: the API keys; by default those of the settings.
         signer: signs the images.
-        is_draining: whether each answer should close its connection.
+        bentoml: BentoML's app, which answers its own routes and starts and stops the service; None: there is none.
     """
     access = access or Access(settings)
     table = routes(renderer, settings, reload or renderer.reload, access, signer)
-    router = Router(table, redirect_slashes=False)
+    if bentoml is not None:
+        table += bento_routes(bentoml, renderer, access, settings.max_body)
+    router = ExactRouter(table, redirect_slashes=False)
     inner = Gate(router, access) if access.keys else router
     templates: dict[object, str] = {route.endpoint: route.path for route in table}
-    edge = Edge(
-        inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins), is_draining=is_draining
-    )
-    return cors.opened(edge, settings.cors_origins) if settings.cors_origins else edge
+    edge: ASGIApp = Edge(inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins))
+    if settings.cors_origins:
+        edge = cors.opened(edge, settings.cors_origins)
+    return Lifespan(edge, bentoml, renderer) if bentoml is not None else edge
+
+
+class ExactRouter(Router):
+    """A router that takes no path with a newline: Starlette's patterns end in $, which also matches before one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; raises HTTPException, 404 or 405."""
+        if "\n" in scope["path"]:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        await super().__call__(scope, receive, send)
+
+
+class Lifespan:
+    """Sends requests one way, and start and stop another: they are BentoML's."""
+
+    def __init__(self, app: ASGIApp, bentoml: ASGIApp, renderer: Renderer) -> None:
+        self._app = app
+        self._bentoml = bentoml
+        self._renderer = renderer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or start and stop; the server finds the renderer in the state."""
+        if scope["type"] == "lifespan":
+            scope.get("state", {})["renderer"] = self._renderer
+            await self._bentoml(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class Edge:
     """Request ids, metrics, logs, safe headers, and a problem document for whatever goes wrong: no exception passes."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        templates: dict[object, str],
-        *,
-        log: bool,
-        shared: bool,
-        is_draining: Callable[[], bool],
-    ) -> None:
+    def __init__(self, app: ASGIApp, templates: dict[object, str], *, log: bool, shared: bool) -> None:
         self.app = app
-        self._is_draining = is_draining
         self._templates = templates
         self._log = log
         self._safe = (*SAFE[:-1], SHARED) if shared else SAFE
@@ -93,7 +112,7 @@ class Edge:
         started = time.monotonic()
         request_log.begin()
         scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
-        answer = Answer(send, _request_id(Headers(scope=scope)), self._safe, self._is_draining)
+        answer = Answer(scope, send, self._safe)
         try:
             await self.app(scope, receive, answer.send)
         except ClientGoneError:
@@ -112,7 +131,7 @@ class Edge:
             request_log.write(answer.request_id, method, route, answer.status, seconds)
 
     async def _fail(self, error: Exception, scope: Scope, receive: Receive, answer: "Answer") -> None:
-        problem = _problem(error, scope["path"])
+        problem = _problem(error)
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s failed", answer.request_id, exc_info=error)
         if not answer.status:
@@ -122,11 +141,11 @@ class Edge:
 class Answer:
     """One answer on its way: gives it the request's id and safe headers, and remembers its status (0: not begun)."""
 
-    def __init__(self, send: Send, request_id: str, safe: Sequence[Header], is_draining: Callable[[], bool]) -> None:
+    def __init__(self, scope: Scope, send: Send, safe: Sequence[Header]) -> None:
+        self._scope = scope
         self._send = send
-        self._is_draining = is_draining
         self._safe = safe
-        self.request_id = request_id
+        self.request_id = _request_id(Headers(scope=scope))
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -135,7 +154,7 @@ class Answer:
             self.status = message["status"]
             message["headers"] = completed(message["headers"], self._safe)
             message["headers"].append((b"x-request-id", self.request_id.encode()))
-            if self._is_draining():  # so that this client's next request goes to another server
+            if is_draining(self._scope):  # so that this client's next request goes to another server
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
@@ -145,20 +164,20 @@ def _request_id(headers: Headers) -> str:
     return given if REQUEST_ID.fullmatch(given) else f"{_prefix}-{next(_numbers):x}"
 
 
-def _problem(error: Exception, path: str) -> Problem:
+def _problem(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, NotReadyError):
         return unavailable(ProblemType.NOT_READY, f"Not ready: {error}; ask again later.")
     if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
-        return _unrouted(error, path)
+        return _unrouted(error)
     return Problem(
         ProblemType.INTERNAL_ERROR, "The server has a fault; report it with the X-Request-Id of this answer."
     )
 
 
-def _unrouted(error: HTTPException, path: str) -> Problem:
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED or path in PROBES:
+def _unrouted(error: HTTPException) -> Problem:
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "GET, HEAD").split(", ")))
         return Problem(ProblemType.METHOD_NOT_ALLOWED, f"Use {allowed} here.", headers={"Allow": allowed})
     return Problem(ProblemType.NOT_FOUND, "Nothing has this path; draw with POST /generate, or see GET /docs.")

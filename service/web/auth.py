@@ -3,11 +3,10 @@
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.keys import Keys
 from service.settings import Settings
-from service.web.body import NOBODY, ClientGoneError, parse_json, read_body
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 from service.web.rate_limit import Allowance
@@ -59,44 +58,7 @@ class Gate:
         await self.app(scope, receive, send)
 
 
-class Guard:
-    """Holds the route that BentoML itself reads to what the mounted ones hold themselves to.
-
-    That is a key, a body of a certain length, its allowance, and JSON: BentoML would read forms and files, too.
-    """
-
-    def __init__(self, app: ASGIApp, path: str, access: Access, limit: int) -> None:
-        self.app = app
-        self.path = path
-        self.access = access
-        self.limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read the body first, and pass the request on with it."""
-        # Starlette's patterns end in $, which also matches before a line's end: /render%0A is that route, too.
-        if scope["type"] != "http" or scope["path"].rstrip("\n") != self.path:
-            return await self.app(scope, receive, send)
-        try:
-            self.access.check(scope)
-            body = await read_body(Headers(scope=scope), receive, self.limit)
-            await self.access.spend_on_arrays(scope, parse_json(Headers(scope=scope), body))
-        except ClientGoneError:
-            return await NOBODY(scope, receive, send)
-        except Problem as problem:
-            return await problem.response()(scope, receive, send)
-        return await self.app(scope, _replay(body, receive), send)
-
-
 def _shown(headers: Headers) -> str:
     """Return the key that a request shows, or nothing."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again

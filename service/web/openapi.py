@@ -169,9 +169,9 @@ def _models() -> Json:
 def _operations() -> Json:
     return {
         "/metrics": _get("metrics", "Metrics, for Prometheus", {"text/plain": {}}),
-        "/livez": _probe("livez", "Whether the server lives", {"content": {"text/plain": {}}}),
-        "/healthz": _probe("healthz", "The same as /livez", {"content": {"text/plain": {}}}),
-        "/readyz": _probe("readyz", "Whether it can draw", _problem(503)),
+        "/livez": _get("livez", "Whether the server lives", {"text/plain": {}}, 503),
+        "/healthz": _get("healthz", "The same as /livez", {"text/plain": {}}, 503),
+        "/readyz": _get("readyz", "Whether it can draw", {"text/plain": {}}, 503),
         "/openapi.json": _get("openapi", "This description", {JSON: {}}),
         "/docs": _get("docs", "This description, as a page", {"text/html": {}}),
         "/problems/{slug}": {
@@ -189,16 +189,6 @@ def _operations() -> Json:
 def _get(operation: str, summary: str, content: Json, *errors: int, **more: Sequence[Json]) -> Json:
     responses = _answer(f"{summary}.", content) | _errors(*errors)
     return {"get": {"operationId": operation, "summary": summary, "responses": responses} | more}
-
-
-def _probe(operation: str, summary: str, refusal: Json) -> Json:
-    """Describe one of BentoML's own routes, whose answers carry no X-Request-Id."""
-    headers = {name: found for name, found in refusal.get("headers", {}).items() if name not in REQUEST_ID}
-    responses = {
-        "200": {"description": "Yes.", "content": {"text/plain": {}}},
-        "503": {"description": "No.", "headers": headers, "content": refusal["content"]},
-    }
-    return {"get": {"operationId": operation, "summary": summary, "responses": responses}}
 
 
 def _answer(description: str, content: Json, headers: Json | None = None) -> Json:

@@ -19,6 +19,12 @@ class ProblemType(Enum):
         "The body is not strict JSON.",
         'Put names into double quotes, each once; in cmd of Windows write "{\\"seed\\":42}".',
     )
+    INVALID_ARRAY = (
+        "invalid-array",
+        400,
+        "The latents that were sent to BentoML's own route are no array that the first model takes.",
+        "Send numbers, (N, latent_dim).",
+    )
     INVALID_KEY = (
         "invalid-key",
         401,

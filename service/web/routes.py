@@ -21,6 +21,7 @@ from service.web.images import ImageRoutes
 from service.web.interpolate import InterpolateRoute
 from service.web.models import ModelRoutes
 from service.web.negotiation import choose
+from service.web.probes import Probes
 from service.web.responder import Responder
 from service.web.static_files import ICON, INDEX, Page
 
@@ -32,6 +33,7 @@ def routes(
     respond = Responder(renderer, access, signer, settings.deadline).respond
     page = PageRoutes(Page(settings.max_images))
     docs = DocsRoutes(settings.max_images)
+    probes = Probes(renderer)
     models = ModelRoutes(renderer)
     images = ImageRoutes(
         renderer,
@@ -55,6 +57,9 @@ def routes(
         Route("/models/{model}/thumbnail.png", images.thumbnail),
         Route("/admin/reload", admin.reload, methods=["POST"]),
         Route("/metrics", MetricsRoute(renderer).metrics),
+        Route("/livez", probes.live),
+        Route("/healthz", probes.live),
+        Route("/readyz", probes.ready),
         Route("/openapi.json", docs.document),
         Route("/docs", docs.page),
         Route("/problems/{slug}", docs.problem),

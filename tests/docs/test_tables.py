@@ -7,7 +7,6 @@ from docs.tables import FOLDER, TABLES, fill
 from service.formats.registry import FORMATS
 from service.settings import Settings
 from service.telemetry.metrics import exposition
-from service.web.app import PROBES
 from service.web.problem_types import ProblemType
 
 PAGES = sorted(FOLDER.glob("*.md"))
@@ -27,7 +26,7 @@ def test_every_table_stands_in_one_page() -> None:
 def test_a_table_has_a_row_for_each_thing_and_every_row_a_meaning() -> None:
     rows = {name: list(table())[1:] for name, table in TABLES.items()}
     assert [row[0] for row in rows["settings"]] == [f"`NELUMBO_{name.upper()}`" for name in Settings.model_fields]
-    assert {f"`GET {path}`" for path in (*PROBES, "/models", "/metrics")} < {row[0] for row in rows["routes"]}
+    assert {f"`GET {path}`" for path in ("/readyz", "/models", "/metrics")} < {row[0] for row in rows["routes"]}
     assert ["`nelumbo_requests_total`", "counter", "route, method, status", "Requests answered"] in rows["metrics"]
     told = re.findall(r"^# TYPE (nelumbo_\w+)", exposition([("tiny@1", "0", "cpu")]).decode(), re.MULTILINE)
     assert {f"`{name}`" for name in told if not name.endswith("_created")} == {row[0] for row in rows["metrics"]}

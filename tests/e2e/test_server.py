@@ -27,6 +27,7 @@ from tests.e2e.test_processes import pids
 def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(server: Server, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
+    wait_until(lambda: "Try: " in server.said(), server)
     line = next(line for line in server.said().splitlines() if line.startswith("Try: "))
     subprocess.run(line.removeprefix("Try: "), shell=True, cwd=tmp_path, check=True)
     drawn = (tmp_path / "42.png").read_bytes()

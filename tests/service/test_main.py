@@ -4,17 +4,15 @@ import socket
 
 import pytest
 
-from service.__main__ import _check
+from service.__main__ import _listen
 from service.errors import ServiceError
 from service.settings import read_settings
 
 
-def test_an_address_of_a_kind_that_the_machine_does_not_know_is_told(
-    models: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_of_a_kind_that_the_machine_does_not_know_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(ServiceError, match=r"cannot listen on ::1:3000: Address family not supported"):
-        _check(read_settings(models=models, host="::1"))
+        _listen(read_settings(host="::1"))

@@ -7,7 +7,7 @@ import pytest
 from service import keys
 from service.engine.renderer import Renderer
 from service.settings import read_settings
-from service.web.app import PROBES, make_app
+from service.web.app import make_app
 from service.web.auth import OPEN
 from service.web.images import CACHED
 from tests.service.web.conftest import Client
@@ -73,7 +73,7 @@ def test_a_wrong_key_is_told_from_none(closed: Client) -> None:
     assert "wrong" not in answer.text.replace("invalid", "")
 
 
-@pytest.mark.parametrize("path", [*sorted(OPEN - set(PROBES)), "/page/page.js"])
+@pytest.mark.parametrize("path", [*sorted(OPEN), "/page/page.js"])
 def test_the_page_the_description_and_the_metrics_are_open(closed: Client, path: str) -> None:
     assert closed.get(path).status_code == 200
 

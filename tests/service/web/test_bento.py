@@ -1,0 +1,89 @@
+"""BentoML's routes behind our app, with services that only these tests have."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import bentoml
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import make_app
+from service.web.bento import CHECKED
+
+
+def problem(answer: Any, status: int) -> dict[str, Any]:
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+@bentoml.service(name="probe", metrics={"enabled": False}, logging={"access": {"enabled": False}})
+class Probe:
+    @bentoml.api
+    def render(self, latents: list[float]) -> list[float]:
+        if not latents:
+            raise RuntimeError("the model in /srv/secret is broken")
+        return latents
+
+
+@pytest.fixture(scope="module")
+def behind(renderer: Renderer) -> Iterator[TestClient]:
+    app = make_app(renderer, read_settings(max_body=4096), bentoml=Probe.to_asgi())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_bentoml_answers_its_own_routes_with_our_headers(behind: TestClient) -> None:
+    for answer in (behind.get("/schema.json"), behind.post("/render", json={"latents": [1.0]})):
+        assert answer.status_code == 200
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "x-request-id" in answer.headers
+
+
+def test_a_fault_behind_bentomls_own_route_is_told_without_its_inside(behind: TestClient) -> None:
+    answer = behind.post("/render", json={"latents": []})
+    assert problem(answer, 500)["type"] == "/problems/internal-error"
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_what_bentoml_refuses_is_a_problem_that_names_the_field(behind: TestClient) -> None:
+    refused = problem(behind.post("/render", json={"latents": "none"}), 400)
+    assert refused["type"] == "/problems/invalid-array"
+    assert refused["errors"][0]["field"].startswith("latents")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/docs.json", 404), ("/static_content/main.css", 404), ("/schema.json%0A", 404), ("/render%0A", 404)],
+)
+def test_nothing_else_of_bentomls_can_be_reached(behind: TestClient, path: str, status: int) -> None:
+    problem(behind.post(path, json={"latents": [1.0]}), status)
+
+
+def test_bentomls_route_takes_post_alone(behind: TestClient) -> None:
+    assert behind.get("/render").headers["allow"] == "POST"
+
+
+def test_a_body_is_bounded_before_bentoml_reads_it(behind: TestClient) -> None:
+    problem(behind.post("/render", json={"latents": [1.0] * 4096}), 413)
+
+
+def test_our_routes_do_not_pass_bentoml(renderer: Renderer) -> None:
+    seen: list[Scope] = []
+
+    async def remember(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app: ASGIApp = make_app(renderer, read_settings(), bentoml=remember)
+    client = TestClient(app)
+    for path in ("/readyz", "/models", "/images/grey@2/1.png", "/nothing"):
+        client.get(path)
+    assert not seen
+    client.get("/schema.json")
+    assert [scope[CHECKED] for scope in seen] == [True]
