@@ -272,7 +272,7 @@ def test_a_worker_that_cannot_load_lives_and_says_why_it_is_not_ready(tmp_path: 
             assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
             assert "no model in" in refused.json()["detail"]
             assert refused.headers["retry-after"] == "1"
-        assert "Retry-After" in document()["paths"]["/readyz"]["get"]["responses"]["503"]["headers"]
+        assert "Retry-After" in document()["components"]["responses"]["ServiceUnavailable"]["headers"]
         assert client.post("/render", json={"latents": [[0.0] * 8]}).status_code == 503
 
 
