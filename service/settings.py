@@ -4,7 +4,7 @@ import re
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import limits
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     quota: Limit | None = Field(None, description='images that a key may have in a long time, such as "10000/day"')
     limits_uri: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
         None, description="Redis where workers and pods count together, redis://…; without it, one worker counts"
+    )
+    limits_failure: Literal["open", "closed"] = Field(
+        "open", description="what happens while that Redis is away: open draws without counting, closed answers 503"
     )
 
     @model_validator(mode="after")

@@ -20,8 +20,8 @@ from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, request_log
 from service.web.auth import Access, Gate
-from service.web.bento import bento_routes
-from service.web.body import NOBODY, ClientGoneError
+from service.web.bento import bento_route
+from service.web.body import NOBODY, ClientGoneError, check_target
 from service.web.headers import SAFE, SHARED, Header, completed
 from service.web.probes import is_draining
 from service.web.problem_types import ProblemType
@@ -58,7 +58,7 @@ def make_app(
     access = access or Access(settings)
     table = routes(renderer, settings, reload or renderer.reload, access, signer)
     if bentoml is not None:
-        table += bento_routes(bentoml, renderer, access, settings.max_body)
+        table.append(bento_route(bentoml))
     router = ExactRouter(table, redirect_slashes=False)
     inner = Gate(router, access) if access.keys else router
     templates: dict[object, str] = {route.endpoint: route.path for route in table}
@@ -114,6 +114,7 @@ class Edge:
         scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
         answer = Answer(scope, send, self._safe)
         try:
+            check_target(scope)
             await self.app(scope, receive, answer.send)
         except ClientGoneError:
             await NOBODY(scope, receive, answer.send)

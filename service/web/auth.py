@@ -1,7 +1,5 @@
 """Who may draw, and how much: where there are API keys, all but a few routes ask for one."""
 
-from typing import Any
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,11 +36,6 @@ class Access:
     async def spend(self, scope: Scope, images: int) -> dict[str, str]:
         """Count images for the key that was checked, and return headers that tell it; raises Problem, 422 or 429."""
         return await self._allowance.spend(scope[OWNER], images) if self._allowance else {}
-
-    async def spend_on_arrays(self, scope: Scope, data: Any) -> None:
-        """Count the latents that a body for BentoML holds; what is wrong with them is BentoML's to say."""
-        found = data.get("latents") if isinstance(data, dict) else None
-        await self.spend(scope, len(found) if isinstance(found, list) and found else 1)
 
 
 class Gate:

@@ -9,6 +9,8 @@ from service.formats.base import AnswerFormat
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, Problem, invalid
 
+MAX_ACCEPT = 4096  # characters of an Accept header that are read, and
+MAX_RANGES = 32  # media ranges: browsers send up to 8
 QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 # What stands between two commas or semicolons; a quoted string may hold either.
 PARTS = {mark: re.compile(rf'(?:[^{mark}"]|"(?:[^"\\]|\\.)*"?)+') for mark in ",;"}
@@ -44,7 +46,7 @@ def choose(headers: Headers, offers: Sequence[str]) -> str:
         return offers[0]
     if accept in offers:  # as most programs ask: there is nothing to weigh
         return accept
-    ranges = [found for part in PARTS[","].findall(accept) if (found := _parse(part))]
+    ranges = [found for part in PARTS[","].findall(accept[:MAX_ACCEPT])[:MAX_RANGES] if (found := _parse(part))]
     best = max(offers, key=lambda offer: _quality(offer, ranges))  # max keeps the first of equals
     if _quality(best, ranges) == 0:
         raise Problem(ProblemType.NOT_ACCEPTABLE, f"Accept one of {', '.join(offers)}.")

@@ -22,6 +22,9 @@ STATUSES = sorted({kind.status for kind in ProblemType})
 
 
 KEYS: Sequence[Json] = ({"bearer": []}, {"header": []}, {})  # the last: none, on a server without keys
+PIXELS: Json = {"type": "integer", "minimum": 0, "maximum": 255}
+for _ in range(4):  # (N, H, W, C)
+    PIXELS = {"type": "array", "items": PIXELS}
 REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 LOCATION = {"Location": {"$ref": "#/components/headers/Location"}}
 DRAWN = {
@@ -97,6 +100,17 @@ def _drawing() -> Json:
                 "responses": frames | _errors(*errors),
             }
         },
+        "/render": {
+            "post": {
+                "operationId": "render",
+                "summary": "Draw latents for BentoML's clients",
+                "description": "With the first model; the answer is the images' pixels, (N, H, W, C) nested lists.",
+                "requestBody": _body("ArrayRequest", required=True),
+                "security": KEYS,
+                "responses": _answer("The pixels.", {JSON: {"schema": PIXELS}}, DRAWN)
+                | _errors(*(status for status in errors if status != HTTPStatus.NOT_ACCEPTABLE)),
+            }
+        },
     }
 
 
@@ -127,7 +141,7 @@ def _images() -> Json:
                     _parameter("truncation", "query", truncation),
                 ],
                 "security": KEYS,
-                "responses": image | kept | _errors(401, 404, 422, 429, 503, 504),
+                "responses": image | kept | _errors(401, 404, 414, 422, 429, 503, 504),
             }
         },
         "/models/{model}/thumbnail.png": {
@@ -136,7 +150,7 @@ def _images() -> Json:
                 "summary": "A sheet of a model's first seeds",
                 "parameters": [_model_parameter()],
                 "security": KEYS,
-                "responses": sheet | kept | _errors(401, 404, 422, 429, 503, 504),
+                "responses": sheet | kept | _errors(401, 404, 414, 422, 429, 503, 504),
             }
         },
     }
@@ -172,6 +186,7 @@ def _operations() -> Json:
         "/livez": _get("livez", "Whether the server lives", {"text/plain": {}}, 503),
         "/healthz": _get("healthz", "The same as /livez", {"text/plain": {}}, 503),
         "/readyz": _get("readyz", "Whether it can draw", {"text/plain": {}}, 503),
+        "/schema.json": _get("schema", "What BentoML's clients read first", {JSON: {}}, 401, security=KEYS),
         "/openapi.json": _get("openapi", "This description", {JSON: {}}),
         "/docs": _get("docs", "This description, as a page", {"text/html": {}}),
         "/problems/{slug}": {

@@ -9,6 +9,7 @@ from service.formats.registry import MOVING, STILL, offered
 from service.web.admin import Reloaded
 from service.web.models import ModelDescription, ModelList
 from service.web.problem_types import ProblemType
+from service.web.render import ArrayRequest
 from service.web.schemas import MAX_STEPS, GenerateRequest, InterpolateRequest
 
 SCHEMA = "#/components/schemas/{model}"
@@ -54,7 +55,7 @@ def schemas(max_images: int) -> dict[str, Any]:
     """Return the JSON schemas of bodies and answers, with the limits of the settings and the names of the formats."""
     _, made = models_json_schema(
         [
-            *((model, "validation") for model in (GenerateRequest, InterpolateRequest)),
+            *((model, "validation") for model in (GenerateRequest, InterpolateRequest, ArrayRequest)),
             *((model, "serialization") for model in (Drawn, ModelList, ModelDescription, Reloaded, ProblemDocument)),
         ],
         ref_template=SCHEMA,
@@ -64,6 +65,7 @@ def schemas(max_images: int) -> dict[str, Any]:
     generate["n"]["anyOf"][0]["maximum"] = max_images
     for name in ("seeds", "latents"):
         generate[name]["anyOf"][0]["maxItems"] = max_images
+    found["ArrayRequest"]["properties"]["latents"]["maxItems"] = max_images
     interpolate = found["InterpolateRequest"]["properties"]
     interpolate["steps"]["maximum"] = min(max_images, MAX_STEPS)
     for properties, kinds in ((generate, STILL), (interpolate, MOVING + STILL)):

@@ -19,12 +19,6 @@ class ProblemType(Enum):
         "The body is not strict JSON.",
         'Put names into double quotes, each once; in cmd of Windows write "{\\"seed\\":42}".',
     )
-    INVALID_ARRAY = (
-        "invalid-array",
-        400,
-        "The latents that were sent to BentoML's own route are no array that the first model takes.",
-        "Send numbers, (N, latent_dim).",
-    )
     INVALID_KEY = (
         "invalid-key",
         401,
@@ -80,11 +74,23 @@ class ProblemType(Enum):
         "The body is longer than NELUMBO_MAX_BODY.",
         "Send fewer latents, or seeds.",
     )
+    URI_TOO_LONG = (
+        "uri-too-long",
+        414,
+        "The path or the query string is too long, or has too many parameters.",
+        "Send what /docs describes, and each parameter once.",
+    )
     UNSUPPORTED_MEDIA_TYPE = (
         "unsupported-media-type",
         415,
         "The body is not declared as JSON, or is compressed.",
         "Use curl --json, or send Content-Type: application/json.",
+    )
+    BODY_TOO_COMPLEX = (
+        "body-too-complex",
+        422,
+        "The body has more objects, lists or strings than any valid one.",
+        "Send the fields that /docs describes.",
     )
     INVALID_FIELD = (
         "invalid-field",
@@ -145,6 +151,12 @@ class ProblemType(Enum):
         "not-ready",
         503,
         "The models are being loaded, or the server is stopping.",
+        "Ask again after Retry-After seconds.",
+    )
+    NOT_COUNTED = (
+        "not-counted",
+        503,
+        "The key's images cannot be counted, and NELUMBO_LIMITS_FAILURE is closed.",
         "Ask again after Retry-After seconds.",
     )
     DEADLINE_PASSED = (

@@ -1,5 +1,6 @@
 """Draws what a request asks for, and makes the HTTP answer of it."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -44,19 +45,23 @@ class Responder:
             answer_format.check_size(drawing)
         except TooLargeError as error:
             raise Problem(ProblemType.IMAGE_TOO_LARGE, f"{error}.") from error
+        end = time.monotonic() + self._deadline
         limits = await self._access.spend(request.scope, len(drawing))
-        content, timing = await self._draw(drawing, signed(answer_format, self._signer), request.receive)
+        encoder = signed(answer_format, self._signer)
+        content, timing = await self._draw(drawing, encoder, request.receive, end - time.monotonic())
         metrics.IMAGES.labels(drawing.model.ref).inc(len(drawing))
         metrics.QUEUE_SECONDS.observe(timing.queue)
         metrics.ENCODE_SECONDS.observe(timing.encode)
         headers = _headers(drawing, answer_format, timing)
         return Response(content, headers=headers | limits, media_type=answer_format.media_type)
 
-    async def _draw(self, drawing: RenderRequest, encoder: Encoder, receive: Receive) -> tuple[bytes, Timing]:
+    async def _draw(
+        self, drawing: RenderRequest, encoder: Encoder, receive: Receive, seconds: float
+    ) -> tuple[bytes, Timing]:
         try:
-            result, timing = self._renderer.submit(drawing, encoder, self._deadline)
+            result, timing = self._renderer.submit(drawing, encoder, seconds)
             request_log.set_drawing(drawing, timing)
-            return await wait_for_result(result, receive, self._deadline), timing
+            return await wait_for_result(result, receive, seconds), timing
         except QueueFullError as error:
             detail = "The queue is full; ask again in a second, or for fewer images."
             raise unavailable(ProblemType.QUEUE_FULL, detail) from error

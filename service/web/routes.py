@@ -22,6 +22,7 @@ from service.web.interpolate import InterpolateRoute
 from service.web.models import ModelRoutes
 from service.web.negotiation import choose
 from service.web.probes import Probes
+from service.web.render import RenderRoute
 from service.web.responder import Responder
 from service.web.static_files import ICON, INDEX, Page
 
@@ -51,6 +52,7 @@ def routes(
         Route("/favicon.ico", page.icon),
         Route("/generate", GenerateRoute(renderer, respond, **bounds).generate, methods=["POST"]),
         Route("/interpolate", InterpolateRoute(renderer, respond, **bounds).interpolate, methods=["POST"]),
+        Route("/render", RenderRoute(renderer, respond, **bounds).render, methods=["POST"]),
         Route("/images/{model}/{file}", images.image),
         Route("/models", models.list),
         Route("/models/{model}", models.one),

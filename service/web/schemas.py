@@ -3,13 +3,25 @@
 A field's description is its rule: it completes "must be …" in an error.
 """
 
+import contextlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from service.engine import latents
 from service.engine.library import Library, Model, UnknownModelError
@@ -19,6 +31,9 @@ from service.web.problems import FieldError, Problem, invalid
 
 MAX_TRUNCATION = 2.0
 MAX_STEPS = 64
+MAX_UNKNOWN = 16  # fields of a request that are told to be unknown
+MAX_NUMBERS = 4096  # of a latent: no model takes more (contract.Card.latent_dim)
+MAX_ITEMS = 4096  # seeds or latents of a request: NELUMBO_MAX_IMAGES can be no more
 MAX_LATENT = 1000.0  # far outside of a normal distribution, and far from float32's limits
 
 
@@ -27,10 +42,21 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _numbers(value: Any, validate_each: ValidatorFunctionWrapHandler) -> Any:
+    """Check a latent as one array, which is five times as fast; only a wrong one is walked to its first error."""
+    if isinstance(value, list) and 0 < len(value) <= MAX_NUMBERS and set(map(type, value)) <= {int, float}:
+        with contextlib.suppress(OverflowError):
+            if (np.abs(np.array(value, np.float64)) <= MAX_LATENT).all():
+                return value
+    return validate_each(value)
+
+
 WHOLE = BeforeValidator(_whole)
 Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS), WHOLE]
 Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
-Latent = Annotated[list[Coordinate], Field(min_length=1, fail_fast=True)]
+Latent = Annotated[
+    list[Coordinate], Field(min_length=1, max_length=MAX_NUMBERS, fail_fast=True), WrapValidator(_numbers)
+]
 ModelName = Annotated[
     str | None, Field(description='a model\'s name, such as "digits", or name and version, "digits@1"')
 ]
@@ -70,11 +96,11 @@ class GenerateRequest(BaseModel):
 
     model: ModelName = None
     seed: Seed | None = Field(None, description="an integer from 0 to 4294967295")
-    seeds: Annotated[list[Seed], Field(min_length=1, fail_fast=True)] | None = Field(
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
         None, description="a list of integers from 0 to 4294967295"
     )
     latent: Latent | None = Field(None, description="a list of numbers from -1000 to 1000")
-    latents: Annotated[list[Latent], Field(min_length=1, fail_fast=True)] | None = Field(
+    latents: Annotated[list[Latent], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
         None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
     n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer of at least 1")
@@ -181,6 +207,10 @@ def validate(schema: type[Schema], data: Any) -> Schema:
         extra: Any = schema.model_config["json_schema_extra"]  # whose order of keys model_json_schema() would lose
         example = json.dumps(extra["examples"][0])
         raise Problem(ProblemType.INVALID_FIELD, f"Send a JSON object, such as {example}.")
+    unknown = data.keys() - {one.alias or name for name, one in schema.model_fields.items()}
+    if len(unknown) > MAX_UNKNOWN:  # each would be an error of its own, which costs 10 µs
+        first = [_explain(schema, "extra_forbidden", (name,)) for name in sorted(unknown)[:MAX_UNKNOWN]]
+        raise invalid(ProblemType.INVALID_FIELD, first)
     try:
         return schema.model_validate(data)
     except ValidationError as error:

@@ -18,6 +18,7 @@ def redis(port: int) -> Iterator[subprocess.Popen[bytes]]:
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command += ["--enable-debug-command", "yes"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _wait_until_up(port)

@@ -11,6 +11,7 @@ from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import make_app
 from service.web.auth import Access
+from service.web.bento import bento_route
 from service.web.routes import routes
 from service.web.schemas import GenerateRequest, InterpolateRequest
 from tests.service.web.conftest import Client
@@ -31,9 +32,10 @@ def test_the_committed_description_is_what_the_command_prints() -> None:
 
 
 def test_every_route_is_described_with_its_methods(renderer: Renderer, document: dict[str, Any]) -> None:
+    bento = bento_route(make_app(renderer, read_settings()))
     table = [
         route
-        for route in routes(renderer, read_settings(), renderer.reload, Access(read_settings()), None)
+        for route in (*routes(renderer, read_settings(), renderer.reload, Access(read_settings()), None), bento)
         if route.path not in ("/", "/page/{file}", "/favicon.ico")  # the page is for people
     ]
     served = {(shape(route.path), method) for route in table for method in (route.methods or set()) - {"HEAD"}}

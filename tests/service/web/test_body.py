@@ -1,0 +1,98 @@
+"""Bounds that keep a request from costing the event loop more than a request is worth."""
+
+import json
+from typing import Any
+
+import pytest
+from starlette.datastructures import Headers
+
+from service.web.body import MAX_PARAMETERS, MAX_PATH, MAX_QUERY, parse_json
+from service.web.problem_types import ProblemType
+from service.web.problems import Problem
+from tests.service.web.conftest import Client
+from tests.service.web.test_app import problem
+
+JSON = Headers({"content-type": "application/json"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/images/grey@2/1.png?" + "&".join(f"p{i}=1" for i in range(MAX_PARAMETERS + 1)),
+        "/images/grey@2/1.png?" + "&" * 20_000,
+        "/images/grey@2/1.png?truncation=" + "1" * MAX_QUERY,
+        "/models/" + "x" * MAX_PATH,
+        "/" + "%41" * MAX_PATH,
+        "/nothing?" + "a&" * 30_000,
+    ],
+)
+def test_a_target_longer_than_any_route_needs_is_refused(client: Client, url: str) -> None:
+    problem(client.get(url), "uri-too-long")
+
+
+def test_as_many_parameters_as_allowed_are_named_where_they_are_wrong(client: Client) -> None:
+    query = "&".join(f"p{i}=1" for i in range(MAX_PARAMETERS))
+    errors = problem(client.get(f"/images/grey@2/1.png?{query}"), "invalid-field")["errors"]
+    assert len(errors) == MAX_PARAMETERS
+
+
+@pytest.mark.parametrize("path", ["/generate", "/interpolate", "/render"])
+def test_of_many_unknown_fields_the_first_are_told(client: Client, path: str) -> None:
+    body = json.dumps({f"{i:04}": 0 for i in range(300)})
+    document = problem(client.post(path, content=body, headers=dict(JSON)), "invalid-field")
+    assert [error["field"] for error in document["errors"]] == [f"{i:04}" for i in range(16)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps({str(i): 0 for i in range(20_000)}),
+        json.dumps([{}] * 1000),
+        json.dumps([[]] * 10_000),
+        json.dumps([""] * 10_000),
+        "[" * 100_000,
+        '{"":' * 20_000,
+    ],
+)
+def test_a_body_with_more_parts_than_any_valid_one_is_not_parsed(body: str) -> None:
+    with pytest.raises(Problem) as raised:
+        parse_json(JSON, body.encode())
+    assert raised.value.kind is ProblemType.BODY_TOO_COMPLEX
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": ":", "b": '":"', "c\\": "\\", 'd"': {"e": [1, {"f": ":::"}]}},
+        [[0.5, -1, 1e-3]] * 64,
+        {"prompt": 'a "quoted" word: and \\ a backslash"'},
+        {"\u00e9:": "\U0001f600"},
+    ],
+)
+@pytest.mark.parametrize("in_ascii", [True, False])
+def test_good_json_is_parsed_whatever_its_strings_hold(value: Any, in_ascii: bool) -> None:
+    assert parse_json(JSON, json.dumps(value, ensure_ascii=in_ascii).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a":1,"a":2}',
+        '{"a":":","a":1}',
+        '[0,{"b":{"a":1,"\\u0061":2}}]',
+        '{"\\\\":1,"\\\\":2}',
+        '{"\\"":1,"\\"":2}',
+    ],
+)
+def test_a_key_that_stands_twice_is_400_however_it_is_written(body: str) -> None:
+    with pytest.raises(Problem) as raised:
+        parse_json(JSON, body.encode())
+    assert raised.value.kind is ProblemType.INVALID_JSON
+    assert "twice" in raised.value.detail
+
+
+def test_an_accept_header_is_read_to_a_bound(client: Client) -> None:
+    many = {"accept": "text/plain," * 5000 + "image/png"}
+    problem(client.post("/generate", json={"seed": 1}, headers=many), "not-acceptable")
+    browsers = {"accept": "text/html,application/xhtml+xml,image/avif,image/webp;q=0.9,image/png;q=0.8,*/*;q=0.1"}
+    assert client.post("/generate", json={"seed": 1}, headers=browsers).headers["content-type"] == "image/webp"
