@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 
 from service.contract import (
     DIGEST_FILE,
@@ -25,6 +24,9 @@ from service.contract import (
 )
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 logger = logging.getLogger("bentoml.nelumbo.library")
 
@@ -45,7 +47,7 @@ class Model:
     card: Card
     digest: str
     provider: str
-    session: InferenceSession
+    session: "InferenceSession"
     readme: str | None = None
 
     @cached_property

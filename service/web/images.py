@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from importlib import metadata
 
-import onnxruntime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.engine import latents
+from service.engine import latents, onnx_runtime
 from service.engine.library import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
@@ -96,7 +95,7 @@ def _software() -> tuple[str, ...]:
     """Return the versions of what draws and encodes: another one may make other bytes of the same image."""
     installed = {found.name.lower(): found.version for found in metadata.distributions()}
     return (
-        onnxruntime.__version__,
+        onnx_runtime.load().__version__,
         *(found for name, found in sorted(installed.items()) if name.startswith("onnxruntime-ep-")),
         *(installed.get(name, "") for name in ("numpy", "isal", "pillow")),
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service.engine import onnx_runtime
 from service.errors import ServiceError
 from service.precision import Precision
 
@@ -95,7 +96,7 @@ class Provider:
 
 def session_options() -> "SessionOptions":
     """Return options for sessions that are called from several threads, and so need no threads themselves."""
-    import onnxruntime
+    onnxruntime = onnx_runtime.load()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -106,7 +107,7 @@ def session_options() -> "SessionOptions":
 
 def require_built_in(name: str, runtime_name: str, package: str) -> None:
     """Raise ServiceError if the installed build of ONNX Runtime does not bring a provider."""
-    import onnxruntime
+    onnxruntime = onnx_runtime.load()
 
     if runtime_name not in onnxruntime.get_available_providers():
         raise not_installed(name, package)

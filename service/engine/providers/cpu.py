@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.engine import onnx_runtime
 from service.engine.providers.base import Provider, SessionRequest, session_options
 from service.precision import Precision
 
@@ -31,7 +32,7 @@ def has_bfloat16() -> bool:
 
 def open_session(request: SessionRequest) -> "InferenceSession":
     """Return a session that computes in float32, or in bfloat16 a model that was measured in it, where the CPU can."""
-    import onnxruntime
+    onnxruntime = onnx_runtime.load()
 
     options = session_options()
     if request.precision is Precision.BFLOAT16:

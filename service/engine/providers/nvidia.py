@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.engine import onnx_runtime
 from service.engine.providers import plugins
 from service.engine.providers.base import (
     OUTPUT,
@@ -82,7 +83,7 @@ def open_built_in(request: SessionRequest, name: str) -> "InferenceSession":
     Raises:
         ServiceError: the provider misses a library.
     """
-    import onnxruntime
+    onnxruntime = onnx_runtime.load()
 
     _keep_float32()
     onnxruntime.preload_dlls()  # CUDA and cuDNN, where pip has installed them

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from service.engine import onnx_runtime
 from service.engine.providers.base import Provider, SessionRequest, not_installed, session_options
 from service.errors import ServiceError
 
@@ -41,7 +42,7 @@ class Plugin:
 
     def find_device(self) -> "OrtEpDevice":
         """Return the first device that the plug-in runs on; raises ServiceError if it is not installed, or has none."""
-        import onnxruntime
+        onnxruntime = onnx_runtime.load()
 
         if not self._load():
             raise not_installed(self.name, self.install)
@@ -57,7 +58,7 @@ class Plugin:
 
         ``whole_graph`` refuses a model of which the CPU would have to run a part.
         """
-        import onnxruntime
+        onnxruntime = onnx_runtime.load()
 
         device = self.find_device()
         options = session_options()
@@ -98,6 +99,6 @@ def provider(
 
 @functools.cache  # ONNX Runtime refuses a second time
 def _register(name: str, library: str) -> None:
-    import onnxruntime
+    onnxruntime = onnx_runtime.load()
 
     onnxruntime.register_execution_provider_library(name, library)
