@@ -16,14 +16,13 @@ from export import store
 from export.errors import ExportError, InputError
 from service.contract import (
     MODEL_FILE,
-    NAME_PATTERN,
     ContractError,
     Metric,
-    check,
     digest_of,
     read_bytes,
-    read_model,
 )
+from service.contract.card import NAME_PATTERN
+from service.contract.graph import check, read_model
 from service.engine.providers import registry as providers
 
 app = typer.Typer(

@@ -9,7 +9,8 @@ import onnx
 from export.errors import ExportError, InputError
 from export.graph import Pixels, trace
 from export.verify import verify
-from service.contract import Card, ContractError, Dataset, Metric, check
+from service.contract import Card, ContractError, Dataset, Metric
+from service.contract.graph import check
 from training.errors import TrainingError
 from training.run import Run, Snapshot
 

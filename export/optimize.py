@@ -17,7 +17,8 @@ from export.errors import ExportError
 from export.float16 import draw_by_layer, to_float16
 from export.halves import split_latent
 from export.subpixel import to_subpixel
-from service.contract import INPUT, OUTPUT, ModelFile, Precision, Rewrite
+from service.contract import INPUT, OUTPUT, Precision, Rewrite
+from service.contract.graph import ModelFile
 from service.engine.providers import cpu, openvino
 from service.engine.providers import registry as providers
 from service.errors import ServiceError

@@ -126,11 +126,14 @@ def openapi() -> None:
 
 def _check(settings: Settings) -> None:
     """Find out before a server starts what would keep it from serving; raises ServiceError."""
+    from service.engine import state
+    from service.engine.checker import Checker
     from service.engine.library import require_sound
     from service.engine.providers.registry import require
 
     require(settings.provider)
-    require_sound(settings.models)
+    state.make()
+    require_sound(settings.models, settings.provider, Checker(settings.max_batch, settings.load_seconds))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -16,25 +16,26 @@ def available() -> int:
 
 def quotas(root: Path, membership: Path) -> Iterator[float]:
     """Yield the CPU quota, in cores, of each cgroup that holds this process (v2, then v1)."""
-    for folder in _folders(root, membership):
-        quota, _, period = _text(folder / "cpu.max").partition(" ")
+    for folder in cgroup_folders(root, membership):
+        quota, _, period = read_text(folder / "cpu.max").partition(" ")
         if quota.isdigit() and period.isdigit():
             yield int(quota) / int(period)
-    quota, period = _text(root / "cpu" / "cpu.cfs_quota_us"), _text(root / "cpu" / "cpu.cfs_period_us")
+    quota, period = read_text(root / "cpu" / "cpu.cfs_quota_us"), read_text(root / "cpu" / "cpu.cfs_period_us")
     if quota.isdigit() and period.isdigit():
         yield int(quota) / int(period)
 
 
-def _folders(root: Path, membership: Path) -> Iterator[Path]:
+def cgroup_folders(root: Path, membership: Path) -> Iterator[Path]:
     """Yield the process's v2 cgroup and its parents: the tightest of their quotas holds."""
-    for line in _text(membership).splitlines():
+    for line in read_text(membership).splitlines():
         if line.startswith("0::"):
             folder = root / line[3:].lstrip("/")
             yield folder
             yield from (parent for parent in folder.parents if parent.is_relative_to(root))
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return what a file of the kernel's says, or nothing where there is none."""
     try:
         return path.read_text(encoding="ascii").strip()
     except OSError:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import cpus
+from service.engine import suspects
 from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.library import Library, Model
 from service.engine.renderer import NotReadyError, Renderer
@@ -38,6 +39,7 @@ try:
         streams=settings.device_streams,
         max_batch=settings.max_batch,
         queue=settings.queue,
+        load_seconds=settings.load_seconds,
     )
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
     tracing.is_on()
@@ -83,8 +85,10 @@ class Nelumbo:
 
     def __init__(self) -> None:
         rlimit.raise_limit()
+        suspects.start()
         # A worker accepts no connection before this returns: beside others it is better silent than not ready.
-        renderer.start(lambda: None).join(LOADING)
+        renderer.start(lambda: None)
+        renderer.settled.wait(LOADING)
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:

@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     max_batch: int = Field(16, ge=1, le=1024, description="most images in one run of a model")
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
     queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")
+    load_seconds: float = Field(
+        60.0, gt=0, le=3600, description="seconds that a model file may take to be checked before it is served"
+    )
     deadline: float = Field(30.0, gt=0, le=3600, description="seconds until an unanswered request gets 504")
     drain: float = Field(
         1.0, ge=0, le=600, description="seconds to serve on after SIGTERM, not ready, until balancers look elsewhere"

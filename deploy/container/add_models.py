@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from service.contract import read_model
+from service.contract.graph import read_model
 
 
 def components(models: Path) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import (
-    DIGEST_FILE,
     INPUT,
     MODEL_FILE,
     Card,
     ContractError,
-    ModelFile,
     Precision,
     as_line,
-    leads_inside,
-    read_model,
+    read_verified,
 )
+from service.contract.files import read_digests, read_inside
+from service.engine import suspects
+from service.engine.checker import Checker
 from service.engine.providers import registry as providers
+from service.engine.verdicts import Verdict
 from service.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ Determinism = Literal["exact", "approximate"]
 
 README = "README.md"  # what a person says of a model, beside its file
 MAX_README = 2**16
+NICE = 5  # how far the check stands back while the server serves
 
 
 class UnknownModelError(LookupError):
@@ -49,6 +52,7 @@ class Model:
     provider: str
     session: "InferenceSession"
     readme: str | None = None
+    exact: bool = True  # whether an image was the same bytes alone and in a batch when the file was checked
 
     @cached_property
     def ref(self) -> str:
@@ -58,13 +62,14 @@ class Model:
     @property
     def deterministic(self) -> Determinism:
         """What a seed's bytes can be trusted to be: docs/determinism.md says what each word promises."""
-        exact = providers.find(self.provider).exact and self.card.rewrite is None
+        exact = providers.find(self.provider).exact and self.card.rewrite is None and self.exact
         return "exact" if exact else "approximate"
 
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
         shape = self.card.height, self.card.width, self.card.channels
-        return providers.find(self.provider).run(self.session, {INPUT: latents}, shape)
+        with suspects.running(self.digest, self.ref):
+            return providers.find(self.provider).run(self.session, {INPUT: latents}, shape)
 
 
 class Library:
@@ -72,10 +77,12 @@ class Library:
 
     Attributes:
         refused: a sentence for each model that was there and is not served.
+        withdrawn: of these sentences, those of models that were served until workers crashed of them.
     """
 
-    def __init__(self, models: Iterable[Model], refused: Sequence[str] = ()) -> None:
+    def __init__(self, models: Iterable[Model], refused: Sequence[str] = (), withdrawn: Sequence[str] = ()) -> None:
         self.refused = refused
+        self.withdrawn = withdrawn
         self._models = sorted(models, key=lambda model: (model.card.name, -model.card.version))
         self._by_ref = {model.card.name: model for model in reversed(self._models)}  # the newest is set last
         self._by_ref |= {model.ref: model for model in self._models}
@@ -106,15 +113,22 @@ def find_folders(folder: Path) -> list[Path]:
     return found
 
 
-def require_sound(folder: Path) -> None:
-    """Find out, without running any, whether a model under ``folder`` is as it was written; raises ServiceError."""
+def require_sound(folder: Path, provider: str, checker: Checker) -> None:
+    """Find out whether a model under ``folder`` can be served; raises ServiceError.
+
+    The others are checked on, on a thread, for the workers that start meanwhile.
+    """
+    files = [_chosen(path, provider) for path in find_folders(folder)]
+    verdicts = checker.check(files)
     refused = []
-    for path in find_folders(folder):
+    for file, verdict in verdicts:
         try:
-            _read(path)
-            return
+            _card_at(file, verdict)
         except ContractError as error:
             refused.append(str(error))
+        else:
+            threading.Thread(target=lambda: list(verdicts), name="check", daemon=True).start()
+            return
     raise _none_can_be_served(folder, refused)
 
 
@@ -123,42 +137,94 @@ def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
 
 
 def load_library(
-    folder: Path, provider: str, slots: int = 1, max_batch: int = 1, served: Library | None = None
+    folder: Path,
+    provider: str,
+    slots: int = 1,
+    max_batch: int = 1,
+    served: Library | None = None,
+    *,
+    checker: Checker | None = None,
+    publish: Callable[[Library], None] | None = None,
 ) -> Library:
-    """Open and warm up every good model under ``folder``, and log why others are bad.
+    """Check, open and warm up every good model under ``folder``, and log why others are bad.
 
-    ``slots`` batches of up to ``max_batch`` images run at once. What is ``served`` and has not changed is taken over;
-    where a model has become bad, the served one stays.
+    Args:
+        folder: of ``<name>/<version>/model.onnx``.
+        provider: what runs them.
+        slots: how many batches run at once.
+        max_batch: most images in a run.
+        served: what is served now. What has not changed is taken over; where a model has become bad, it stays.
+        checker: what checks files, and remembers those that it has seen.
+        publish: called with what can be served so far, whenever that is one more.
 
     Raises:
         ServiceError: when the provider is not there, or no model can be served.
     """
     providers.require(provider)
-    known = {model.ref: model for model in served or ()}
-    models, refused = [], []
-    for path in find_folders(folder):
-        old = known.get(f"{path.parent.name}@{path.name}")
+    suspects.sweep()
+    loading = Loading(folder, provider, served)
+    checker = checker or Checker(max_batch)
+    for file, verdict in checker.check(loading.unchecked, nice=NICE if served else 0):
+        loading.add(file, verdict, slots, max_batch)
+        if publish and (so_far := loading.library()):
+            publish(so_far)
+    if (library := loading.library()) is None:
+        raise _none_can_be_served(folder, loading.refused)
+    return library
+
+
+class Loading:
+    """What has become of the models in a folder so far.
+
+    Attributes:
+        unchecked: the files that have to be checked.
+        refused: a sentence for each model that cannot be served.
+    """
+
+    def __init__(self, folder: Path, provider: str, served: Library | None) -> None:
+        """Take over what is served and has not changed; raises ServiceError where no model is there."""
+        known = {model.ref: model for model in served or ()}
+        self._provider = provider
+        self._models: dict[Path, Model] = {}
+        self.unchecked: list[Path] = []
+        self.refused: list[str] = []
+        self._withdrawn: list[str] = []
+        for path in find_folders(folder):
+            file = _chosen(path, provider)
+            digest = _stated_digest(file)
+            old = known.get(f"{path.parent.name}@{path.name}")
+            if why := suspects.withdrawn(digest):
+                self._withdrawn.append(why)
+                self._refuse(f"{file}: {why}")
+                continue
+            if old and suspects.withdrawn(old.digest) is None:
+                self._models[path] = _with_readme(path, old)
+            if not (old and old.digest == digest):
+                self.unchecked.append(file)
+
+    def add(self, file: Path, verdict: Verdict, slots: int, max_batch: int) -> None:
+        """Open a file that was checked, or note why not."""
         try:
-            if old and _is_unchanged(path, old):
-                models.append(_with_readme(path, old))
-            else:
-                models.append(_open(path, provider, slots, max_batch))
+            self._models[file.parent] = _open(file, verdict, self._provider, slots, max_batch)
         except ContractError as error:
-            refused.append(str(error))
-            models += [old] if old else []
-    if not models:
-        raise _none_can_be_served(folder, refused)
-    for sentence in refused:
+            self._refuse(str(error))
+
+    def library(self) -> Library | None:
+        """Return what can be served so far, or None."""
+        models = self._models.values()
+        return Library(models, [*self.refused], [*self._withdrawn]) if models else None
+
+    def _refuse(self, sentence: str) -> None:
+        self.refused.append(sentence)
         logger.error("Refused a model: %s", sentence)
-    return Library(models, refused)
 
 
-def _is_unchanged(folder: Path, model: Model) -> bool:
-    line = f"{model.digest}  {_chosen(folder, model.provider).name}"
+def _stated_digest(file: Path) -> str:
+    """Return what the digest file says of a file; nothing where it cannot be read."""
     try:
-        return line in (folder / DIGEST_FILE).read_text(encoding="ascii").splitlines()
-    except (OSError, ValueError):
-        return False
+        return read_digests(file.parent).get(file.name, "")
+    except ContractError:
+        return ""
 
 
 def _with_readme(folder: Path, model: Model) -> Model:
@@ -173,30 +239,33 @@ def _chosen(folder: Path, provider: str) -> Path:
     return rewritten if rewritten.exists() else folder / MODEL_FILE
 
 
-def _read(folder: Path, name: str = MODEL_FILE) -> ModelFile:
-    file = read_model(folder, name)
-    said = file.card.name, str(file.card.version)
+def _card_at(file: Path, verdict: Verdict) -> Card:
+    """Return the card of a checked file, which names the folders that it lies in; raises ContractError."""
+    card = verdict.card(str(file))
+    folder, said = file.parent, (card.name, str(card.version))
     if said != (folder.parent.name, folder.name):
         raise ContractError(f"{folder} holds {'@'.join(said)}; name its folders so: {'/'.join(said)}")
-    return file
+    return card
 
 
-def _open(folder: Path, provider: str, slots: int, max_batch: int) -> Model:
-    path = _chosen(folder, provider)
-    file = _read(folder, path.name)
-    card = file.card
+def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: int) -> Model:
+    card = _card_at(file, verdict)
+    read = read_verified(file.parent, file.name)
+    if read.digest != verdict.digest:
+        raise ContractError(f"{file} changed while it was checked; reload once it is complete")
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        session = providers.open_session(file.data, provider, precision=precision, slots=slots, max_batch=max_batch)
-        model = Model(card, file.digest, provider, session, _read_readme(folder))
-        _warm_up(model, path, max_batch)
+        with suspects.running(read.digest, f"{card.name}@{card.version}"):
+            session = providers.open_session(read.data, provider, precision=precision, slots=slots, max_batch=max_batch)
+        model = Model(card, read.digest, provider, session, _read_readme(file.parent), verdict.exact)
+        _warm_up(model, file, max_batch)
     except (ServiceError, ContractError):
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ContractError(f"{path} does not run: {as_line(reason)}") from error
-    logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, path.name, file.digest)
+        raise ContractError(f"{file} does not run: {as_line(reason)}") from error
+    logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, file.name, read.digest)
     return model
 
 
@@ -213,14 +282,8 @@ def _warm_up(model: Model, path: Path, largest: int) -> None:
 
 
 def _read_readme(folder: Path) -> str | None:
-    """Return what stands in a model's README.md, at most its first 64 KiB, or None where there is none.
-
-    Clients read it, so that a link to anything else on this machine is none.
-    """
-    if not (leads_inside(folder, README) and (folder / README).is_file()):
-        return None
+    """Return the first 64 KiB of a model's README.md, or None where there is none; clients read it."""
     try:
-        with (folder / README).open("rb") as file:
-            return file.read(MAX_README).decode(errors="replace")
-    except OSError:
+        return read_inside(folder, README, MAX_README, cut=True).decode(errors="replace")
+    except ContractError:
         return None

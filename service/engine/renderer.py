@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from service import cpus
 from service.engine import latents
 from service.engine.batcher import Batcher
+from service.engine.checker import Checker
 from service.engine.jobs import Job, Timing
 from service.engine.library import Library, Model, load_library
 from service.engine.providers import registry as providers
@@ -56,6 +57,10 @@ class Renderer:
         streams: batches that run at once where the provider's device is not the CPU.
         max_batch: most images in one inference.
         queue: most images that wait.
+        load_seconds: time that a model file may take to be checked.
+
+    Attributes:
+        settled: set once a model is served, or none can be.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Renderer:
         streams: int = 1,
         max_batch: int = 16,
         queue: int = 1024,
+        load_seconds: float = 60.0,
     ) -> None:
         self._models = models
         self._provider = providers.find(provider)
@@ -74,6 +80,9 @@ class Renderer:
         self._streams = streams
         self._max_batch = max_batch
         self._queue = queue
+        self._checker = Checker(max_batch, load_seconds)
+        self.settled = threading.Event()
+        self._on_ready: Callable[[], None] = lambda: None
         self._library: Library | None = None
         self._batcher: Batcher | None = None
         self._reason = "the models are being loaded"  # why it is not ready
@@ -94,12 +103,13 @@ class Renderer:
         return self._library or ()
 
     def start(self, then: Callable[[], None]) -> threading.Thread:
-        """Load the models on a thread, which is returned, and call ``then`` once they are served."""
-        thread = threading.Thread(target=self._start, args=(then,), name="load", daemon=True)
+        """Load the models on a thread, which is returned, and call ``then`` once the first of them is served."""
+        self._on_ready = then
+        thread = threading.Thread(target=self._start, name="load", daemon=True)
         thread.start()
         return thread
 
-    def _start(self, then: Callable[[], None]) -> None:
+    def _start(self) -> None:
         try:
             self.load()
         except NotReadyError:
@@ -110,11 +120,11 @@ class Renderer:
         except Exception:
             self._fail("the models could not be loaded; the log says why")
             logger.exception("Not ready")
-        else:
-            then()
+        finally:
+            self.settled.set()
 
     def load(self) -> None:
-        """Open the models and warm them up.
+        """Check the models, open them and warm them up; each is served as soon as it is warm.
 
         Raises:
             ServiceError: when no model can be served.
@@ -169,16 +179,25 @@ class Renderer:
         """Draw what is queued and end the threads; a load that is under way serves nothing when it ends."""
         with self._state:
             self._closed, self._library, self._reason = True, None, "the server is stopping"
+        self._checker.close()
         if self._batcher is not None:
             self._batcher.close()
 
     def _read(self, served: Library | None = None) -> Library:
         slots = self._provider.slots(self._cores, self._streams)
-        return load_library(self._models, self._provider.name, slots, self._max_batch, served)
+        return load_library(
+            self._models,
+            self._provider.name,
+            slots,
+            self._max_batch,
+            served,
+            checker=self._checker,
+            publish=self._serve,
+        )
 
     def _serve(self, library: Library) -> None:
         """Serve ``library`` from now on; raises NotReadyError if the renderer was closed."""
-        if self._batcher is None:
+        if first := self._batcher is None:
             gc.collect()
             gc.freeze()  # what is there now stays; not walking it again takes 20 ms off the 99th percentile
         with self._state:
@@ -187,6 +206,9 @@ class Renderer:
             if self._batcher is None:
                 self._batcher = self._make_batcher()
             self._library = library
+        if first:
+            self.settled.set()
+            self._on_ready()
 
     def _make_batcher(self) -> Batcher:
         return Batcher(

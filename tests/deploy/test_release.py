@@ -12,7 +12,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from deploy import release
-from service.contract import read_model
+from service.contract.graph import read_model
 from tests.e2e.server import ROOT
 
 pytestmark = pytest.mark.slow

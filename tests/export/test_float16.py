@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 
 from export.float16 import draw_by_layer, to_float16
 from export.surgery import constants
-from service.contract import check
+from service.contract.graph import check
 from tests import tiny
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from export.__main__ import main
-from service.contract import read_model
+from service.contract.graph import read_model
 from service.engine import latents
 from tests import command_line
 from training.run import Run

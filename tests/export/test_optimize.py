@@ -13,7 +13,8 @@ from export import __main__ as main
 from export import optimize, store
 from export.errors import ExportError, InputError
 from service import contract
-from service.contract import ModelFile, Precision, read_model
+from service.contract import Precision, graph
+from service.contract.graph import ModelFile, read_model
 from service.engine.providers import cpu, plugins
 from service.engine.providers import registry as providers
 from tests import tiny
@@ -45,7 +46,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_shipped_digits_are_rewritten_whole_and_measured() -> None:
     file = read_model(DIGITS)
     data, cost = optimize.optimize(file, "openvino")
-    assert contract.check(data, "rewritten") == file.card.model_copy(update={"rewrite": cost})
+    assert graph.check(data, "rewritten") == file.card.model_copy(update={"rewrite": cost})
     assert cost.source == file.digest
     assert (cost.provider, cost.precision, cost.samples, cost.device) == ("openvino", "bfloat16", 64, "a CPU")
     assert cost.largest_error <= 1  # in float32, both are the same but for the order of their sums

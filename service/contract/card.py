@@ -1,0 +1,113 @@
+"""The card of a model file: what the file says of itself in its ``metadata_props``."""
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from service.precision import Precision
+
+SCHEMA = 1
+INPUT, OUTPUT = "latent", "image"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+MAX_TEXT = 200  # characters of one string; GET /models repeats each of them for every model
+MAX_METRICS = 64
+MAX_JSON = 2**15  # characters of one metadata entry before it is parsed
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+
+
+class ContractError(Exception):
+    """A model file breaks the contract; the message is one sentence for a person."""
+
+
+class Dataset(BaseModel):
+    """The images that a model was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Text
+    licence: Text
+    count: int = Field(ge=0)
+    digest: Text
+
+
+class Metric(BaseModel):
+    """One figure of an evaluation, such as ``lenet-fd`` over 10,000 samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Text
+    value: float = Field(allow_inf_nan=False)  # JSON has no NaN, and GET /models is JSON
+    samples: int = Field(ge=1)
+
+
+class Rewrite(BaseModel):
+    """How a model file that was rewritten for a provider differs from the file that it was made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provider: Text
+    precision: Precision
+    source: Text  # digest of the model.onnx that it was made of
+    largest_error: int = Field(ge=0, le=255)  # in levels of 0 to 255, against that file on the CPU provider
+    mean_error: float = Field(allow_inf_nan=False)
+    samples: int = Field(ge=1)
+    device: Text  # the processor that was measured
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MAX_JSON:
+        raise ValueError(f"at most {MAX_JSON} characters")
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+class Card(BaseModel):
+    """All that a model file says of itself; one ``metadata_props`` entry a field."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    schema_number: int = Field(SCHEMA, alias="schema")
+    name: str = Field(pattern=NAME_PATTERN)
+    version: int = Field(ge=1, lt=2**31)
+    latent_dim: int = Field(ge=1, le=4096)
+    height: int = Field(ge=1, le=1024)
+    width: int = Field(ge=1, le=1024)
+    channels: int
+    recipe: Text
+    objective: Text
+    images_seen: int = Field(ge=0)
+    dataset: Annotated[Dataset, BeforeValidator(_from_json)]
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=MAX_METRICS), BeforeValidator(_from_json)] = ()
+    run: Text
+    commit: Text
+    date: Text
+    licence: Text
+    rewrite: Annotated[Rewrite | None, BeforeValidator(_from_json)] = None
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
+        fields = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
+
+
+def read_card(metadata: dict[str, str], where: str) -> Card:
+    """Return the card that ``metadata_props`` hold; raises ContractError that starts with ``where``."""
+    schema = metadata.get("schema")
+    if schema != str(SCHEMA):
+        said = as_line(str(schema or "none"))
+        raise ContractError(f"{where} has metadata schema {said}, this version reads {SCHEMA}")
+    try:
+        return Card.model_validate(metadata)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ContractError(f"{where} has bad metadata: {as_line(field)}: {as_line(first['msg'])}") from error
+
+
+def as_line(text: str) -> str:
+    """Return text that quotes a file as one printable line of at most 500 characters, so that it forges no log line."""
+    return "".join(one if one.isprintable() else "?" for one in text[:500])

@@ -1,0 +1,93 @@
+"""Reading what lies in a model's folder: regular files of bounded size that do not lead out of it."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.contract.card import ContractError, as_line
+
+MODEL_FILE, DIGEST_FILE = "model.onnx", "sha256"
+MAX_BYTES = 512 * 2**20
+MAX_DIGESTS = 2**16  # bytes of the digest file: a line is about 80
+
+
+@dataclass(frozen=True)
+class ModelBytes:
+    """The bytes of a model file and their SHA-256, which is the one that the digest file states."""
+
+    digest: str
+    data: bytes
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_verified(folder: Path, file: str = MODEL_FILE) -> ModelBytes:
+    """Read ``folder/file`` and compare it with its line in the digest file; raises ContractError."""
+    data = read_inside(folder, file, MAX_BYTES)
+    digest = digest_of(data)
+    stated = read_digests(folder).get(file)
+    if stated is None:
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {_REMEDY}")
+    if stated != digest:
+        what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {as_line(stated[:12])}…"
+        raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
+    return ModelBytes(digest, data)
+
+
+_REMEDY = f"type there: sha256sum *.onnx > {DIGEST_FILE}"
+
+
+def read_digests(folder: Path) -> dict[str, str]:
+    """Return file name -> stated digest from ``folder/sha256``; raises ContractError."""
+    try:
+        lines = read_inside(folder, DIGEST_FILE, MAX_DIGESTS).decode("ascii").splitlines()
+        return {name: stated for stated, name in map(str.split, lines)}
+    except (ContractError, ValueError) as error:
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read ({as_line(str(error))}); {_REMEDY}") from error
+
+
+def read_inside(folder: Path, file: str, limit: int, *, cut: bool = False) -> bytes:
+    """Read ``folder/file``, which may be a link within the folder but not out of it; raises ContractError."""
+    if not leads_inside(folder, file):
+        raise ContractError(f"{folder / file} is a link that leads out of its folder")
+    return read_bytes(folder / file, limit, cut=cut)
+
+
+def leads_inside(folder: Path, file: str) -> bool:
+    """Return whether ``folder/file``, with links followed, lies in ``folder``; Kubernetes mounts are such links."""
+    try:
+        return (folder / file).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+
+
+def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> bytes:
+    """Read a regular file of at most ``limit`` bytes, or of a larger one the first; raises ContractError.
+
+    A FIFO, a device or a directory is refused at once: the open does not block, and the kind is read of what was
+    opened, not of the path, which may have changed meanwhile.
+    """
+    try:
+        descriptor = os.open(path.resolve(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "links in a circle"
+        raise ContractError(f"{path} cannot be read: {reason}") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise ContractError(f"{path} is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(min(found.st_size, limit) + 1)
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+    if len(data) > limit and not cut:
+        size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 2**10} KiB"
+        raise ContractError(f"{path} is larger than {size}")
+    return data[:limit]

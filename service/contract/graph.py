@@ -1,0 +1,147 @@
+"""A model file's graph against the contract: its operators, its inputs and output, its shapes and its memory."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from service.contract.card import INPUT, OUTPUT, Card, ContractError, as_line, read_card
+from service.contract.files import MODEL_FILE, read_verified
+from service.contract.operators import RANDOM, TYPES, problem_of
+from service.contract.shapes import MAX_NODES, ShapeError, infer, peak_bytes, read_stored
+
+OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest that is tested, 23 the newest
+STANDARD_DOMAINS = ("", "ai.onnx")
+MAX_IMAGE_BYTES = 2**30  # for one image, where no other bound is given
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A checked model file, read once: what was checked is what will run."""
+
+    card: Card
+    digest: str
+    data: bytes
+
+
+def read_model(folder: Path, file: str = MODEL_FILE) -> ModelFile:
+    """Read and check ``folder/file`` against its line in the digest file and the whole contract.
+
+    Raises:
+        ContractError: with one sentence that says what is wrong.
+    """
+    read = read_verified(folder, file)
+    return ModelFile(check(read.data, str(folder / file)), read.digest, read.data)
+
+
+def check(data: bytes, where: str, *, batch: int = 1, memory: int = MAX_IMAGE_BYTES) -> Card:
+    """Check a serialised model against the contract, running none of it, and return its card.
+
+    Args:
+        data: the model file.
+        where: what a sentence calls it.
+        batch: the most images that are drawn at once.
+        memory: bytes that such a batch may take, the weights apart.
+
+    Raises:
+        ContractError: with one sentence that starts with ``where``.
+    """
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as error:
+        raise ContractError(f"{where} is not an ONNX model") from error
+    try:
+        card = read_card({entry.key: entry.value for entry in model.metadata_props}, where)
+        problem = next(_problems(model, card, batch, memory), None)
+    except ShapeError as error:
+        problem = str(error)
+    except (TypeError, ValueError, RecursionError) as error:  # such as a name that is no text, which reads as bytes
+        raise ContractError(f"{where} is no ONNX model that can be followed") from error
+    if problem:
+        raise ContractError(f"{where}: {as_line(problem)}")
+    return card
+
+
+def _problems(model: onnx.ModelProto, card: Card, batch: int, memory: int) -> Iterator[str]:
+    """Yield a sentence for each breach; each check relies on those before it."""
+    graph = model.graph
+    domains = {entry.domain for entry in model.opset_import} | {node.domain for node in graph.node}
+    if foreign := domains.difference(STANDARD_DOMAINS):
+        yield f"operators of {', '.join(sorted(foreign))}; only standard ONNX operators are served"
+    if model.functions:
+        yield "the model defines functions of its own; only standard ONNX operators are served"
+    opset = max((entry.version for entry in model.opset_import), default=0)
+    if opset not in OPSETS:
+        yield f"opset {opset}; this version serves {OPSETS.start} to {OPSETS.stop - 1}"
+    if len(graph.node) > MAX_NODES:
+        yield f"{len(graph.node)} operators; at most {MAX_NODES} are served"
+    if forks := {node.op_type for node in graph.node if any(_holds_graph(item) for item in node.attribute)}:
+        yield f"the graph branches or loops ({', '.join(sorted(forks))}); a generator needs neither"
+    if random := {node.op_type for node in graph.node} & RANDOM:
+        yield f"the graph draws random numbers ({', '.join(sorted(random))}); a seed would not fix the picture"
+    yield from _weight_problems(graph)
+    stored = read_stored(graph)
+    yield from filter(None, (problem_of(node, stored) for node in graph.node))
+    yield from _signature_problems(graph, card)
+    values = infer(model, stored)
+    if not (OUTPUT in values and values[OUTPUT].by_rows):
+        yield f"{OUTPUT} does not depend on {INPUT}"
+    needed, where = peak_bytes(graph, values, batch)
+    if needed > memory:
+        yield (
+            f"a batch of {batch} takes {_mib(needed)} at {where}, and {_mib(memory)} is the most; "
+            "set NELUMBO_MAX_BATCH lower, or give the service more memory"
+        )
+
+
+def _holds_graph(attribute: onnx.AttributeProto) -> bool:
+    return attribute.HasField("g") or bool(attribute.graphs)
+
+
+def _mib(count: int) -> str:
+    return f"{math.ceil(count / 2**20):,} MiB"
+
+
+def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield a sentence for each constant that lies elsewhere, or is not as large as it says."""
+    if graph.sparse_initializer:
+        yield "weights are sparse; a generator's are dense"
+    names = [value.name for value in (*graph.initializer, *graph.input)]
+    if len(set(names)) < len(names):
+        yield "two of the weights and inputs have one name"
+    attributes = (attribute for node in graph.node for attribute in node.attribute)
+    for tensor in (*graph.initializer, *(item.t for item in attributes if item.HasField("t"))):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            yield "weights lie in other files; a model is one file"
+        if tensor.data_type not in TYPES:
+            yield f"weights {tensor.name} have a type that is not served"
+        room = 2 * tensor.ByteSize()  # two numbers a byte are the most that a type holds
+        if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > room:
+            yield f"weights {tensor.name} say that they are {list(tensor.dims)[:8]}, more than the file holds"
+
+
+def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
+    if card.channels not in (1, 3):
+        yield f"{card.channels} channels; pictures have 1 or 3"
+    image_shape = [card.height, card.width, card.channels]
+    wanted = (
+        ("input", graph.input, INPUT, onnx.TensorProto.FLOAT, "float32", [card.latent_dim]),
+        ("output", graph.output, OUTPUT, onnx.TensorProto.UINT8, "uint8", image_shape),
+    )
+    for kind, values, name, element, element_name, shape in wanted:
+        promise = f"the {kind} must be {name}, {element_name} [N, {', '.join(map(str, shape))}]"
+        if [value.name for value in values] != [name]:
+            yield f"{promise}, not {', '.join(value.name for value in values[:8]) or 'nothing'}"
+            continue
+        tensor = values[0].type.tensor_type
+        dims = [dim.dim_value for dim in tensor.shape.dim]  # a dynamic dimension reads as 0
+        if tensor.elem_type != element or dims != [0, *shape]:
+            yield f"{promise} with N dynamic, not {_type_name(tensor.elem_type)} {dims[:8]}"
+
+
+def _type_name(element: int) -> str:
+    known = onnx.TensorProto.DataType
+    return known.Name(element).lower() if element in known.values() else f"type {element}"

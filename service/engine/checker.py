@@ -1,0 +1,223 @@
+"""Starts the process that checks model files, holds it to its time, and remembers what it found.
+
+Each file may take ``seconds``. One that takes more than ``QUICK`` is put off until the others are through, so that a
+slow one keeps no other from being served. The processes of one server share what they found, and check one at a time.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import service
+from service import cpus, memory
+from service.contract import ContractError
+from service.contract.files import read_digests
+from service.engine import state
+from service.engine.verdicts import PLACE, RETRY, Verdict, Verdicts
+
+logger = logging.getLogger("bentoml.nelumbo.checker")
+
+QUICK = 3.0  # seconds for a file while others wait
+START = 60.0  # seconds until the process says which file it begins with
+POLL = 0.05  # seconds between two looks at what another process of this server found
+MAX_LINE = 2**20  # bytes: a card has at most 2**15 a field
+MODULE = "service.engine.check_models"
+
+
+@dataclass
+class Progress:
+    """How far a child process has come: which file it is at, and until when."""
+
+    deadline: float
+    file: Path | None = None
+    digest: str | None = None
+
+
+@dataclass(eq=False)
+class Checker:
+    """Checks files for batches of up to ``batch`` images, each within ``seconds``.
+
+    ``memory`` is what one batch may take: what this machine has, halved, for as many batches as it has cores.
+    """
+
+    batch: int = 1
+    seconds: float = 60.0
+    memory: int = field(default_factory=lambda: memory.available() // 2 // cpus.available())
+
+    def __post_init__(self) -> None:
+        self._verdicts = Verdicts()
+        self._closed = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def check(self, files: Sequence[Path], nice: int = 0) -> Iterator[tuple[Path, Verdict]]:
+        """Yield each file with its verdict, as it is found: those that are known first, the slow ones last."""
+        waiting: dict[Path, str] = {}
+        for file in files:
+            try:
+                waiting[file] = read_digests(file.parent)[file.name]
+            except (ContractError, KeyError) as error:
+                yield file, Verdict("", refused=_no_digest(file, error))
+        patience = min(QUICK, self.seconds)
+        while waiting:
+            for file, digest in list(waiting.items()):
+                if found := self._verdicts.find(digest):
+                    del waiting[file]
+                    yield file, _at(file, found)
+            if self._closed.is_set():
+                yield from (
+                    (file, Verdict("", refused=f"{file} was not checked: the server stops")) for file in waiting
+                )
+                return
+            with _turn() as mine:
+                if not mine:
+                    self._closed.wait(POLL)
+                    continue
+                for file, verdict in self._run([*waiting], patience, nice):
+                    del waiting[file]
+                    yield file, verdict
+                patience = self.seconds
+
+    def close(self) -> None:
+        """End what is being checked; what waits for it gets a refusal."""
+        self._closed.set()
+        if (child := self._child) is not None:
+            child.kill()
+
+    def _run(self, files: list[Path], patience: float, nice: int) -> Iterator[tuple[Path, Verdict]]:
+        """Yield the files' verdicts, but for those that took more than ``patience`` and may take more."""
+        while files and not self._closed.is_set():
+            before = len(files)
+            at = Progress(time.monotonic() + START)
+            for verdict in self._follow(files, at, patience, nice):
+                assert at.file is not None  # noqa: S101 (a verdict follows what begins its file)
+                files.remove(at.file)
+                if at.digest:
+                    self._verdicts.add(verdict)
+                yield at.file, _at(at.file, verdict)
+                at.file = at.digest = None
+            if at.file is None and len(files) == before and not self._closed.is_set():
+                yield from (
+                    (file, Verdict("", refused=f"{file} cannot be checked: {_by_hand(file)}")) for file in files
+                )
+                return
+            if at.file is not None:  # it took too long, and is put off
+                files.remove(at.file)
+
+    def _follow(self, files: list[Path], at: Progress, patience: float, nice: int) -> Iterator[Verdict]:
+        """Run one child process, and yield what it and its end say; ``at`` then holds the file that is put off."""
+        child = self._child = self._start(files, nice)
+        assert child.stdout is not None  # noqa: S101
+        try:
+            if self._closed.is_set():
+                return
+            for said in _lines(child.stdout, at):
+                if "begun" in said:
+                    at.file, at.deadline = Path(said["begun"]), time.monotonic() + patience
+                elif "digest" in said:
+                    at.digest = said["digest"]
+                else:
+                    yield Verdict(at.digest or "", said.get("metadata"), said.get("exact", False), said.get("refused"))
+            late = child.poll() is None and time.monotonic() >= at.deadline
+            child.kill()
+            code = child.wait()
+        finally:
+            child.kill()
+            child.wait()
+            child.stdout.close()
+            self._child = None
+        if at.file is None or self._closed.is_set():
+            return
+        if late and patience < self.seconds:
+            logger.warning("Checking %s takes more than %g s; the other models go first", at.file, patience)
+        elif late:
+            reason = f"{PLACE} takes more than {self.seconds:g} s to open and draw with (NELUMBO_LOAD_SECONDS)"
+            yield Verdict(at.digest or "", refused=reason, until=time.time() + RETRY)
+        else:
+            yield Verdict(at.digest or "", refused=f"{PLACE} ends the process that runs it ({_name(code)})")
+
+    def _start(self, files: Sequence[Path], nice: int) -> "subprocess.Popen[bytes]":
+        limits = {"batch": self.batch, "memory": self.memory, "seconds": self.seconds, "nice": nice}
+        options = [word for name, value in limits.items() for word in (f"--{name}", str(value))]
+        command = [sys.executable, "-P", "-m", MODULE, *options, "--", *map(str, files)]
+        return subprocess.Popen(  # noqa: S603 # nosec B603 (our own module; the rest are numbers and paths)
+            command,
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def _no_digest(file: Path, error: Exception) -> str:
+    return str(error) if isinstance(error, ContractError) else f"{file.parent / 'sha256'} lacks {file.name}"
+
+
+def _at(file: Path, verdict: Verdict) -> Verdict:
+    """Return a verdict whose sentence names the file."""
+    if verdict.refused is None:
+        return verdict
+    return Verdict(verdict.digest, refused=verdict.refused.replace(PLACE, str(file)), until=verdict.until)
+
+
+def _by_hand(file: Path) -> str:
+    return f"python -m {MODULE} --batch 1 --memory {2**28} --seconds 60 {file} says why"
+
+
+def _name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the child's variables: none of the service's, of which some are secret, and a path to this package."""
+    dropped = ("NELUMBO_", "BENTOML", "PROMETHEUS_")
+    kept = {name: value for name, value in given.items() if not name.startswith(dropped)}
+    path = [str(Path(service.__file__).parents[1]), given.get("PYTHONPATH", "")]
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def _lines(pipe: IO[bytes], at: Progress) -> Iterator[dict[str, Any]]:
+    """Yield what a child says until it ends, says what is no line of JSON, or ``at.deadline`` is over."""
+    held, poll = b"", select.poll()
+    poll.register(pipe, select.POLLIN)
+    with contextlib.suppress(ValueError):
+        while len(held) <= MAX_LINE:
+            line, found, rest = held.partition(b"\n")
+            if found:
+                held = rest
+                yield json.loads(line)
+                continue
+            if not poll.poll(max(0.0, at.deadline - time.monotonic()) * 1000) or not (
+                more := os.read(pipe.fileno(), 2**16)
+            ):
+                return
+            held += more
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[bool]:
+    """Tell whether it is this process's turn to check, of all that share a directory; until the block ends."""
+    if (folder := state.folder()) is None:
+        yield True
+        return
+    with open(folder / "check.lock", "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True

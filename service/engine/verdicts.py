@@ -1,0 +1,79 @@
+"""What the check of a model file found, remembered by the file's digest: in this process, and for the others."""
+
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service.contract import Card, ContractError
+from service.contract.card import read_card
+from service.engine import state
+
+logger = logging.getLogger("bentoml.nelumbo.verdicts")
+
+PLACE = "\0"  # stands for the file in a sentence: its bytes may lie at several places
+RETRY = 600.0  # seconds after which a file that took too long is tried again: the machine may have been busy
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model file may be opened.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        metadata: its card, as ``metadata_props``; None where it is refused.
+        exact: whether an image is the same bytes alone and in a batch.
+        refused: a sentence that says why it is refused.
+        until: when it is to be tried again, by ``time.time()``; None: its bytes decide it for good.
+    """
+
+    digest: str
+    metadata: dict[str, str] | None = None
+    exact: bool = False
+    refused: str | None = None
+    until: float | None = None
+
+    def card(self, where: str) -> Card:
+        """Return the card; raises ContractError where the file is refused."""
+        if self.refused is not None or self.metadata is None:
+            raise ContractError(self.refused or f"{where} was not checked")
+        return read_card(self.metadata, where)
+
+
+class Verdicts:
+    """The verdicts on files, for one batch size and bound of memory, by digest."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Verdict] = {}
+
+    def find(self, digest: str) -> Verdict | None:
+        """Return what is known of a file, from this process or another one of the server."""
+        verdict = self._known.get(digest) or self._read(digest)
+        if verdict is None or (verdict.until is not None and verdict.until < time.time()):
+            return None
+        self._known[digest] = verdict
+        return verdict
+
+    def add(self, verdict: Verdict) -> None:
+        """Remember a verdict, for the other processes, too, where they share a directory."""
+        self._known[verdict.digest] = verdict
+        if (path := _path(verdict.digest)) is None:
+            return
+        try:
+            state.write(path, json.dumps(asdict(verdict)))
+        except OSError as error:
+            logger.warning("Other workers check %s again: %s", verdict.digest[:12], os.strerror(error.errno or 0))
+
+    def _read(self, digest: str) -> Verdict | None:
+        path = _path(digest)
+        try:
+            return Verdict(**json.loads(path.read_bytes())) if path else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def _path(digest: str) -> Path | None:
+    folder = state.folder()
+    return folder / f"verdict-{digest}" if folder and digest.isalnum() else None
