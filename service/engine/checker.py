@@ -33,7 +33,6 @@ QUICK = 3.0  # seconds for a file while others wait
 START = 60.0  # seconds until the process says which file it begins with
 POLL = 0.05  # seconds between two looks at what another process of this server found
 MAX_LINE = 2**20  # bytes: a card has at most 2**15 a field
-MODULE = "service.engine.check_models"
 
 
 @dataclass
@@ -47,14 +46,20 @@ class Progress:
 
 @dataclass(eq=False)
 class Checker:
-    """Checks files for batches of up to ``batch`` images, each within ``seconds``.
+    """Checks files, each in a process that may end without the caller.
 
-    ``memory`` is what one batch may take: what this machine has, halved, for as many batches as it has cores.
+    Attributes:
+        batch: most images that are drawn at once.
+        seconds: time that a file may take, from when it is read to its last batch.
+        memory: bytes that one batch may take: what this machine has, halved, for as many batches as it has cores.
+        module: what runs in the child process.
     """
 
     batch: int = 1
     seconds: float = 60.0
     memory: int = field(default_factory=lambda: memory.available() // 2 // cpus.available())
+
+    module: str = "service.engine.check_models"
 
     def __post_init__(self) -> None:
         self._verdicts = Verdicts()
@@ -109,7 +114,7 @@ class Checker:
                 at.file = at.digest = None
             if at.file is None and len(files) == before and not self._closed.is_set():
                 yield from (
-                    (file, Verdict("", refused=f"{file} cannot be checked: {_by_hand(file)}")) for file in files
+                    (file, Verdict("", refused=f"{file} cannot be checked: {self._by_hand(file)}")) for file in files
                 )
                 return
             if at.file is not None:  # it took too long, and is put off
@@ -147,10 +152,13 @@ class Checker:
         else:
             yield Verdict(at.digest or "", refused=f"{PLACE} ends the process that runs it ({_name(code)})")
 
+    def _by_hand(self, file: Path) -> str:
+        return f"python -m {self.module} --batch 1 --memory {2**28} --seconds 60 {file} says why"
+
     def _start(self, files: Sequence[Path], nice: int) -> "subprocess.Popen[bytes]":
         limits = {"batch": self.batch, "memory": self.memory, "seconds": self.seconds, "nice": nice}
         options = [word for name, value in limits.items() for word in (f"--{name}", str(value))]
-        command = [sys.executable, "-P", "-m", MODULE, *options, "--", *map(str, files)]
+        command = [sys.executable, "-P", "-m", self.module, *options, "--", *map(str, files)]
         return subprocess.Popen(  # noqa: S603 # nosec B603 (our own module; the rest are numbers and paths)
             command,
             env=_environment(os.environ),
@@ -169,10 +177,6 @@ def _at(file: Path, verdict: Verdict) -> Verdict:
     if verdict.refused is None:
         return verdict
     return Verdict(verdict.digest, refused=verdict.refused.replace(PLACE, str(file)), until=verdict.until)
-
-
-def _by_hand(file: Path) -> str:
-    return f"python -m {MODULE} --batch 1 --memory {2**28} --seconds 60 {file} says why"
 
 
 def _name(code: int) -> str:

@@ -15,7 +15,7 @@ from service.contract import ContractError, graph
 from service.engine.library import load_library
 from service.errors import ServiceError
 from tests import tiny
-from tests.service.test_contract import refusal
+from tests.service.contract.test_graph import refusal
 
 GIGA = 10 * 2**30
 

@@ -1,0 +1,78 @@
+"""What this project's own networks and rewritings make of operators is what the contract lets through."""
+
+from collections.abc import Callable
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.batch_norm import fold_batch_norm as fold
+from export.float16 import to_float16
+from export.graph import Pixels, fold_batch_norm, trace
+from export.halves import split_latent
+from export.subpixel import to_subpixel
+from service.contract.operators import problem_of
+from service.contract.shapes import infer, read_stored
+from training import networks
+from training import recipe as recipes
+from training.networks.styled import StyledGenerator
+
+REWRITINGS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "as exported": lambda model: model,
+    "openvino": lambda model: split_latent(to_subpixel(fold(model))),
+    "cuda": to_float16,
+}
+
+
+class Conditioned(nn.Module):
+    """A styled generator with the inputs of schema 2, as DESIGN of the contract has them."""
+
+    def __init__(self, generator: StyledGenerator) -> None:
+        super().__init__()
+        self.generator, self.classes = generator, nn.Embedding(10, 16)
+        self.basis = nn.Parameter(torch.randn(5, 16))
+
+    def forward(self, latent: Tensor, label: Tensor, truncation: Tensor, directions: Tensor) -> Tensor:
+        """Map latent (N, Z), label (N,), truncation (N,) and directions (N, K) to images in [-1, 1]."""
+        w = self.generator.mapping(latent + self.classes(label))
+        w = self.generator.w_mean + truncation[:, None] * (w - self.generator.w_mean) + directions @ self.basis
+        images: Tensor = self.generator.synthesise(w)
+        return (images + 1).clamp(0, 2).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def refusals(model: onnx.ModelProto) -> list[Any]:
+    model = onnx.load_model_from_string(model.SerializeToString())
+    stored = read_stored(model.graph)
+    found = [one for one in (problem_of(node, stored) for node in model.graph.node) if one]
+    infer(model, stored)
+    return found
+
+
+@pytest.mark.parametrize("rewriting", REWRITINGS)
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_and_its_rewritings_are_let_through(name: str, rewriting: str) -> None:
+    generator = networks.build_generator(recipes.load(name, ["generator.width=8"], images__size=32)).eval()
+    if isinstance(generator, nn.Sequential):
+        generator = fold_batch_norm(generator)
+    model = trace(Pixels(generator), recipes.load(name).generator.latent_dim)
+    assert refusals(REWRITINGS[rewriting](model)) == []
+
+
+def test_labels_truncation_and_directions_are_let_through() -> None:
+    module = Conditioned(StyledGenerator(16, [16, 8], 4, 3)).eval()
+    inputs = (torch.zeros(2, 16), torch.zeros(2, dtype=torch.int64), torch.ones(2), torch.zeros(2, 5))
+    batch = torch.export.Dim("N")
+    program = torch.onnx.export(
+        module,
+        inputs,
+        input_names=["latent", "label", "truncation", "directions"],
+        output_names=["image"],
+        opset_version=20,
+        dynamic_shapes=({0: batch},) * 4,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    assert refusals(program.model_proto) == []
