@@ -136,27 +136,28 @@ def _check(settings: Settings) -> None:
     require_sound(settings.models, settings.provider, Checker(settings.max_batch, settings.load_seconds))
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Return a socket that listens where the settings say, for all workers; raises ServiceError."""
+def _listen(settings: Settings, port: int) -> socket.socket:
+    """Return a socket that listens on a port of the settings' host, for all workers; raises ServiceError."""
     try:
         listening = socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((str(settings.host), settings.port))
+        listening.bind((str(settings.host), port))
         listening.listen(BACKLOG)  # so that another server's attempt fails now, not in its workers
         return listening
     except OSError as error:
         hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"
-        where = f"{settings.host}:{settings.port}"
+        where = f"{settings.host}:{port}"
         raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
 
 
 def _serve(settings: Settings) -> int:
     _check(settings)
-    listening = _listen(settings)
+    ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]
+    sockets = [_listen(settings, port) for port in ports]
     os.environ.update(settings.environment())  # the workers are processes of their own
     from service.runtime import supervisor
 
-    return supervisor.run(settings, listening)
+    return supervisor.run(settings, sockets)
 
 
 def main() -> None:

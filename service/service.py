@@ -108,10 +108,11 @@ class Nelumbo:
         renderer.close()
 
 
-def make_outermost(app: ASGIApp, tell_others: Callable[[], None]) -> ASGIApp:
+def make_outermost(app: ASGIApp, tell_others: Callable[[], None], metrics_port: int | None = None) -> ASGIApp:
     """Return our app with BentoML's ``app`` behind it.
 
     ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too.
+    ``metrics_port`` is the one port that answers /metrics; None: the service's own does.
     """
 
     def reload() -> Library:
@@ -119,7 +120,7 @@ def make_outermost(app: ASGIApp, tell_others: Callable[[], None]) -> ASGIApp:
         tell_others()
         return library
 
-    made = make_app(renderer, settings, reload, access, signer, bentoml=app)
+    made = make_app(renderer, settings, reload, access, signer, bentoml=app, metrics_port=metrics_port)
     return tracing.traced(made) if tracing.is_on() else made
 
 

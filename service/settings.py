@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
     host: Host = Field(ip_address("127.0.0.1"), description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="port that answers /metrics, and nothing else; without it, the service's own port does",
+    )
     provider: Annotated[str, AfterValidator(_provider)] = Field(
         "cpu", description=f"what runs the models: {', '.join(providers.PROVIDERS)}"
     )
@@ -147,6 +153,12 @@ class Settings(BaseSettings):
                 raise ValueError("rate and quota are a key's: set api_keys, too")
             if self.limits_uri is None and self.workers > 1:
                 raise ValueError(f"{self.workers} workers would each count for themselves: set limits_uri or workers=1")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError(f"NELUMBO_METRICS_PORT must differ from NELUMBO_PORT, which is {self.port}")
         return self
 
     @model_validator(mode="after")

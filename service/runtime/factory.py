@@ -12,9 +12,9 @@ from service.telemetry import prometheus_dir
 def create() -> ASGIApp:
     """Return our app with BentoML's behind it; runs once in each worker process."""
     prometheus_dir.reserve()  # before there is a metric, which opens its file
-    from service.service import make_outermost, served
+    from service.service import make_outermost, served, settings
 
-    return make_outermost(served.to_asgi(), tell_others=tell_supervisor)
+    return make_outermost(served.to_asgi(), tell_others=tell_supervisor, metrics_port=settings.metrics_port)
 
 
 def tell_supervisor() -> None:

@@ -94,8 +94,8 @@ class Supervisor(Multiprocess):
 
     processes: list[Worker]  # type: ignore[assignment]
 
-    def __init__(self, config: uvicorn.Config, listening: socket.socket, settings: Settings) -> None:
-        super().__init__(config, [listening])
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], settings: Settings) -> None:
+        super().__init__(config, sockets)
         self._settings = settings
         self._interrupted = False
         self._announced = False
@@ -186,10 +186,10 @@ class Supervisor(Multiprocess):
         logger.warning("Worker %d %s; replaced by %d", worker.pid, reason, self.processes[index].pid)
 
 
-def run(settings: Settings, listening: socket.socket) -> int:
-    """Serve until told to stop; returns the exit code."""
+def run(settings: Settings, sockets: list[socket.socket]) -> int:
+    """Serve on these sockets, which listen, until told to stop; returns the exit code."""
     with prometheus_dir.chosen():
-        supervisor = Supervisor(_config(settings), listening, settings)
+        supervisor = Supervisor(_config(settings), sockets, settings)
         supervisor.run()
     return 1 if supervisor.failed else 0
 

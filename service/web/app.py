@@ -23,6 +23,7 @@ from service.web.auth import Access, Gate
 from service.web.bento import bento_route
 from service.web.body import NOBODY, ClientGoneError, check_target
 from service.web.headers import SAFE, SHARED, Header, completed
+from service.web.metrics_port import MetricsPort
 from service.web.probes import is_draining
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
@@ -44,6 +45,7 @@ def make_app(
     access: Access | None = None,
     signer: Signer | None = None,
     bentoml: ASGIApp | None = None,
+    metrics_port: int | None = None,
 ) -> ASGIApp:
     """Return the outermost ASGI app.
 
@@ -54,13 +56,16 @@ def make_app(
         access: the API keys; by default those of the settings.
         signer: signs the images.
         bentoml: BentoML's app, which answers its own routes and starts and stops the service; None: there is none.
+        metrics_port: the one port that answers /metrics, and nothing else; None: the service's own port does.
     """
     access = access or Access(settings)
     table = routes(renderer, settings, reload or renderer.reload, access, signer)
     if bentoml is not None:
         table.append(bento_route(bentoml))
     router = ExactRouter(table, redirect_slashes=False)
-    inner = Gate(router, access) if access.keys else router
+    inner: ASGIApp = Gate(router, access) if access.keys else router
+    if metrics_port is not None:
+        inner = MetricsPort(inner, metrics_port)
     templates: dict[object, str] = {route.endpoint: route.path for route in table}
     edge: ASGIApp = Edge(inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins))
     if settings.cors_origins:

@@ -243,9 +243,23 @@ def test_every_selector_finds_the_pods() -> None:
     assert found == [labels] * 6
     monitor = read(FOLDER / "components" / "monitoring" / "servicemonitor.yaml")["spec"]
     assert monitor["selector"]["matchLabels"] == base("service")["metadata"]["labels"]
-    assert {endpoint["port"] for endpoint in monitor["endpoints"]} == {
-        port["name"] for port in base("service")["spec"]["ports"]
-    }
+    (scraped,) = monitor["endpoints"]
+    assert scraped["port"] in {port["name"] for port in base("service")["spec"]["ports"]}
+
+
+def test_prometheus_reaches_the_metrics_and_nobody_else_does() -> None:
+    ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
+    (given,) = (one["value"] for one in container()["env"] if one["name"] == "NELUMBO_METRICS_PORT")
+    assert int(given) == ports["metrics"] != ports["http"]
+    assert {port["targetPort"] for port in base("service")["spec"]["ports"]} == ports.keys()
+    (scraped,) = read(FOLDER / "components" / "monitoring" / "servicemonitor.yaml")["spec"]["endpoints"]
+    assert scraped["port"] == "metrics"
+    let_in: dict[str, Any] = {}
+    for rule in base("network")["spec"]["ingress"]:
+        let_in |= {port["port"]: rule["from"] for port in rule["ports"]}
+    assert let_in.keys() == ports.keys()
+    assert let_in["metrics"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert let_in["metrics"][0] not in let_in["http"]
 
 
 def test_both_autoscalers_have_the_same_numbers() -> None:

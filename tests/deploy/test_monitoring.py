@@ -17,8 +17,8 @@ ALL = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALERTS = {rule["alert"] for rule in ALL if "alert" in rule}
 RECORDS = {rule["record"] for rule in ALL if "record" in rule}
 DASHBOARD = json.loads((DEPLOY / "grafana" / "nelumbo.json").read_text())
-# What the supervisor and the checks of models will expose; to be removed with their metrics.
-COMING = {"nelumbo_workers_replaced_total", "nelumbo_models_refused", "nelumbo_models_withdrawn"}
+# What the checks of models will expose; to be removed with their metrics.
+COMING = {"nelumbo_models_refused", "nelumbo_models_withdrawn"}
 NAME = re.compile(r"\b(?:job:)?nelumbo_\w+(?::\w+)?")
 
 
