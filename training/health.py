@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from training.metrics import artefacts
 from training.objectives import Objective
 from training.registry import Registry
 
@@ -30,7 +31,9 @@ def diversity(images: Tensor, reference: Tensor) -> float:
     return float(_spread(images) / _spread(reference).clamp_min(1e-12))
 
 
-FIGURES: Registry[Callable[[Tensor, Tensor], float]] = Registry("figures of the log", {"diversity": diversity})
+FIGURES: Registry[Callable[[Tensor, Tensor], float]] = Registry(
+    "figures of the log", {"diversity": diversity, "grid": artefacts.grid, "rim": artefacts.rim}
+)
 
 
 def _spread(images: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ Both figures are about 1 for real images and for good samples; from 1.5 on, the 
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.images import Pixels
+from training.pictures import to_pixels
 
 Spectrum = NDArray[np.float64]
 LINES = 3  # outermost lines of pixels that may be a frame
@@ -23,6 +25,16 @@ class Artefacts:
     def __call__(self, candidate: Pixels) -> dict[str, float]:
         """Return ``grid`` and ``rim`` of images (N, C, S, S) uint8, of the reference's size."""
         return {"grid": grid_energy(candidate) / self._grid, "rim": rim_contrast(candidate) / self._rim}
+
+
+def grid(images: Tensor, reference: Tensor) -> float:
+    """How much more of a grid images have than real ones; (N, C, S, S) in [-1, 1] each."""
+    return grid_energy(to_pixels(images)) / grid_energy(to_pixels(reference))
+
+
+def rim(images: Tensor, reference: Tensor) -> float:
+    """How much more of a frame images have than real ones; (N, C, S, S) in [-1, 1] each."""
+    return rim_contrast(to_pixels(images)) / rim_contrast(to_pixels(reference))
 
 
 def grid_energy(images: Pixels) -> float:

@@ -16,7 +16,8 @@ from training import images
 from training.configs import ImagesConfig
 from training.errors import InputError
 from training.images import Pixels
-from training.metrics import distances, inception, lenet
+from training.metrics import distances, efficientnet, inception, lenet
+from training.metrics.artefacts import Artefacts
 from training.metrics.features import Features, random_conv
 from training.metrics.labels import Labels
 from training.metrics.wasserstein import SlicedWasserstein
@@ -61,6 +62,11 @@ def random_conv_features(reals: Reals) -> Features | None:
     return None if reals.labels is not None else random_conv(*reals.reference.shape[1:3])
 
 
+def efficientnet_features(reals: Reals) -> Features | None:
+    """EfficientNet-Lite2 of ImageNet, for images without labels, where its wheel is installed."""
+    return None if reals.labels is not None else efficientnet.load()
+
+
 def lenet_features(reals: Reals) -> Features | None:
     """A LeNet trained on the labelled images themselves."""
     return None if reals.labels is None else reals.classifier.features()
@@ -73,7 +79,12 @@ def inception_features(reals: Reals) -> Features | None:
 
 FEATURES: Registry[Callable[[Reals], Features | None]] = Registry(
     "networks of features",
-    {"random-conv": random_conv_features, "lenet": lenet_features, "inception": inception_features},
+    {
+        "efficientnet-lite2": efficientnet_features,
+        "random-conv": random_conv_features,
+        "lenet": lenet_features,
+        "inception": inception_features,
+    },
 )
 
 
@@ -88,13 +99,19 @@ def sliced_wasserstein(reals: Reals) -> Measure:
     return SlicedWasserstein(reals.reference)
 
 
+def artefacts(reals: Reals) -> Measure:
+    """Grid and frame: energy at the periods of upsampling, and how abruptly the edges end, over real images'."""
+    return Artefacts(reals.reference)
+
+
 def class_shares(reals: Reals) -> Measure | None:
     """How often the classifier reads each class, and how often it is sure; for labelled images."""
     return None if reals.labels is None else lambda pixels: classify(reals.classifier, pixels)
 
 
 METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
-    "metrics", {"distances": feature_distances, "swd": sliced_wasserstein, "classes": class_shares}
+    "metrics",
+    {"distances": feature_distances, "swd": sliced_wasserstein, "artefacts": artefacts, "classes": class_shares},
 )
 
 
