@@ -1,7 +1,7 @@
-"""API keys: a file holds a line for each, ``name:digest``; the key itself is shown once and kept nowhere.
+"""API keys: a file with a line for each, ``name:digest``; the key itself is shown once and not stored.
 
-A key is 256 random bits, so that nobody finds it by trying and its SHA-256 gives nothing away. The slow, salted hashes
-that passwords need would make each request pay for a weakness that these do not have.
+A key is 256 random bits, so that it cannot be guessed, not from its SHA-256 either. It needs no slow, salted hash, which
+is for passwords and would be computed in every request.
 """
 
 import hashlib
@@ -16,35 +16,35 @@ from service.errors import ServiceError
 
 logger = logging.getLogger("bentoml.nelumbo.keys")
 
-PREFIX = "nelumbo_"  # so that a scanner for secrets knows one that has leaked
+PREFIX = "nelumbo_"  # by which secret scanners recognise a leaked key
 NAME = re.compile(r"[\w.-]{1,64}", re.ASCII)
 LINE = re.compile(r"([\w.-]{1,64}):([0-9a-f]{64})", re.ASCII)
-INTERVAL = 1.0  # seconds between two looks at the file
+INTERVAL = 1.0  # seconds between two checks of the file
 
 Digests = list[tuple[str, bytes]]
 
 
 class NoKeyError(ServiceError):
-    """A file of keys holds none."""
+    """A file of keys has no key."""
 
 
 def new() -> str:
-    """Return a key that nobody has."""
+    """Return a new key."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def line(name: str, key: str) -> str:
-    """Return what the file holds of a key; raises ServiceError for a name that cannot stand there."""
+    """Return the file's line for a key; raises ServiceError for an invalid name."""
     if not NAME.fullmatch(name):
         raise ServiceError("a key's name is 1 to 64 letters, digits, dots, dashes and underscores")
     return f"{name}:{_digest(key).hex()}"
 
 
 def read(path: Path) -> Digests:
-    """Return the names and digests that a file holds, two of one name where a key is being replaced.
+    """Return the names and digests in a file; a name may be there twice, while one key replaces another.
 
     Raises:
-        ServiceError: where it cannot be read, holds none, or a line is wrong.
+        ServiceError: when the file cannot be read, has no key, or has a wrong line.
     """
     try:
         lines = path.read_text(encoding="ascii").splitlines()
@@ -54,41 +54,41 @@ def read(path: Path) -> Digests:
     for number, text in enumerate(map(str.strip, lines), 1):
         if text and not text.startswith("#"):
             if not (match := LINE.fullmatch(text)):
-                raise ServiceError(f"line {number} of {path} is not one that python -m service key makes")
+                raise ServiceError(f"line {number} of {path} is no line of python -m service key")
             found.append((match[1], bytes.fromhex(match[2])))
     if not found:
-        raise NoKeyError(f"{path} holds no key; make one with python -m service key NAME >> {path}")
+        raise NoKeyError(f"{path} has no key; make one with python -m service key NAME >> {path}")
     return found
 
 
 class Keys:
-    """The keys of a file, which is followed: a line that is added or taken away counts a second later.
+    """The keys of a file, which is read again when it changes: an added or removed line takes effect a second later.
 
-    A file that has become bad may be half written, and leaves the keys of before; one without a line has lost its last.
+    A file with a wrong line may be half written: the previous keys stay valid. In an empty file no key is valid.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._digests = read(path)
-        self._seen = self._changed()
-        self._next_look = 0.0
+        self._modified = self._modification_time()
+        self._next_check = 0.0
 
     def owner(self, key: str) -> str | None:
-        """Return the name of a key, or None for one that is not known; takes as long for the one as for the other."""
-        self._follow()
+        """Return the name of a key, or None for an unknown one, in constant time."""
+        self._read_if_changed()
         digest, found = _digest(key), None
         for name, known in self._digests:
             if hmac.compare_digest(known, digest):
                 found = name
         return found
 
-    def _follow(self) -> None:
+    def _read_if_changed(self) -> None:
         now = time.monotonic()
-        if now < self._next_look:
+        if now < self._next_check:
             return
-        self._next_look = now + INTERVAL
-        if (changed := self._changed()) != self._seen:
-            self._seen = changed
+        self._next_check = now + INTERVAL
+        if (changed := self._modification_time()) != self._modified:
+            self._modified = changed
             try:
                 self._digests = read(self._path)
                 logger.info("%d keys are valid now", len(self._digests))
@@ -96,9 +96,9 @@ class Keys:
                 self._digests = []
                 logger.error("No key is valid now: %s", error)
             except ServiceError as error:
-                logger.error("The keys of before stay valid: %s", error)
+                logger.error("The previous keys stay valid: %s", error)
 
-    def _changed(self) -> int:
+    def _modification_time(self) -> int:
         try:
             return self._path.stat().st_mtime_ns
         except OSError:

@@ -1,4 +1,4 @@
-"""Every setting of the service: a flag of ``python -m service`` or a ``NELUMBO_…`` variable, checked in one place."""
+"""The settings of the service: options of ``python -m service`` or ``NELUMBO_…`` variables, validated."""
 
 import re
 from importlib.util import find_spec
@@ -18,13 +18,13 @@ ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
 
 
 def _address(host: Any) -> Any:
-    return "127.0.0.1" if host == "localhost" else host  # BentoML takes no names
+    return "127.0.0.1" if host == "localhost" else host  # BentoML accepts addresses only
 
 
 def _workers(given: dict[str, Any]) -> int:
-    """Return one for every two cores: its interpreter is busy for 0.2 ms a request, and a core draws a digit in 0.5.
+    """Return one worker for two cores, as its interpreter takes 0.2 ms a request and a core draws a digit in 0.5 ms.
 
-    On an accelerator it is one: each would have a context of its own there, and its own copy of every model.
+    On an accelerator it is one, since each would have a context of its own there, and its own copy of every model.
     """
     provider = providers.PROVIDERS.get(given.get("provider", ""))
     return 1 if provider and not provider.on_cores else max(1, cpus.available() // 2)
@@ -37,7 +37,7 @@ def _provider(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
-# The settings that python -m service takes as options, too.
+# The settings that are options of python -m service, too.
 FLAGS = ("models", "host", "port", "workers", "provider", "device_streams")
 
 
@@ -53,7 +53,7 @@ def _limit(text: str) -> str:
     try:
         amount = limits.parse(text).amount
     except ValueError as error:
-        raise ValueError('say how many images in what time, such as "20/second" or "10000/day"') from error
+        raise ValueError('give a number of images and a time, such as "20/second" or "10000/day"') from error
     if amount < 1:
         raise ValueError("allow at least 1 image")
     return text
@@ -79,7 +79,7 @@ Host = Annotated[IPvAnyAddress, BeforeValidator(_address)]
 
 
 class Settings(BaseSettings):
-    """The service's settings; the environment fills what is not given."""
+    """The settings; what is not given is read from the environment."""
 
     model_config = SettingsConfigDict(env_prefix="NELUMBO_", frozen=True)
 
@@ -93,54 +93,54 @@ class Settings(BaseSettings):
         description="port that answers /metrics, and nothing else; without it, the service's own port does",
     )
     provider: Annotated[str, AfterValidator(_provider)] = Field(
-        "cpu", description=f"what runs the models: {', '.join(providers.PROVIDERS)}"
+        "cpu", description=f"execution provider: {', '.join(providers.PROVIDERS)}"
     )
     workers: int = Field(
         default_factory=_workers,
         ge=1,
         le=1024,
-        description="processes that share port and cores; one for two cores, or one on an accelerator",
+        description="worker processes; by default one for two cores, or one on an accelerator",
     )
     device_streams: int = Field(
         1, ge=1, le=16, description="batches that run at once on an accelerator; a CPU runs one on each core"
     )
-    max_batch: int = Field(16, ge=1, le=1024, description="most images in one run of a model")
+    max_batch: int = Field(16, ge=1, le=1024, description="most images in one inference")
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
-    queue: int = Field(1024, ge=1, description="most images that wait in one worker; more are answered 503")
+    queue: int = Field(1024, ge=1, description="most images that wait in one worker; requests for more get 503")
     load_seconds: float = Field(
         60.0, gt=0, le=3600, description="seconds that a model file may take to be checked before it is served"
     )
-    deadline: float = Field(30.0, gt=0, le=3600, description="seconds until an unanswered request gets 504")
+    deadline: float = Field(30.0, gt=0, le=3600, description="seconds after which a request gets 504")
     drain: float = Field(
-        1.0, ge=0, le=600, description="seconds to serve on after SIGTERM, not ready, until balancers look elsewhere"
+        1.0, ge=0, le=600, description="seconds to keep serving after SIGTERM, not ready, until load balancers notice"
     )
     client_timeout: float = Field(
-        30.0, gt=0, le=3600, description="seconds that a client may take to send a request, or to take its answer"
+        30.0, gt=0, le=3600, description="seconds that a client may take to send a request, and to receive its answer"
     )
     worker_timeout: int = Field(
         10, ge=1, le=3600, description="seconds until a worker that does not answer its supervisor is replaced"
     )
     admin_token: SecretStr | None = Field(
-        None, min_length=16, description="who sends it may use /admin; without it, whoever is on the same machine"
+        None, min_length=16, description="token for /admin; without it, /admin answers programs on the same machine"
     )
-    c2pa_key: Path | None = Field(None, description="PEM file of the key that signs pictures (C2PA)")
+    c2pa_key: Path | None = Field(None, description="PEM file of the key that signs images (C2PA)")
     c2pa_certificate: Path | None = Field(
-        None, description="PEM file of that key's certificate, and below it those of who issued it"
+        None, description="PEM file of that key's certificate, followed by those of its issuers"
     )
     log_requests: bool = Field(False, description="write a line of JSON to stdout for each request")
     max_body: int = Field(
-        2**18, ge=1024, description="most bytes in a request's body; max_images latents take up to 22 bytes a number"
+        2**18, ge=1024, description="most bytes in a request's body; a latent takes up to 22 bytes a number"
     )
     api_keys: Annotated[Path, AfterValidator(_readable_keys)] | None = Field(
-        None, description="file of API keys, made with python -m service key; without it, whoever asks may draw"
+        None, description="file of API keys, made with python -m service key; without it, no key is needed"
     )
     cors_origins: Origins = Field(
-        "", description="sites whose pages may draw, such as https://a.example,https://b.example, or * for all"
+        "", description="sites whose pages may call the API: https://a.example,https://b.example, or * for all"
     )
-    rate: Limit | None = Field(None, description='images that a key may have in a short time, such as "20/second"')
-    quota: Limit | None = Field(None, description='images that a key may have in a long time, such as "10000/day"')
+    rate: Limit | None = Field(None, description='rate limit of each key, in images, such as "20/second"')
+    quota: Limit | None = Field(None, description='quota of each key, in images, such as "10000/day"')
     limits_uri: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
-        None, description="Redis where workers and pods count together, redis://…; without it, one worker counts"
+        None, description="Redis that workers and pods count in together, redis://…; without it, one worker counts by itself"
     )
     limits_failure: Literal["open", "closed"] = Field(
         "open", description="what happens while that Redis is away: open draws without counting, closed answers 503"
@@ -150,9 +150,9 @@ class Settings(BaseSettings):
     def _limits_can_be_kept(self) -> Self:
         if self.rate or self.quota:
             if self.api_keys is None:
-                raise ValueError("rate and quota are a key's: set api_keys, too")
+                raise ValueError("rate and quota need API keys: set api_keys, too")
             if self.limits_uri is None and self.workers > 1:
-                raise ValueError(f"{self.workers} workers would each count for themselves: set limits_uri or workers=1")
+                raise ValueError(f"{self.workers} workers would each count by themselves: set limits_uri or workers=1")
         return self
 
     @model_validator(mode="after")
@@ -168,14 +168,14 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """Return the settings as variables, so that worker processes read the same; they inherit the secrets anyway."""
+        """Return the settings as variables for worker processes, without the secrets, which these inherit."""
         values = self.model_dump(exclude={"admin_token", "limits_uri"}, exclude_none=True)
         files = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
         return {f"NELUMBO_{name.upper()}": str(value) for name, value in (values | files).items()}
 
 
 def read_settings(**given: Any) -> Settings:
-    """Read the settings from ``given`` (None: not given) and the environment; raises ServiceError."""
+    """Return the settings of ``given``, where it is not None, and of the environment; raises ServiceError."""
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -183,9 +183,9 @@ def read_settings(**given: Any) -> Settings:
 
 
 def _sentence(error: ValidationError) -> str:
-    """Say what is wrong with the first bad setting and how it is set, but not what was given: it may be a secret."""
+    """Return what is wrong with the first bad setting, without its value, which may be a secret."""
     first = error.errors()[0]
-    if not first["loc"]:  # two settings that do not go together, in words of our own
+    if not first["loc"]:  # two settings that exclude each other: the message is ours
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0])
     flag = f"--{name.replace('_', '-')} or " if name in FLAGS else ""

@@ -1,7 +1,7 @@
-"""An animated PNG, put together from frames that are PNGs already: nothing is compressed a second time.
+"""Animated PNG, made of frames that are PNGs already, without compressing them again.
 
-Pillow's writer took nine times as long for 64 frames of 128×128, and on one thread: it filters and compresses itself.
-Any PNG viewer shows the first frame. Format: W3C PNG specification, third edition, section 11.3.6.
+Pillow took nine times as long for 64 frames of 128×128, on one thread, as it filters and compresses itself. A viewer
+without animation shows the first frame. Format: W3C PNG specification, third edition, section 11.3.6.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from service.formats import png
 
 
 def join(frames: Sequence[bytes], milliseconds: int, chunks: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-    """Return PNGs of one size and colour type as one that plays them for ever, with ``chunks`` before its pixels."""
+    """Return an endless animation of PNGs of one size and colour type, with ``chunks`` before its pixels."""
     header = dict(_chunks(frames[0]))[b"IHDR"]
     parts = [(b"IHDR", header), *chunks, (b"acTL", struct.pack(">II", len(frames), 0))]
     numbers = itertools.count()
@@ -24,7 +24,7 @@ def join(frames: Sequence[bytes], milliseconds: int, chunks: Iterable[tuple[byte
 
 
 def _control(number: int, header: bytes, milliseconds: int) -> bytes:
-    """Return the data of fcTL: a frame that covers all, stays until the next, and is not blended with the last."""
+    """Return the data of fcTL: a frame of full size that replaces the one before."""
     return struct.pack(">I", number) + header[:8] + struct.pack(">IIHHBB", 0, 0, milliseconds, 1000, 0, 0)
 
 

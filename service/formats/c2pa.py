@@ -1,7 +1,7 @@
-"""Signed pictures (C2PA): who drew them, in a manifest that a change of the picture breaks.
+"""C2PA: signs files with a manifest that says who made them; any change of a file breaks its signature.
 
-A manifest has a random identity and a signature a random number, so that the same picture signed twice is two files, of
-the same pixels. https://spec.c2pa.org
+A manifest has a random identifier and a signature a random number: the same image signed twice is two different files
+with the same pixels. https://spec.c2pa.org
 """
 
 import functools
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
 
-# By the curve, or else by the kind of key.
+# C2PA's name of the algorithm, by the curve or the kind of a key.
 ALGORITHMS = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512", "RSA": "ps256", "Ed25519": "ed25519"}
-# No second, small picture in the first; that a signature verifies is tried once, at the start.
+# No thumbnail in the manifest; signatures are verified once, at the start.
 LIBRARY = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
-UNTRUSTED = "signingCredential.untrusted"  # whom a verifier trusts is the verifier's affair
+UNTRUSTED = "signingCredential.untrusted"  # which issuers are trusted is up to each verifier
 
 
 class Signer:
-    """Signs pictures; may be called by many threads at once."""
+    """Signs files; its methods may be called by several threads at once."""
 
     def __init__(self, certificates: bytes, key: bytes, algorithm: str) -> None:
-        """Take PEM: the certificates, the signer's own first, and its key in PKCS #8."""
+        """Take PEM: the certificates, the signer's own first, and its key (PKCS #8)."""
         import c2pa
 
         self.fingerprint = hashlib.sha256(certificates + c2pa.sdk_version().encode()).hexdigest()
@@ -44,14 +44,14 @@ class Signer:
         self._signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(algorithm, certificates, key, None))
 
     def sign(self, media_type: str, data: bytes, texts: dict[str, str]) -> bytes:
-        """Return a picture with a manifest that says that a machine made it, and by ``texts`` how."""
+        """Return a file with a manifest that says that a trained model made it, and ``texts``."""
         signed = io.BytesIO()
         builder = self._library.Builder(_manifest(texts), self._context)
         builder.sign(self._signer, media_type, io.BytesIO(data), signed)
         return signed.getvalue()
 
     def check(self) -> str | None:
-        """Sign a picture and verify it; return what is wrong with that, or None."""
+        """Sign an image and verify it; return what is wrong, or None."""
         try:
             signed = self.sign("image/png", png.encode(np.zeros((1, 1, 1), np.uint8)), {})
             reader = self._library.Reader("image/png", io.BytesIO(signed))
@@ -111,7 +111,7 @@ def read_signer(key: Path | None, certificate: Path | None) -> Signer | None:
     if key is None and certificate is None:
         return None
     if key is None or certificate is None:
-        raise ServiceError("to sign pictures set both NELUMBO_C2PA_KEY and NELUMBO_C2PA_CERTIFICATE, to PEM files")
+        raise ServiceError("to sign images, set both NELUMBO_C2PA_KEY and NELUMBO_C2PA_CERTIFICATE to PEM files")
     try:
         import c2pa  # noqa: F401
         import cryptography  # noqa: F401
@@ -126,7 +126,7 @@ def _open(key: Path, certificate: Path) -> Signer:
     private, chain = _read_key(key), _read_certificates(certificate)
     if private.public_key() != chain[0].public_key():
         raise ServiceError(
-            f"{key} is not the key of the first certificate in {certificate}; the signer's own stands first"
+            f"{key} is not the key of the first certificate in {certificate}; the signer's own must be the first"
         )
     name = getattr(
         getattr(private, "curve", None), "name", type(private).__name__.strip("_").removesuffix("PrivateKey")
@@ -139,7 +139,7 @@ def _open(key: Path, certificate: Path) -> Signer:
         ALGORITHMS[name],
     )
     if problem := signer.check():
-        raise ServiceError(f"{certificate} cannot sign pictures: {problem}")
+        raise ServiceError(f"{certificate} cannot sign images: {problem}")
     return signer
 
 
@@ -150,7 +150,7 @@ def _read_key(path: Path) -> "PrivateKeyTypes":
     try:
         return load_pem_private_key(_read(path), password=None)
     except TypeError as error:
-        raise ServiceError(f"{path} is encrypted; the service needs a key that it can read by itself") from error
+        raise ServiceError(f"{path} is encrypted; the service needs a key without a password") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ServiceError(f"{path} holds no private key in PEM") from error
 

@@ -1,4 +1,4 @@
-"""Pages of other sites: a browser lets none of them in, until its site is named."""
+"""Cross-origin requests: browsers let pages of other sites call the API only if their site is allowed."""
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
@@ -13,7 +13,7 @@ READ = (
 
 
 def opened(app: ASGIApp, origins: str) -> ASGIApp:
-    """Return an app that pages of these sites may ask; cookies are of no use here, and are not let in."""
+    """Return an app that pages of ``origins``, separated by commas, may call; without cookies."""
     return Headers(
         CORSMiddleware(
             app,
@@ -21,6 +21,6 @@ def opened(app: ASGIApp, origins: str) -> ASGIApp:
             allow_methods=("GET", "HEAD", "POST"),
             allow_headers=SENT,
             expose_headers=READ,
-            max_age=86400,  # seconds that a browser need not ask again
+            max_age=86400,  # seconds until a browser asks again
         )
     )

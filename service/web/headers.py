@@ -1,4 +1,4 @@
-"""What every answer tells a browser: to run, guess, frame and share none of it."""
+"""Security headers of every answer: a browser runs, sniffs, frames and shares none of it."""
 
 from collections.abc import Iterable
 
@@ -8,22 +8,22 @@ Header = tuple[bytes, bytes]
 
 SAFE = (
     (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),  # the page has one of its own
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),  # the page has a policy of its own
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-SHARED = (b"cross-origin-resource-policy", b"cross-origin")  # where other sites may ask
+SHARED = (b"cross-origin-resource-policy", b"cross-origin")  # where other sites may call the API
 
 
 def completed(headers: Iterable[Header], wanted: Iterable[Header] = SAFE) -> list[Header]:
-    """Return an answer's headers and those of ``wanted`` that are not among them."""
+    """Return an answer's headers, and those of ``wanted`` that it lacks."""
     found = list(headers)
     names = {name for name, _ in found}
     return found + [header for header in wanted if header[0] not in names]
 
 
 class Headers:
-    """An app, each of whose answers has the headers of :data:`SAFE`."""
+    """Middleware that adds the headers of :data:`SAFE` to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

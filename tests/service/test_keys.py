@@ -82,7 +82,7 @@ def test_a_file_that_has_become_bad_leaves_the_keys_of_before(
     for spoil in (lambda path: path.write_text("nonsense"), Path.unlink):
         spoil(tmp_path / "keys")
         assert [known.owner(key) for _ in range(3)] == ["us"] * 3
-    assert len(re.findall("of before stay valid", caplog.text)) == 2  # said once for each change
+    assert len(re.findall("previous keys stay valid", caplog.text)) == 2  # said once for each change
 
 
 @pytest.mark.parametrize("left", ["", "# none\n"])
@@ -98,7 +98,7 @@ def test_the_last_key_is_taken_away_as_any_other(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "holds no key"), ("# none\n", "holds no key"), ("a:b\n", "line 1"), ("\nx\n", "line 2"), ("ü", "be read")],
+    [("", "has no key"), ("# none\n", "has no key"), ("a:b\n", "line 1"), ("\nx\n", "line 2"), ("ü", "be read")],
 )
 def test_a_bad_file_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "keys").write_text(text)

@@ -83,7 +83,7 @@ def test_limits_that_could_not_be_kept_are_refused(tmp_path: Path) -> None:
     assert read_settings(api_keys=file, rate="20/second", workers=2, limits_uri="redis://there").workers == 2
     with pytest.raises(ServiceError, match="set api_keys, too"):
         read_settings(rate="20/second", workers=1)
-    with pytest.raises(ServiceError, match="each count for themselves: set limits_uri or workers=1"):
+    with pytest.raises(ServiceError, match="each count by themselves: set limits_uri or workers=1"):
         read_settings(api_keys=file, rate="20/second", workers=2)
 
 

@@ -266,10 +266,10 @@ def test_half_a_signer_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"days": -1}, "certificate.pem cannot sign pictures: the certificate was not valid"),
+        ({"days": -1}, "certificate.pem cannot sign images: the certificate was not valid"),
         (
             {"purpose": ExtendedKeyUsageOID.SERVER_AUTH},
-            "certificate.pem cannot sign pictures: the certificate is invalid",
+            "certificate.pem cannot sign images: the certificate is invalid",
         ),
     ],
 )

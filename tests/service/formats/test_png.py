@@ -73,7 +73,7 @@ def test_pngcheck_finds_no_fault(
         monkeypatch.setattr(png, "crc32", zlib.crc32)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     file = tmp_path / "image.png"
-    file.write_bytes(png.encode(image, metadata.png_chunks("digits", 1, 0.7, "42")))
+    file.write_bytes(png.encode(image, metadata.png_chunks({"model": "digits", "seed": "42"})))
     checked = subprocess.run(["pngcheck", "-v", file], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
     assert "No errors detected" in checked.stdout
