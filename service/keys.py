@@ -1,7 +1,7 @@
 """API keys: a file with a line for each, ``name:digest``; the key itself is shown once and not stored.
 
-A key is 256 random bits, so that it cannot be guessed, not from its SHA-256 either. It needs no slow, salted hash, which
-is for passwords and would be computed in every request.
+A key is 256 random bits, so that it cannot be guessed, not from its SHA-256 either. It needs no slow, salted hash:
+those are for passwords, and would be computed in every request.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from bentoml.validators import DType
 from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import cpus
+from service import cpus, rlimit
 from service.engine import suspects
 from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.library import Library, Model
@@ -20,7 +20,6 @@ from service.engine.requests import RenderRequest
 from service.errors import ServiceError
 from service.formats.c2pa import read_signer
 from service.formats.registry import ARRAYS
-from service.runtime import rlimit
 from service.settings import read_settings
 from service.telemetry import metrics, tracing
 from service.web.app import make_app

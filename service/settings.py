@@ -140,7 +140,8 @@ class Settings(BaseSettings):
     rate: Limit | None = Field(None, description='rate limit of each key, in images, such as "20/second"')
     quota: Limit | None = Field(None, description='quota of each key, in images, such as "10000/day"')
     limits_uri: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
-        None, description="Redis that workers and pods count in together, redis://…; without it, one worker counts by itself"
+        None,
+        description="Redis in which workers and pods count together, redis://…; without it, each worker counts alone",
     )
     limits_failure: Literal["open", "closed"] = Field(
         "open", description="what happens while that Redis is away: open draws without counting, closed answers 503"

@@ -1,4 +1,4 @@
-"""How many connections a worker can hold: each is an open file, and most systems start a process with 1,024."""
+"""How many connections a worker can hold: each is an open file, and most systems allow a process 1,024 of them."""
 
 MOST = 65_536
 
