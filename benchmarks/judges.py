@@ -13,12 +13,12 @@ import typer
 from PIL import Image, ImageEnhance, ImageFilter
 
 from training import images
+from training.configs import ImagesConfig
 from training.images import Pixels
 from training.metrics import distances, efficientnet
 from training.metrics.artefacts import Artefacts
 from training.metrics.features import Features, random_conv
 from training.metrics.wasserstein import SlicedWasserstein
-from training.recipe import ImagesConfig
 
 Alteration = Callable[[Image.Image, np.random.RandomState], Image.Image]
 Measure = Callable[[Pixels], dict[str, float]]

@@ -32,6 +32,7 @@ class Objective:
     critic_loss: Loss
     generator_loss: Loss
     penalty: Penalty | None = None  # multiplied by objective.penalty of the recipe
+    squared_gradient: bool = False  # the penalty is a square of the gradient, which falls as the size grows
     paired: bool = False  # the generator's loss depends on the real scores, too
     signed_scores: bool = False  # a positive score means "real", so that the sign shows overfitting
     bounded_loss: bool = False  # the loss has a natural scale, so that a large one shows divergence
@@ -112,12 +113,21 @@ def wgan_gp(config: ObjectiveConfig) -> Objective:
 def dcgan(config: ObjectiveConfig) -> Objective:
     """Non-saturating cross-entropy, with R1 where a penalty is set (Radford et al. 2016; Mescheder et al. 2018)."""
     critic_loss = partial(bce_critic_loss, real_label=config.real_label)
-    return Objective(critic_loss, non_saturating_loss, r1_penalty, signed_scores=True, bounded_loss=True)
+    return Objective(
+        critic_loss, non_saturating_loss, r1_penalty, squared_gradient=True, signed_scores=True, bounded_loss=True
+    )
 
 
 def r3gan(config: ObjectiveConfig) -> Objective:
     """Relativistic pairing with R1 + R2 (Huang et al. 2024)."""
-    return Objective(pairing_critic_loss, pairing_generator_loss, r1_r2_penalty, paired=True, bounded_loss=True)
+    return Objective(
+        pairing_critic_loss,
+        pairing_generator_loss,
+        r1_r2_penalty,
+        squared_gradient=True,
+        paired=True,
+        bounded_loss=True,
+    )
 
 
 OBJECTIVES: Registry[Callable[[ObjectiveConfig], Objective]] = Registry(

@@ -97,6 +97,8 @@ def names() -> list[str]:
 def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
     """Read a recipe by name, or from a YAML file of one's own.
 
+    Where the size is changed and ``objective.penalty`` is not, R1's weight follows the square of the size.
+
     Args:
         name: one of :func:`names`, or the path of a ``.yaml`` file.
         settings: ``key=value`` with dotted keys, the value in YAML.
@@ -110,12 +112,28 @@ def load(name: str, settings: Iterable[str] = (), **fields: Any) -> Recipe:
         raise InputError(f"there is no recipe {name!r}; recipes are {', '.join(names())}, or the path of a .yaml file")
     try:
         values = _read(path)
-        given = ((key.replace("__", "."), value) for key, value in fields.items() if value is not None)
-        for key, value in (*map(_parse, settings), *given):
+        written_for = values["images"].get("size") if isinstance(values.get("images"), dict) else None
+        given = [(key.replace("__", "."), value) for key, value in fields.items() if value is not None]
+        changes = [*map(_parse, settings), *given]
+        for key, value in changes:
             _set(values, key, value)
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
+        return recipe if "objective.penalty" in dict(changes) else _rescale_penalty(recipe, written_for)
     except ValidationError as error:
         raise InputError(f"recipe {name}: {_sentence(error)}") from error
+
+
+def _rescale_penalty(recipe: Recipe, written_for: int | None) -> Recipe:
+    """Return the recipe with a penalty for its size, where it was written for another.
+
+    The same picture at twice the side has four times the pixels, and each moves the score by a quarter: the squared
+    norm of the gradient falls by 4, and R1's weight has to rise by as much (Karras et al. 2020, "ADA", appendix C).
+    """
+    size = recipe.images.size
+    if written_for is None or written_for == size or not build(recipe.objective).squared_gradient:
+        return recipe
+    penalty = float(f"{recipe.objective.penalty * (size / written_for) ** 2:.3g}")
+    return recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"penalty": penalty})})
 
 
 def _read(path: Path) -> dict[str, Any]:

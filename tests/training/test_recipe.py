@@ -93,3 +93,18 @@ def test_a_file_that_is_no_recipe_is_refused_in_one_sentence(tmp_path: Path, con
     with pytest.raises(InputError, match=words) as refused:
         recipes.load(str(file), ["batch=8"])
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "size", "penalty"),
+    [
+        ("lotus-best", [], 128, 5.0),  # as it is written
+        ("lotus-best", [], 64, 1.25),  # R1 follows the square of the size
+        ("lotus-best", ["images.size=256"], None, 20.0),
+        ("lotus-best", ["objective.penalty=3"], 64, 3.0),  # said is said
+        ("emoji-best", [], 128, 0.8),  # R1 and R2
+        ("lotus", [], 64, 10.0),  # WGAN-GP's gradient has a norm of 1 at every size
+    ],
+)
+def test_the_penalty_follows_the_size(name: str, settings: list[str], size: int | None, penalty: float) -> None:
+    assert recipes.load(name, settings, images__size=size).objective.penalty == penalty
