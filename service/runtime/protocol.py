@@ -1,4 +1,4 @@
-"""HTTP as it comes over the wire: uvicorn's connections, with the bounds in size and time that they lack."""
+"""One HTTP connection: uvicorn's, with limits on the size of a request's head and on the time a client takes."""
 
 import socket
 import struct
@@ -12,10 +12,10 @@ from service.web.problems import MEDIA_TYPE, Problem
 MAX_HEADERS = 100
 MAX_HEAD = 2**16  # bytes of the URL and all headers
 MAX_FRAMING = 2**20  # bytes of a request that are no body: chunks' sizes and trailers, too
-LONG = Problem(ProblemType.HEADERS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them.")
+TOO_LARGE = Problem(ProblemType.HEADERS_TOO_LARGE, f"Send at most {MAX_HEADERS} headers and {MAX_HEAD} bytes of them.")
 RESET = struct.pack("ii", 1, 0)  # linger: on, for 0 seconds
-SLOW = Problem(ProblemType.REQUEST_TIMEOUT, "Send the whole request faster.")
-WRONG = Problem(ProblemType.INVALID_HTTP, "Send valid HTTP.")
+TIMEOUT = Problem(ProblemType.REQUEST_TIMEOUT, "Send the whole request faster.")
+INVALID = Problem(ProblemType.INVALID_HTTP, "Send valid HTTP.")
 
 
 class HeadTooLargeError(Exception):
@@ -23,25 +23,25 @@ class HeadTooLargeError(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection; whoever goes over a bound is told so and cut off."""
+    """A connection that answers 408 or 431 where a client exceeds a limit, and closes."""
 
-    _came = 0  # bytes at once, at last
+    _received = 0  # bytes in the last read
     _framing = 0
-    _wrong = WRONG
-    _slow: tuple[object, float] | None = None  # the request at which the client was found slow, and when
+    _problem = INVALID
+    _stalled: tuple[object, float] | None = None  # the request that the client stalls, and since when
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came."""
-        self._came = len(data)
+        """Parse received bytes."""
+        self._received = len(data)
         self._framing += len(data)
         super().data_received(data)
         if self._framing > (MAX_HEAD if self._in_head() else MAX_FRAMING) and not self.transport.is_closing():
-            self._wrong = LONG
+            self._problem = TOO_LARGE
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
-        self._framing = self._came
+        """Start counting the bytes of a request."""
+        self._framing = self._received
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -51,53 +51,53 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Hand the request on."""
+        """Start the app on the request."""
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._refuse_head()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body, which the app bounds."""
+        """Take a part of the body, whose size the app limits."""
         self._framing -= len(body)
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, or too much of it, as all else that is wrong; and hang up."""
+        """Answer invalid HTTP, or a head that is too large, with a problem document, and close."""
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()  # another answer would seem to be a part of that one
         else:
-            self._refuse(self._wrong)
+            self._refuse(self._problem)
 
     def is_new(self) -> bool:
-        """Tell whether the client has not sent its first request yet."""
+        """Return whether the client has not sent its first request yet."""
         return self.cycle is None
 
-    def close_if_stalled(self, now: float, patience: float) -> None:
-        """End a connection whose client has let one request or answer wait for over ``patience`` seconds."""
-        if not self._waits():
-            self._slow = None
-        elif self._slow is None or self._slow[0] is not self.scope:
-            self._slow = (self.scope, now)
-        elif now - self._slow[1] > patience:
-            self._hang_up()
+    def close_if_stalled(self, now: float, timeout: float) -> None:
+        """Close the connection if its client has stalled one request or response for over ``timeout`` seconds."""
+        if not self._waits_for_client():
+            self._stalled = None
+        elif self._stalled is None or self._stalled[0] is not self.scope:
+            self._stalled = (self.scope, now)
+        elif now - self._stalled[1] > timeout:
+            self._close()
 
-    def _waits(self) -> bool:
-        """Tell whether it is the client's turn: to send the rest of a request, or to take an answer."""
+    def _waits_for_client(self) -> bool:
+        """Return whether we wait for the client: for the rest of a request, or to read a response."""
         return self._in_head() or self.cycle.more_body or self.transport.get_write_buffer_size() > 0
 
     def _in_head(self) -> bool:
         return self.cycle is None or self.cycle.scope is not self.scope
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if self._owes_a_request() and not self.transport.is_closing():
-            self._refuse(SLOW)
+            self._refuse(TIMEOUT)
         else:
             # With what is left to send: the system would keep it for as long as the client takes no more.
             self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self.transport.abort()
 
     def _owes_a_request(self) -> bool:
-        """Tell whether a request has begun and its answer has not; browsers connect ahead of need, and say nothing."""
+        """Return whether a request has begun and its response has not; browsers also open connections in advance."""
         if self._in_head():
             return self.scope is not None and (self.cycle is None or self.cycle.response_complete)
         return bool(self.cycle.more_body) and not self.cycle.response_started
@@ -110,5 +110,5 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse_head(self) -> None:
-        self._wrong = LONG
+        self._problem = TOO_LARGE
         raise HeadTooLargeError  # the parser ends, and so send_400_response is called

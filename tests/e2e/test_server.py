@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,19 +21,27 @@ import pytest
 
 from service.engine import latents
 from service.web.openapi import document
-from tests.e2e.server import BENTOML, PATIENCE, Server, counted, serving, wait_until
+from tests.e2e.server import BENTOML, PATIENCE, SERVE, Server, counted, serving, wait_until
 from tests.e2e.test_processes import pids
 
 
-def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(server: Server, tmp_path: Path) -> None:
+@pytest.fixture(scope="module", params=[SERVE, (*BENTOML, "serve")], ids=["python -m service", "bentoml serve"])
+def server(request: pytest.FixtureRequest, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service, started in both ways."""
+    with serving(tmp_path_factory.mktemp("server") / "log", models=models, command=request.param) as running:
+        yield running
+
+
+def test_the_line_that_is_printed_draws_a_png_when_it_is_pasted(models: Path, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
-    wait_until(lambda: "Try: " in server.said(), server)
-    line = next(line for line in server.said().splitlines() if line.startswith("Try: "))
-    subprocess.run(line.removeprefix("Try: "), shell=True, cwd=tmp_path, check=True)
-    drawn = (tmp_path / "42.png").read_bytes()
-    assert drawn == httpx.post(f"{server.url}/generate", json={"seed": 42}).content
-    assert drawn.startswith(b"\x89PNG")
+    with serving(tmp_path / "log", models=models) as server:
+        wait_until(lambda: "Try: " in server.said(), server)
+        line = next(line for line in server.said().splitlines() if line.startswith("Try: "))
+        subprocess.run(line.removeprefix("Try: "), shell=True, cwd=tmp_path, check=True)
+        drawn = (tmp_path / "42.png").read_bytes()
+        assert drawn == httpx.post(f"{server.url}/generate", json={"seed": 42}).content
+        assert drawn.startswith(b"\x89PNG")
 
 
 def test_curls_own_accept_header_means_json(server: Server) -> None:
