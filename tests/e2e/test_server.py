@@ -189,12 +189,12 @@ def test_a_bentoml_client_renders_arrays(server: Server) -> None:
 @pytest.mark.parametrize(
     "wrong", [[[0.0] * 7], [0.0] * 8, [[1e9] * 8], [[0.0] * 8] * 65, [["a"] * 8], [[None] * 8], [], [[]], "x", 1]
 )
-def test_a_bentoml_client_gets_400_for_what_is_wrong_and_nobody_else_does(server: Server, wrong: object) -> None:
+def test_a_bentoml_client_gets_422_for_what_is_wrong_and_nobody_else_does(server: Server, wrong: object) -> None:
     good = {"latents": [[0.5] * 8]}
     with ThreadPoolExecutor(8) as pool, server.client() as client:
         bodies = [{"latents": wrong} if i % 2 else good for i in range(8)]
         answers = list(pool.map(lambda body: client.post("/render", json=body), bodies))
-    assert [answer.status_code for answer in answers] == [200, 400] * 4
+    assert [answer.status_code for answer in answers] == [200, 422] * 4
 
 
 def test_a_bentoml_client_is_held_to_the_same_length_of_body(server: Server) -> None:
