@@ -94,10 +94,14 @@ def measured() -> Iterator[list[str]]:
     yield ["metric", "kind", "labels", "what"]
     counted = [metric for metric in vars(metrics).values() if isinstance(metric, Counter | Gauge | Histogram)]
     families = [(family, metric._labelnames) for metric in counted for family in metric.describe()]
-    families += [(family, metrics.MODEL_LABELS) for family in metrics.ModelInfo([]).collect()]
+    families += [(family, _labels_of(family.name)) for family in metrics.ModelInfo([]).collect()]
     for family, labels in families:
         name = family.name + ("_total" if family.type == "counter" else "")
         yield [f"`{name}`", family.type, ", ".join(labels), family.documentation]
+
+
+def _labels_of(family: str) -> tuple[str, ...]:
+    return metrics.MODEL_LABELS if family == "nelumbo_model_info" else ()
 
 
 def recipe() -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """``python -m load_tests.chaos``: faults at random under load, for which nobody may get a wrong picture."""
 
 import argparse
+import shutil
 import sys
 import tempfile
 import threading
@@ -13,12 +14,13 @@ import httpx
 
 from benchmarks.serving import process
 from load_tests.clients import Clients, Failure, Record
-from load_tests.faults import FAULTS, Chaos
+from load_tests.faults import FAULTS, Chaos, poison
 from load_tests.sizes import Sizes, measure
 from tests.e2e.server import ROOT, Server, serving, wait_for_workers
 
 CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
+POISON = 20.0  # seconds between two hostile models
 REFUSALS = {408, 503, 504}
 MORE = {"threads": 2, "files": 4}  # that there may be at the end
 RECOVERY = 60  # seconds
@@ -35,16 +37,20 @@ def main() -> int:
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with serving(log, models=asked.models.absolute(), workers=asked.workers) as server:
-            complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers)
+        models = Path(shutil.copytree(asked.models, Path(folder) / "models"))
+        with serving(log, models=models, workers=asked.workers) as server:
+            complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers, models)
             complaints += ["the log has a traceback"] if "Traceback" in server.said() else []
     print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")
     return int(bool(complaints))
 
 
-def run(server: Server, seconds: float, seed: int, workers: int) -> list[str]:
-    """Let clients ask and faults happen for so long; returns what the server did not bear, in sentences."""
-    chaos, clients = Chaos(server, seed), Clients(server.url, CLIENTS, seed=seed)
+def run(server: Server, seconds: float, seed: int, workers: int, models: Path) -> list[str]:
+    """Let clients ask and faults happen for so long; returns what the server did not bear, in sentences.
+
+    ``models`` is the folder that it serves; hostile models are added to it.
+    """
+    chaos, clients = Chaos(server, seed, models), Clients(server.url, CLIENTS, seed=seed)
     clients.learn()
     wait_for_workers(server, workers)
     before = measure(server)
@@ -55,6 +61,7 @@ def run(server: Server, seconds: float, seed: int, workers: int) -> list[str]:
     return [
         *judge(clients.record, chaos.lost, chaos.kills),
         *_flooded(chaos.flooded),
+        *_served(server, chaos.dropped),
         *recovered,
         *_grown(server, before),
     ]
@@ -82,7 +89,11 @@ def _happen(chaos: Chaos, end: float) -> Counter[str]:
     """Let one fault after the other begin, and wait for the last; returns how often each happened."""
     happened: Counter[str] = Counter()
     threads = []
+    next_poison = time.monotonic()
     while time.monotonic() < end:
+        if time.monotonic() >= next_poison:
+            poison(chaos)
+            next_poison += POISON
         fault = FAULTS[happened.total()] if happened.total() < len(FAULTS) else chaos.chance.choice(FAULTS)
         happened[fault.__name__] += 1
         threads.append(threading.Thread(target=fault, args=(chaos,)))
@@ -117,6 +128,14 @@ def _grown(server: Server, before: Sizes) -> list[str]:
     return [f"{now:g} {name} at the end, {getattr(before, name):g} at the beginning" for name, now in more.items()]
 
 
+def _served(server: Server, dropped: Sequence[str]) -> list[str]:
+    """Wait until the log has refused every hostile model that was dropped; says which it has not."""
+    end = time.monotonic() + RECOVERY
+    while (left := [name for name in dropped if f"/{name}/1" not in server.said()]) and time.monotonic() < end:
+        time.sleep(1)
+    return [f"hostile models were not refused: {', '.join(left)}"] if left else []
+
+
 def _flooded(statuses: Counter[str]) -> list[str]:
     odd = {status for status in statuses if status and int(status[9:]) not in REFUSALS | {200}}
     return [f"a flood was answered {', '.join(sorted(odd))}"] if odd else []
@@ -129,6 +148,7 @@ def _table(record: Record, chaos: Chaos, happened: Counter[str], seconds: float)
         ("minutes", f"{seconds / 60:g}"),
         *((f"fault: {name}", f"{count}") for name, count in sorted(happened.items())),
         *((f"answered {status}", f"{count:,}") for status, count in statuses),
+        ("hostile models dropped", f"{len(chaos.dropped)}"),
         ("lost with their worker", f"{len(record.failures):,}"),
         ("pictures checked", f"{record.images:,}"),
         ("wrong pictures", f"{len(record.wrong):,}"),

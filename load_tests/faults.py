@@ -11,15 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.serving import process
 from load_tests.clients import Failure
+from tests import hostile
 from tests.e2e.server import Server
 
 BURST, SLOW = 200, 100  # connections
 HOG = "while True: pass"
 BALLOON = "import time; held = bytearray(b'x') * 2**29; time.sleep(60)"  # 512 MiB, every page written to
+SLOW_MODEL = "slow"  # within all bounds but that of time
 LONG = 64  # pictures in a request of a flood
 BODY = b'{"n":%d}' % LONG
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -28,12 +31,16 @@ HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 class Chaos:
     """The server that suffers, the dice, and what was seen: when workers were killed, what floods were answered."""
 
-    def __init__(self, server: Server, seed: int) -> None:
+    def __init__(self, server: Server, seed: int, models: Path) -> None:
         self.server = server
+        self.models = models  # the folder of the server's models, to which hostile ones are added
         self.chance = random.Random(seed)
         self.kills: list[float] = []  # by time.monotonic()
         self.flooded: Counter[str] = Counter()  # status lines, "" for none
         self.lost: list[Failure] = []  # what floods got no answer to
+        self.hostile = [*hostile.MODELS, SLOW_MODEL]  # models that have not been dropped yet
+        self.chance.shuffle(self.hostile)
+        self.dropped: list[str] = []
 
     def worker(self) -> int:
         """Return the id of a worker; 0 where there is none just now."""
@@ -99,6 +106,15 @@ def starve(chaos: Chaos) -> None:
 def reload(chaos: Chaos) -> None:
     """Have all workers read the models again."""
     chaos.server.process.send_signal(signal.SIGHUP)
+
+
+def poison(chaos: Chaos) -> None:
+    """Drop a hostile model into the folder of the models, and have all workers read them again."""
+    if chaos.hostile:
+        name = chaos.hostile.pop()
+        hostile.write(chaos.models, name, hostile.slow().SerializeToString() if name == SLOW_MODEL else None)
+        chaos.dropped.append(name)
+        reload(chaos)
 
 
 FAULTS: tuple[Callable[[Chaos], None], ...] = (kill, stop, flood, dawdle, leave, starve, reload)

@@ -87,6 +87,9 @@ class Library:
         self._by_ref = {model.card.name: model for model in reversed(self._models)}  # the newest is set last
         self._by_ref |= {model.ref: model for model in self._models}
 
+    def __len__(self) -> int:
+        return len(self._models)
+
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models)
 

@@ -5,7 +5,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -98,9 +98,9 @@ class Renderer:
         return self._library
 
     @property
-    def served(self) -> Iterable[Model]:
+    def served(self) -> Library:
         """The models that are served; empty before they are loaded."""
-        return self._library or ()
+        return self._library or Library(())
 
     def start(self, then: Callable[[], None]) -> threading.Thread:
         """Load the models on a thread, which is returned, and call ``then`` once the first of them is served."""

@@ -20,6 +20,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from service.engine import suspects
 from service.runtime.protocol import Protocol
 from service.runtime.server import Server
 from service.settings import Settings, read_settings
@@ -182,8 +183,11 @@ class Supervisor(Multiprocess):
             self.should_exit.set()
             return
         self._replaced.inc()
+        withdrawn = suspects.sweep()
         self.processes[index] = self._start()
         logger.warning("Worker %d %s; replaced by %d", worker.pid, reason, self.processes[index].pid)
+        if withdrawn:
+            self.handle_hup()  # the other workers serve that model no more
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> int:

@@ -37,26 +37,30 @@ ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Encoding of a request's im
 
 
 class ModelInfo(Collector):
-    """Which models are served, and by what; made anew for each answer, as a stored label would outlive its model."""
+    """Which models are served, by what, and how many are not; made anew, as a stored label would outlive its model."""
 
-    def __init__(self, models: Iterable[Sequence[str]]) -> None:
-        self._models = models
+    def __init__(self, models: Iterable[Sequence[str]], refused: int = 0, withdrawn: int = 0) -> None:
+        self._models, self._refused, self._withdrawn = models, refused, withdrawn
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return 1 for each model."""
+        """Return 1 for each model that is served, and the numbers of those that are not."""
         family = GaugeMetricFamily("nelumbo_model_info", "Models that are served", labels=MODEL_LABELS)
         for labels in self._models:
             family.add_metric(labels, 1)
         yield family
+        refused = "Models that are there and not served, as their files break the contract"
+        yield GaugeMetricFamily("nelumbo_models_refused", refused, value=self._refused)
+        withdrawn = "Models that are served no more, as workers crashed while they ran them"
+        yield GaugeMetricFamily("nelumbo_models_withdrawn", withdrawn, value=self._withdrawn)
 
 
-def exposition(models: Iterable[Sequence[str]]) -> bytes:
+def exposition(models: Iterable[Sequence[str]], refused: int = 0, withdrawn: int = 0) -> bytes:
     """Return all metrics in Prometheus's text format, summed over the processes that share a directory.
 
-    ``models`` are those that are served, each as its :data:`MODEL_LABELS`.
+    ``models`` are those that are served, each as its :data:`MODEL_LABELS`; ``refused`` and ``withdrawn`` count others.
     """
     served = CollectorRegistry()
-    served.register(ModelInfo(models))
+    served.register(ModelInfo(models, refused, withdrawn))
     return _counted() + generate_latest(served)
 
 

@@ -30,6 +30,7 @@ class ModelList(BaseModel):
     """The models that are served, by name, each with its newest version first."""
 
     models: list[ModelSummary]
+    withdrawn: list[str] = Field(description="why each model that crashed workers is served no more")
 
 
 class ModelRoutes:
@@ -40,8 +41,9 @@ class ModelRoutes:
 
     async def list(self, _: Request) -> Response:
         """List the models that are served."""
-        summaries = [ModelSummary.model_validate(_summary(model)) for model in self._renderer.library]
-        return _json(ModelList(models=summaries))
+        library = self._renderer.library
+        summaries = [ModelSummary.model_validate(_summary(model)) for model in library]
+        return _json(ModelList(models=summaries, withdrawn=[*library.withdrawn]))
 
     async def one(self, request: Request) -> Response:
         """Describe one model."""

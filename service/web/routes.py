@@ -99,5 +99,8 @@ class MetricsRoute:
 
     async def metrics(self, _: Request) -> Response:
         """Send all metrics."""
-        models = [(model.ref, model.digest, model.provider) for model in self._renderer.served]
-        return Response(metrics.exposition(models), media_type=CONTENT_TYPE_LATEST)
+        library = self._renderer.served
+        models = [(model.ref, model.digest, model.provider) for model in library]
+        withdrawn = len(library.withdrawn)
+        text = metrics.exposition(models, len(library.refused) - withdrawn, withdrawn)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -70,8 +70,9 @@ def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path
 def test_faults_at_random_cost_nobody_a_right_picture(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with serving(tmp_path / "log", models=models, workers=2) as server:
-        assert chaos.run(server, seconds=12, seed=1, workers=2) == []
+    copied = Path(shutil.copytree(models, tmp_path / "models"))
+    with serving(tmp_path / "log", models=copied, workers=2) as server:
+        assert chaos.run(server, seconds=12, seed=1, workers=2, models=copied) == []
         assert "Traceback" not in server.said()
     assert "wrong pictures           0" in capsys.readouterr().out
 
