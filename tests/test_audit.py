@@ -7,6 +7,7 @@ from service import keys
 from tests import audit
 
 
+@pytest.mark.slow
 def test_code_and_files_are_clean() -> None:
     assert not audit.code()
     assert not audit.secrets()

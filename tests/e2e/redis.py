@@ -3,13 +3,12 @@
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.server import PATIENCE
+from tests.waiting import wait_for
 
 
 @contextmanager
@@ -21,19 +20,16 @@ def redis(port: int) -> Iterator[subprocess.Popen[bytes]]:
     command += ["--enable-debug-command", "yes"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        _wait_until_up(port)
+        wait_for(lambda: _is_up(port), said=lambda: "Redis is not up")
         yield process
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_until_up(port: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("Redis is not up")
+def _is_up(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from pathlib import Path
 
 import httpx
 
+from tests.waiting import PATIENCE, wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (sys.executable, "-m", "service")
 BENTOML = (sys.executable, "-m", "bentoml")
-PATIENCE = 120  # seconds until what does not come fails its test
 # Below those that systems give to whoever asks for any: BentoML does, while it starts, and so may be given the one that
 # its server is to have.
 PORTS = range(20_000, 32_768)
@@ -89,24 +89,19 @@ def serving(
 
 
 def wait_until_up(server: Server, path: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
+    def is_up() -> bool:
         assert server.process.poll() is None, server.said()
         try:
-            if httpx.get(f"{server.url}{path}").status_code == 200:
-                return
+            return httpx.get(f"{server.url}{path}").status_code == 200
         except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"not up in {PATIENCE} s:\n{server.said()}")
+            return False
+
+    wait_for(is_up, PATIENCE, server.said)
 
 
 def wait_until(come: Callable[[], object], server: Server) -> None:
     """Wait for what comes a moment later."""
-    end = time.monotonic() + PATIENCE
-    while not come():
-        assert time.monotonic() < end, server.said()
-        time.sleep(0.05)
+    wait_for(come, PATIENCE, server.said)
 
 
 def wait_for_workers(

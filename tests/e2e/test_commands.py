@@ -3,12 +3,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.server import PATIENCE, ROOT, SERVE, Server, serving
+from tests.waiting import wait_for
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,8 +70,7 @@ def test_ctrl_c_says_how_drawing_many_goes_on(models: Path, tmp_path: Path) -> N
     hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as process:
         try:
-            while not any(tmp_path.iterdir()):
-                time.sleep(0.01)
+            wait_for(lambda: any(tmp_path.iterdir()))
             process.send_signal(signal.SIGINT)
             _, said = process.communicate(timeout=60)
         finally:

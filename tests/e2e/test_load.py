@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,7 @@ import pytest
 from load_tests import chaos, soak
 from load_tests.__main__ import locust
 from tests import tiny
-from tests.e2e.server import ROOT, Server, counted, serving
+from tests.e2e.server import ROOT, Server, counted, serving, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +54,7 @@ def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path
     with serving(tmp_path / "log", models=tmp_path / "models", workers=2) as server:
         command = [sys.executable, "-c", SWARM, server.url]
         swarm = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while drawn(server) < 100 and swarm.poll() is None:  # until every user knows some
-            time.sleep(0.1)
+        wait_until(lambda: drawn(server) >= 100 or swarm.poll() is not None, server)  # until every user knows some
         shutil.rmtree(tmp_path / "models")
         tiny.write(tmp_path / "models", tiny.card("grey"), tiny.model(tiny.card("grey"), seed=1))
         server.process.send_signal(signal.SIGHUP)

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Download, Page, Request, Route, expect
 
 from service.engine import latents
 from service.engine.interpolation import slerp
-from tests import tiny
+from tests import tiny, waiting
 from tests.e2e.browser import browsing, visiting
 from tests.e2e.server import ROOT, Server, serving
 
@@ -157,10 +157,9 @@ def test_truncation_is_drawn_as_it_is_moved(page: Page, server: Server) -> None:
     keep(page, 3)
     slide(page, "#psi", 0.35)
     expect(page).to_have_url(re.compile("psi=0.35"))
-    page.wait_for_timeout(200)
-    wait_for(page, "Seeds 42 – 57")
-    assert shown(page) == drawn(server, seed=42, n=16, truncation=0.35)
-    assert shown(page, "#kept img[src]") == drawn(server, seed=45, truncation=0.35)
+    grid, kept = drawn(server, seed=42, n=16, truncation=0.35), drawn(server, seed=45, truncation=0.35)
+    waiting.wait_for(lambda: shown(page) == grid)
+    waiting.wait_for(lambda: shown(page, "#kept img[src]") == kept)
 
 
 def test_a_model_is_chosen_by_thumbnail_and_card(page: Page, server: Server) -> None:
@@ -204,8 +203,8 @@ def test_an_address_can_name_the_enlarged_one(browser: Browser, server: Server) 
 
 def test_a_picture_and_its_latent_are_downloaded(page: Page, server: Server) -> None:
     slide(page, "#psi", 0.8)
-    page.wait_for_timeout(200)
-    wait_for(page, "Seeds 42 – 57")
+    grid = drawn(server, seed=42, n=16, truncation=0.8)
+    waiting.wait_for(lambda: shown(page) == grid)
     enlarge(page, 1)
     png = downloaded(page, "#one-png")
     assert (png.suggested_filename, content(png)) == ("seed0043.png", drawn(server, seed=43, truncation=0.8)[0])
@@ -334,7 +333,7 @@ def test_a_walk_plays_from_one_picture_to_the_other(page: Page, server: Server) 
     page.wait_for_function("before => canvas.toDataURL() !== before", arg=page.evaluate("canvas.toDataURL()"))
     page.click("text=Pause")
     stopped = page.input_value("#place")
-    page.wait_for_timeout(100)
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.input_value("#place") == stopped
     for place, seed in ((0, 42), (1, 51)):
         slide(page, "#place", place)
@@ -345,9 +344,8 @@ def test_a_walk_follows_the_truncation(page: Page, server: Server) -> None:
     walk(page)
     slide(page, "#place", 1)
     slide(page, "#psi", 0.5)
-    page.wait_for_timeout(200)
-    wait_for(page, "Seeds 42 – 57")
-    np.testing.assert_array_equal(canvas(page), pixels(drawn(server, seed=51, truncation=0.5)[0]))
+    wanted = pixels(drawn(server, seed=51, truncation=0.5)[0])
+    waiting.wait_for(lambda: np.array_equal(canvas(page), wanted))
 
 
 def test_a_walk_waits_where_motion_is_not_wanted(browser: Browser, server: Server) -> None:
@@ -562,7 +560,10 @@ def test_everything_is_done_without_a_mouse(page: Page) -> None:
 
 def test_a_browser_that_opens_json_finds_an_icon(browser: Browser, server: Server) -> None:
     with visiting(browser, f"{server.url}/models") as page:  # which must log no error
-        page.wait_for_timeout(1000)  # Chromium asks for /favicon.ico a while after it has shown the answer
+        page.wait_for_load_state("networkidle")
+        icon = page.request.get(f"{server.url}/favicon.ico")  # where a browser looks for it by itself
+        assert icon.status == 200
+        assert icon.headers["content-type"].startswith("image/")
 
 
 def test_the_whole_page_is_at_most_100_kb(browser: Browser, server: Server) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from service import keys
 from service.errors import ServiceError
 from service.telemetry import tracing
-from tests.e2e.server import PATIENCE, serving
+from tests.e2e.server import serving, wait_until
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -69,9 +69,7 @@ def test_every_request_is_a_span_and_tells_no_secret(models: Path, tmp_path: Pat
             assert httpx.request(method, f"{server.url}{path}", headers=headers).status_code == 200
         httpx.post(f"{server.url}/render", json={"latents": [[0.0] * 8]}, headers=headers)
         wanted = {"POST /generate", "GET /images", "GET /models", "POST /render"}
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end and not wanted <= set(collector.spans()):
-            time.sleep(0.1)
+        wait_until(lambda: wanted <= set(collector.spans()), server)
     assert set(collector.spans()) == wanted  # no probe, and each but once
     assert set(collector.spans().values()) == {PARENT.split("-")[1]}
     assert key.encode() not in b"".join(collector.received)
