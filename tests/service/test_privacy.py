@@ -8,6 +8,7 @@ import pytest
 DRAW = "from pathlib import Path; from service.engine.library import load_library; load_library(Path('models'), 'cpu')"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [DRAW, "import export.verify, onnxruntime", "import training.evaluate, onnxruntime"])
 def test_onnx_runtime_reports_nothing_to_its_makers(code: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ORT_")}

@@ -29,6 +29,8 @@ from training.networks.layers import MinibatchStd
 from training.recipe import Recipe
 from training.run import Config, Run
 
+pytestmark = pytest.mark.slow  # two processes that import torch, and a third that does what they do
+
 FLOAT32 = device.Device(torch.device("cpu"), bfloat16=False)
 # All that is drawn at random, so that none of it is left out of the sharing.
 CHANCE = {"augment": "[colour,translation,cutout]", "images__flip": "true"}
@@ -278,7 +280,6 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
         device.choose("auto")
 
 
-@pytest.mark.slow
 def test_torchrun_trains_one_run_and_one_process_speaks(tmp_path: Path) -> None:
     small = ("generator.width=8", "critic.width=8", "batch=16", "kimg=0.16", "tick_kimg=0.08")
     settings = [argument for setting in small for argument in ("--set", setting)]
@@ -294,7 +295,6 @@ def test_torchrun_trains_one_run_and_one_process_speaks(tmp_path: Path) -> None:
     assert result.stdout.count("generator: ") == 1
 
 
-@pytest.mark.slow
 def test_a_batch_that_cannot_be_dealt_gets_one_sentence_and_exit_code_2() -> None:
     command = [sys.executable, "-m", "training", "train", "--data", str(DIGITS), "--set", "batch=24"]
     with reserved_port() as port:

@@ -35,6 +35,7 @@ def figures(path: Path) -> dict[str, Metric]:
     return {metric.name: metric for metric in TypeAdapter(list[Metric]).validate_json(path.read_bytes())}
 
 
+@pytest.mark.slow  # trains the LeNet
 def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path, cache: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     trainer.train()
