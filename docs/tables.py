@@ -29,7 +29,7 @@ SERVICE = FOLDER.parent / "service"
 # The rooms of service/ from top to bottom: each may import from those below it. The last is several modules, of which
 # each may import those after it.
 ROOMS = ("__main__", "runtime", "service", "web", "bulk", "formats", "settings", "engine", "telemetry", "base")
-BASE = ("keys", "contract", "precision", "cpus", "memory", "rlimit", "errors")
+BASE = ("keys", "contract", "precision", "memory", "cpus", "rlimit", "errors")
 BETWEEN = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 
 
