@@ -108,9 +108,16 @@ class Library:
 
 
 def find_folders(folder: Path) -> list[Path]:
-    """Return the folders under ``folder`` that hold a model, be it good or bad; raises ServiceError if none does."""
+    """Return the folders that hold a model, good or bad: ``folder``, its subfolders, or theirs.
+
+    So a folder of models can be given, that of one model, or of one version.
+
+    Raises:
+        ServiceError: there is none.
+    """
     # A folder with a dot is an export that is under way, or was killed.
-    found = sorted(path.parent for path in folder.glob(f"[!.]*/[!.]*/{MODEL_FILE}"))
+    depths = (MODEL_FILE, f"[!.]*/{MODEL_FILE}", f"[!.]*/[!.]*/{MODEL_FILE}")
+    found = sorted(path.parent for depth in depths for path in folder.glob(depth))
     if not found:
         raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
     return found

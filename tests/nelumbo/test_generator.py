@@ -1,0 +1,96 @@
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nelumbo import Generator
+from service.engine.renderer import Renderer
+from service.engine.requests import RenderRequest
+from service.errors import ServiceError
+from service.formats.registry import PNG_FILES
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with grey@1, grey@2 (8 numbers, 16×16) and rgb@1 (16 numbers, 24×20)."""
+    models = tmp_path_factory.mktemp("models")
+    tiny.write(models, tiny.card("grey", 1))
+    tiny.write(models, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
+    tiny.write(models, tiny.card("rgb", 1, latent_dim=16, height=24, width=20, channels=3))
+    return models
+
+
+@pytest.fixture(scope="module")
+def grey(folder: Path) -> Iterator[Generator]:
+    with Generator(folder / "grey") as generator:
+        yield generator
+
+
+def test_a_seed_draws_the_pixels_that_the_service_draws(folder: Path, grey: Generator) -> None:
+    renderer = Renderer(folder)
+    renderer.load()
+    served, _ = renderer.submit(RenderRequest(renderer.library.find("grey@2"), seeds=(42,)), PNG_FILES, 60)
+    with Image.open(io.BytesIO(served.result()[0])) as expected:
+        np.testing.assert_array_equal(np.asarray(grey.draw(seed=42)), np.asarray(expected))
+    renderer.close()
+
+
+def test_the_newest_version_is_drawn_unless_one_is_named(folder: Path, grey: Generator) -> None:
+    assert grey.card.version == 2
+    with Generator(folder / "grey" / "1") as first:
+        assert first.card.version == 1
+        assert first.draw(7).tobytes() != grey.draw(7).tobytes()
+
+
+def test_many_are_drawn_in_their_order(grey: Generator) -> None:
+    images = grey.draw(seeds=range(40))
+    assert [image.tobytes() for image in images] == [grey.draw(seed).tobytes() for seed in range(40)]
+
+
+def test_a_colour_model_draws_rgb_of_its_size(folder: Path) -> None:
+    with Generator(str(folder / "rgb")) as rgb:
+        image = rgb.draw(seed=1)
+    assert (image.mode, image.size) == ("RGB", (20, 24))
+
+
+def test_the_latent_of_a_seed_draws_what_the_seed_draws(grey: Generator) -> None:
+    latent = grey.latent(5)
+    assert latent.shape == (8,)
+    assert grey.draw(latent=latent).tobytes() == grey.draw(5).tobytes()
+    assert grey.draw(latent=latent, truncation=0.5).tobytes() == grey.draw(latent=latent * 0.5).tobytes()
+
+
+def test_interpolation_begins_and_ends_with_its_ends(grey: Generator) -> None:
+    frames = grey.interpolate(1, grey.latent(2), steps=5)
+    assert len(frames) == 5
+    assert [frames[0].tobytes(), frames[-1].tobytes()] == [grey.draw(1).tobytes(), grey.draw(2).tobytes()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({}, TypeError),
+        ({"seed": 1, "latent": [0.0] * 8}, TypeError),
+        ({"seed": -1}, ValueError),
+        ({"seed": 2**32}, ValueError),
+        ({"latent": [0.0] * 7}, ValueError),
+        ({"latents": [[float("nan")] * 8]}, ValueError),
+        ({"seed": 1, "truncation": 3}, ValueError),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(grey: Generator, arguments: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        grey.draw(**arguments)  # type: ignore[call-overload]
+
+
+def test_no_seeds_are_no_images(grey: Generator) -> None:
+    assert grey.draw(seeds=[]) == []
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError):
+        Generator(tmp_path)
