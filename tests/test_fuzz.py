@@ -11,11 +11,24 @@ from tests.fuzz.wire import GROWTH, Result
 @pytest.mark.slow
 def test_a_short_fuzz_finds_nothing() -> None:
     pytest.importorskip("atheris")
-    command = [sys.executable, "-m", "tests.fuzz", "--parsers", "20000", "--wire", "3000", "--seed", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz",
+        "--parsers",
+        "20000",
+        "--wire",
+        "3000",
+        "--models",
+        "300",
+        "--seed",
+        "1",
+    ]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "number_of_executed_units: 20000" in found.stdout
     assert "server: 3,000 inputs" in found.stdout
+    assert "models: 300 inputs" in found.stdout
 
 
 def test_a_fault_of_the_server_or_a_leak_fails() -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: a million bad inputs to the parsers, and a hundred thousand to a server."""
+"""``python -m tests.fuzz``: bad inputs: a million to the parsers, 20,000 model files, 100,000 to a server."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests import tiny
 from tests.e2e.server import ROOT, serving
-from tests.fuzz import wire
+from tests.fuzz import models, wire
 from tests.fuzz.examples import BODIES, IMAGES, WALKS
 
 FAULT = re.compile("Request .* failed|Exception in ASGI|never retrieved")  # BentoML logs what it refuses, too
@@ -30,11 +30,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--parsers", type=int, default=1_000_000, help="inputs to the parsers, in this process")
     parser.add_argument("--wire", type=int, default=100_000, help="inputs to a server, on connections of their own")
+    parser.add_argument("--models", type=int, default=20_000, help="model files to the check, in processes of its own")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random")
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     with tempfile.TemporaryDirectory() as folder:
         failed = fuzz_parsers(Path(folder), asked.parsers, asked.seed)
+        failed = fuzz_models(asked.models, asked.seed) or failed
         return fuzz_server(Path(folder), asked.wire, asked.seed) or failed
 
 
@@ -52,6 +54,13 @@ def fuzz_parsers(folder: Path, inputs: int, seed: int) -> int:
     else:
         print(*(f"parsers: {line}" for line in run.stderr.splitlines() if line.startswith("stat::")), sep="\n")
     return run.returncode
+
+
+def fuzz_models(inputs: int, seed: int) -> int:
+    """Check model files at random; those that end the process that checks them are kept, and named."""
+    result = models.fuzz(Path(tempfile.mkdtemp(prefix="nelumbo-fuzz-")), inputs, seed)
+    print(result, *(f"FATAL: {file}" for file in result.fatal), sep="\n")
+    return int(bool(result.fatal))
 
 
 def fuzz_server(folder: Path, inputs: int, seed: int) -> int:
