@@ -13,10 +13,10 @@ from training.run import Config, Run
 NO_DATA = Report(name="none", source="none", count=0, digest="0" * 64, modes={}, sizes={}, skipped=[])
 
 
-def build(models: Path, size: int) -> str:
-    """Write ``models/dcgan<size>/1``, of width 64 with random weights, and return its name."""
+def build(models: Path, size: int, width: int = 64) -> str:
+    """Write ``models/dcgan<size>/1``, of a width and with random weights, and return its name."""
     name, runs = f"dcgan{size}", models.with_name("runs")
-    recipe = recipes.load("cats", ["generator.width=64"], images__size=size)
+    recipe = recipes.load("cats", [f"generator.width={width}"], images__size=size)
     run = Run.create(runs, Config(name=name, recipe=recipe, data="none", seed=0, device="cpu", minutes=None))
     run.write_text("data.json", NO_DATA.model_dump_json())
     run.save_generator(_generator(recipe), recipe, 0)
