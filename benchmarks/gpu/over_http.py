@@ -14,7 +14,7 @@ from benchmarks.gpu.raw import copies
 from benchmarks.gpu.setup import Row, Setup, attempt, available, models, rate
 from benchmarks.serving import wrk
 from benchmarks.serving.speed import Speed
-from service.contract import ModelFile, read_model
+from service.contract.graph import ModelFile, read_model
 from service.engine.providers import registry as providers
 from tests.e2e.server import Server, serving
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gpu.setup import Row, Setup, attempt, available, files, in_precision
-from service.contract import INPUT, ModelFile
+from service.contract import INPUT
+from service.contract.graph import ModelFile
 from service.engine.providers import registry as providers
 from service.precision import Precision
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from benchmarks.gpu.setup import Row, Setup, attempt, available, files, in_precision, rate
-from service.contract import INPUT, OUTPUT, ModelFile
+from service.contract import INPUT, OUTPUT
+from service.contract.graph import ModelFile
 from service.engine.providers import nvidia
 from service.engine.providers import registry as providers
 from service.engine.providers.base import session_options

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.gpu.setup import ROOT, Row, Setup, attempt
 from benchmarks.gpu.train import DIGITS, TINY, trim
-from service.contract import read_model
+from service.contract.graph import read_model
 
 METRICS = ("efficientnet-kd", "random-conv-kd", "lenet-fd")  # the first that a model's card has
 BEST = {"cats": "cats-best", "lotus": "lotus-best", "letters": "digits-best", "emoji": "emoji-best"}

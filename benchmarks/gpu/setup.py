@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.contract import MODEL_FILE, ModelFile, read_model
+from service.contract import MODEL_FILE
+from service.contract.graph import ModelFile, read_model
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from service.precision import Precision

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gpu.setup import ROOT, Row, Setup, attempt, available, models
-from service.contract import INPUT, read_model
+from service.contract import INPUT
+from service.contract.graph import read_model
 
 
 def measure(setup: Setup) -> Iterator[Row]:
