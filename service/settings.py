@@ -49,6 +49,23 @@ def _readable_keys(path: Path) -> Path:
     return path
 
 
+def _read_token(path: Path) -> str:
+    """Return the token of a file; raises ValueError where none of 16 to 1024 characters can be read."""
+    try:
+        with path.open(encoding="ascii") as file:
+            token = file.read(1026).strip()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the file of the admin token {path} cannot be read") from error
+    if not 16 <= len(token) <= 1024:
+        raise ValueError("the admin token must have from 16 to 1024 characters")
+    return token
+
+
+def _readable_token(path: Path) -> Path:
+    _read_token(path)
+    return path
+
+
 def _limit(text: str) -> str:
     try:
         amount = limits.parse(text).amount
@@ -121,7 +138,10 @@ class Settings(BaseSettings):
         10, ge=1, le=3600, description="seconds until a worker that does not answer its supervisor is replaced"
     )
     admin_token: SecretStr | None = Field(
-        None, min_length=16, description="token for /admin; without it, /admin answers programs on the same machine"
+        None, min_length=16, description="who sends it may use /admin; without it, /admin answers 404"
+    )
+    admin_token_file: Annotated[Path, AfterValidator(_readable_token)] | None = Field(
+        None, description="file of the admin token instead, read at each request to /admin"
     )
     c2pa_key: Path | None = Field(None, description="PEM file of the key that signs images (C2PA)")
     c2pa_certificate: Path | None = Field(
@@ -167,6 +187,15 @@ class Settings(BaseSettings):
         if self.queue < self.max_images:
             raise ValueError(f"NELUMBO_QUEUE must be at least NELUMBO_MAX_IMAGES, which is {self.max_images}")
         return self
+
+    def current_admin_token(self) -> str | None:
+        """Return the admin token; None if there is none, or its file has none any more."""
+        if self.admin_token is not None:
+            return self.admin_token.get_secret_value()
+        try:
+            return _read_token(self.admin_token_file) if self.admin_token_file else None
+        except ValueError:
+            return None
 
     def environment(self) -> dict[str, str]:
         """Return the settings as variables for worker processes, without the secrets, which these inherit."""

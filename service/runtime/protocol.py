@@ -28,10 +28,13 @@ class Protocol(HttpToolsProtocol):
     _received = 0  # bytes in the last read
     _framing = 0
     _problem = INVALID
+    _is_broken = False  # invalid HTTP follows valid requests, which are answered before it is refused
     _stalled: tuple[object, float] | None = None  # the request that the client stalls, and since when
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes."""
+        if self._is_broken:
+            return
         self._received = len(data)
         self._framing += len(data)
         super().data_received(data)
@@ -63,9 +66,19 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer invalid HTTP, or a head that is too large, with a problem document, and close."""
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        if self.cycle is None or self.cycle.response_complete:
+            self._refuse(self._problem)
+        elif self._in_head() or not self.cycle.more_body or self.pipeline:
+            self._is_broken = True
+        elif self.cycle.response_started:
             self.transport.abort()  # another answer would seem to be a part of that one
         else:
+            self._refuse(self._problem)
+
+    def on_response_complete(self) -> None:
+        """Start the next request of the pipeline or, after the last valid one, refuse the invalid HTTP."""
+        super().on_response_complete()
+        if self._is_broken and self.cycle.response_complete and not self.transport.is_closing():
             self._refuse(self._problem)
 
     def is_new(self) -> bool:
@@ -103,6 +116,9 @@ class Protocol(HttpToolsProtocol):
         return bool(self.cycle.more_body) and not self.cycle.response_started
 
     def _refuse(self, problem: Problem) -> None:
+        from service.telemetry import metrics  # not before the supervisor, which imports this module, chose its folder
+
+        metrics.REQUESTS.labels("none", "other", problem.status.value).inc()  # our app never sees it
         body = problem.document().encode()
         headers = {b"content-type": MEDIA_TYPE.encode(), b"content-length": b"%d" % len(body), b"connection": b"close"}
         lines = [b"%s: %s\r\n" % header for header in (headers | dict(SAFE)).items()]

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -27,11 +26,13 @@ class AdminRoutes:
 
     Args:
         reload: reads the models again.
-        token: what a request must send; None admits requests from this machine only.
+        token: returns what a request must send, or None while nobody may ask.
         redact: takes out of a sentence what clients must not read.
     """
 
-    def __init__(self, reload: Callable[[], Library], token: str | None, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, reload: Callable[[], Library], token: Callable[[], str | None], redact: Callable[[str], str]
+    ) -> None:
         self._reload_models = reload
         self._token = token
         self._redact = redact
@@ -50,22 +51,11 @@ class AdminRoutes:
         return Response(answer.model_dump_json(), media_type="application/json")
 
     def _check(self, request: Request) -> None:
-        """Admit who sends the token or, if none is set, programs on this machine; raises Problem, 401 or 403."""
-        if self._token is not None:
-            given = request.headers.get("authorization", "").encode()
-            if not secrets.compare_digest(given, f"Bearer {self._token}".encode()):
-                detail = "Send the header Authorization: Bearer with the token of NELUMBO_ADMIN_TOKEN."
-                raise Problem(ProblemType.INVALID_TOKEN, detail, headers={"WWW-Authenticate": "Bearer"})
-        elif not _is_local(request):
-            detail = "Ask from the server's own machine, or set NELUMBO_ADMIN_TOKEN there."
-            raise Problem(ProblemType.LOCAL_ONLY, detail)
-
-
-def _is_local(request: Request) -> bool:
-    """Return whether a program on this machine asks: neither a proxy for somebody else nor a page in a browser."""
-    if any(name in request.headers for name in ("x-forwarded-for", "forwarded", "origin")):
-        return False
-    try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+        """Admit who sends the token; raises Problem, 404 if none is set: there is nothing here then, for anybody."""
+        if (token := self._token()) is None:
+            detail = "Nothing has this path; set NELUMBO_ADMIN_TOKEN, or reload with kill -HUP."
+            raise Problem(ProblemType.NOT_FOUND, detail)
+        given = request.headers.get("authorization", "").encode()
+        if not secrets.compare_digest(given, f"Bearer {token}".encode()):
+            detail = "Send the header Authorization: Bearer with the token of NELUMBO_ADMIN_TOKEN."
+            raise Problem(ProblemType.INVALID_TOKEN, detail, headers={"WWW-Authenticate": "Bearer"})

@@ -172,9 +172,9 @@ def _models() -> Json:
                 "operationId": "reload",
                 "summary": "Serve the models that are in the folder now",
                 "description": "The other workers of the server follow within a second.",
-                "security": [{"admin": []}, {}],
+                "security": [{"admin": []}],
                 "responses": _answer("The models that are served from now on.", {JSON: _schema("Reloaded")})
-                | _errors(401, 403, 409, 503),
+                | _errors(401, 404, 409, 503),
             }
         },
     }

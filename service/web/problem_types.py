@@ -31,12 +31,6 @@ class ProblemType(Enum):
         "The admin token is missing or wrong.",
         "Send the token of NELUMBO_ADMIN_TOKEN as Authorization: Bearer.",
     )
-    LOCAL_ONLY = (
-        "local-only",
-        403,
-        "/admin answers only the server's own machine, as no token is set.",
-        "Ask from there, or set NELUMBO_ADMIN_TOKEN.",
-    )
     NOT_FOUND = ("not-found", 404, "Nothing has this path.", "See /docs for the routes.")
     UNKNOWN_MODEL = (
         "unknown-model",

@@ -3,16 +3,16 @@
 No line holds a secret: no address, no header, no query and no body; of the path only the route's template.
 """
 
-import contextlib
 import json
-import os
-import sys
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.engine.jobs import Timing
 from service.engine.requests import RenderRequest
+from service.telemetry.logging import LineWriter
+
+STDOUT = LineWriter(1)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ def write(request_id: str, method: str, route: str, status: int, seconds: float)
         **_fields(_drawing.get()),
         "total_ms": _milliseconds(seconds),
     }
-    with contextlib.suppress(OSError):  # the disk is full, or the pipe has no reader
-        os.write(sys.stdout.fileno(), json.dumps(line).encode() + b"\n")
+    STDOUT.write(json.dumps(line).encode() + b"\n")
 
 
 def _fields(drawing: Drawing | None) -> dict[str, object]:

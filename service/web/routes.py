@@ -43,8 +43,7 @@ def routes(
         shared_caches=settings.api_keys is None,
         signer=signer,
     )
-    token = settings.admin_token.get_secret_value() if settings.admin_token else None
-    admin = AdminRoutes(reload, token, redact=lambda text: redact_path(text, settings.models))
+    admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))
     bounds = {"max_body": settings.max_body, "max_images": settings.max_images}
     return [
         Route("/", page.index),

@@ -19,6 +19,8 @@ from tests.waiting import PATIENCE, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (sys.executable, "-m", "service")
 BENTOML = (sys.executable, "-m", "bentoml")
+ADMIN_TOKEN = "correct-horse-battery"
+ADMIN = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 # Below those that systems give to whoever asks for any: BentoML does, while it starts, and so may be given the one that
 # its server is to have.
 PORTS = range(20_000, 32_768)
@@ -67,7 +69,14 @@ def serving(
 ) -> Iterator[Server]:
     """Run a server until the block ends; ``until`` answers 200 when the block begins."""
     port = free_port()
-    given = {"port": port, "workers": 1, "drain": 0, **({"models": models} if models else {}), **settings}
+    given = {
+        "port": port,
+        "workers": 1,
+        "drain": 0,
+        "admin_token": ADMIN_TOKEN,
+        **({"models": models} if models else {}),
+        **settings,
+    }
     variables = {f"NELUMBO_{name.upper()}": str(value) for name, value in given.items()}
     environment = {**os.environ, **variables, **bentoml_home(log.parent), "PYTHONPATH": ""}
     with log.open("wb") as output:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.server import Server, serving, wait_for_workers
+from tests.e2e.server import ADMIN, Server, serving, wait_for_workers
 from tests.e2e.test_processes import pids
 
 SIZE = "2m"
@@ -54,7 +54,7 @@ def test_a_full_disk_keeps_nobody_from_drawing(
         before = pids(server)
         for _ in range(4):  # new connections: both workers
             ask_for_all_kinds_of_answers(server)
-        assert httpx.post(f"{server.url}/admin/reload", timeout=30).status_code == 200
+        assert httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=30).status_code == 200
         assert pids(server) == before, "a worker has died"
         os.kill(min(before), signal.SIGKILL)  # one that comes when the disk is full is to serve, too
         wait_for_workers(server, 3, known=known)

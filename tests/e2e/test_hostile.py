@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.serving import process
 from tests import hostile, tiny
-from tests.e2e.server import PATIENCE, Server, counted, serving, wait_for_workers, wait_until
+from tests.e2e.server import ADMIN, PATIENCE, Server, counted, serving, wait_for_workers, wait_until
 from tests.e2e.test_reload import under_load
 
 LONG = 600  # seconds for a hundred files on a machine that has little time for them
@@ -34,7 +34,7 @@ def test_the_good_model_is_served_beside_the_whole_corpus(folder: Path, tmp_path
         before = workers(server)
         with under_load(server) as counts:
             names = hostile.write_all(folder)
-            answer = httpx.post(f"{server.url}/admin/reload", timeout=LONG).json()
+            answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=LONG).json()
             wait_for_workers(server, 2)
         assert set(counts) == {(200, "grey@1")}
         assert answer["models"] == ["grey@1"]
@@ -59,7 +59,9 @@ def test_a_slow_file_keeps_no_other_model_waiting_and_is_named(folder: Path, tmp
         assert httpx.post(f"{server.url}/generate").status_code == 200
         hostile.write(folder, "b-slow-one", slow)
         with under_load(server) as counts:
-            assert "b-slow-one" in "".join(httpx.post(f"{server.url}/admin/reload", timeout=PATIENCE).json()["refused"])
+            assert "b-slow-one" in "".join(
+                httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE).json()["refused"]
+            )
         assert set(counts) == {(200, "grey@1")}
         assert server.stop() == 0
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import tiny
-from tests.e2e.server import PATIENCE, Server, serving, wait_for_workers, wait_until
+from tests.e2e.server import ADMIN, PATIENCE, Server, serving, wait_for_workers, wait_until
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def under_load(server: Server) -> Iterator[Counter[object]]:
 
 
 def reload_by_request(server: Server) -> None:
-    assert httpx.post(f"{server.url}/admin/reload", timeout=PATIENCE).status_code == 200
+    assert httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE).status_code == 200
 
 
 def reload_by_signal(server: Server) -> None:
@@ -77,7 +77,7 @@ def test_a_new_version_is_served_by_all_workers_without_a_failed_request(
 def test_a_broken_model_is_refused_and_the_others_are_served(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=folder) as server:
         (tiny.write(folder, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
-        answer = httpx.post(f"{server.url}/admin/reload").json()
+        answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN).json()
         assert answer["models"] == ["grey@1"]
         assert "bad/1/model.onnx" in answer["refused"][0]
         assert answer["refused"][0] in server.said()

@@ -11,7 +11,7 @@ import pytest
 from service.runtime.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
 from service.web.headers import SAFE
 from tests import tiny
-from tests.e2e.server import BENTOML, Server, serving
+from tests.e2e.server import ADMIN, BENTOML, Server, counted, serving
 
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -122,13 +122,44 @@ def test_models_that_vanish_end_nothing_and_no_answer_tells_where_they_were(tmp_
     tiny.write(folder, tiny.card("two"))
     with serving(tmp_path / "log", models=folder) as server, server.client() as client:
         (folder / "one" / "1" / "sha256").write_text(f"{'0' * 64}  model.onnx\n")
-        partly = client.post("/admin/reload")
+        partly = client.post("/admin/reload", headers=ADMIN)
         assert partly.json()["models"] == ["one@1", "two@1"]  # as it was
         assert partly.json()["refused"][0].startswith("models/one/1/model.onnx has digest")
         shutil.rmtree(folder)
-        wholly = client.post("/admin/reload")
+        wholly = client.post("/admin/reload", headers=ADMIN)
         assert wholly.status_code == 409
         drawn = [client.post("/generate", json={"model": name}) for name in ("one", "two")]
         assert [answer.status_code for answer in drawn] == [200, 200]
         for answer in (partly, wholly, client.get("/models"), client.get("/readyz")):
             assert str(tmp_path) not in answer.text
+
+
+def received(server: Server, sent: bytes) -> bytes:
+    """Send bytes and return all that comes until the server hangs up."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 60) as connection:
+        connection.sendall(sent)
+        data = b""
+        while more := connection.recv(2**16):
+            data += more
+        return data
+
+
+def test_a_valid_request_before_garbage_is_answered(server: Server) -> None:
+    body = b'{"seed":1}'
+    good = HEAD + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    for requests in (1, 3):
+        data = received(server, good * requests + b"garbage\r\n\r\n")
+        assert data.count(b"HTTP/1.1 200 ") == requests
+        assert data.count(b"HTTP/1.1 400 ") == 1
+        assert data.rindex(b"HTTP/1.1 200 ") < data.index(b"HTTP/1.1 400 ")
+
+
+def test_what_the_app_never_sees_is_counted(server: Server) -> None:
+    def requests(status: str) -> float:
+        return counted(httpx.get(f"{server.url}/metrics").text, "nelumbo_requests_total", status=status)
+
+    for status, sent in (("400", b"nonsense\r\n\r\n"), ("431", HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n")):
+        before = requests(status)
+        assert exchange(server, sent)[0] == int(status)
+        assert requests(status) == before + 1

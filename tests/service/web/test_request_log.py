@@ -5,6 +5,7 @@ import pytest
 
 from service.engine.renderer import Renderer
 from service.settings import read_settings
+from service.web import request_log
 from service.web.app import make_app
 from tests.service.web.conftest import Client
 
@@ -15,6 +16,7 @@ def client(renderer: Renderer) -> Client:
 
 
 def logged(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    assert request_log.STDOUT.flush(60)
     return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
 
 
@@ -48,6 +50,7 @@ def test_no_secret_and_nothing_else_that_a_client_sends_is_logged(
     headers = {"authorization": "Bearer hush", "x-api-key": "hush", "x-request-id": "hush !", "cookie": "hush"}
     client.post("/generate?key=hush", json={"model": "hush"}, headers=headers)
     client.get("/hush", headers=headers)
+    assert request_log.STDOUT.flush(60)
     text = capfd.readouterr().out
     assert len(text.splitlines()) == 2
     assert "hush" not in text
