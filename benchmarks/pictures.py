@@ -25,6 +25,7 @@ from PIL import Image
 from training import device as devices
 from training import images
 from training import recipe as recipes
+from training.gan import GAN
 from training.images import Pixels
 from training.metrics import distances, efficientnet
 from training.metrics.artefacts import Artefacts
@@ -34,7 +35,6 @@ from training.metrics.samples import open_sampler
 from training.pictures import grid
 from training.recipe import Recipe
 from training.run import Run
-from training.step import Game
 
 ROOT = Path(__file__).parents[1]
 LOG, GRIDS = ROOT / "docs/experiments.md", ROOT / "docs/experiments"
@@ -101,16 +101,14 @@ def main(
 
 def images_per_second(recipe: Recipe) -> float:
     """Return how many real images a second of processor time shows to the critic."""
-    game = Game(recipe, devices.choose("cpu"))
-    number = game.images_per_step(0)
-    reals = game.device.place(
-        torch.rand(number, recipe.images.channels, recipe.images.size, recipe.images.size) * 2 - 1
-    )
-    game.step(reals, 0)  # compiles kernels
+    gan = GAN(recipe, devices.choose("cpu"))
+    number = gan.images_per_step(0)
+    reals = gan.device.place(torch.rand(number, recipe.images.channels, recipe.images.size, recipe.images.size) * 2 - 1)
+    gan.step(reals, 0)  # compiles kernels
     steps, started = 0, time.process_time()
     # A lazy penalty makes one step in some slower: whole rounds are timed.
     while time.process_time() - started < MEASURED_SECONDS or steps % recipe.objective.penalty_every:
-        game.step(reals, 0)
+        gan.step(reals, 0)
         steps += 1
     return steps * number / (time.process_time() - started)
 

@@ -21,9 +21,9 @@ from benchmarks import textbook
 from training import device as devices
 from training import recipe as recipes
 from training.device import Device
-from training.guard import Guard
+from training.gan import GAN
 from training.networks import count_parameters
-from training.step import Game
+from training.nonfinite import NonFiniteGuard
 
 DCGAN = ("objective.real_label=1", "optimiser.critic_lr=2e-4")
 WGAN_GP = ("critic.norm=none", "objective.name=wgan-gp", "objective.penalty=10", "objective.critic_steps=5")
@@ -41,9 +41,9 @@ class Player(NamedTuple):
 
 def players(name: str, device: Device) -> dict[str, Player]:
     """Return the textbook's player and ours, of the same networks."""
-    game, settings = PAIRS[name]
+    gan, settings = PAIRS[name]
     made = {
-        "textbook": _textbook(game(device.torch)),
+        "textbook": _textbook(gan(device.torch)),
         "ours": _ours(settings, device),
         "ours in float32": _ours(settings, Device(device.torch, bfloat16=False)),
     }
@@ -52,16 +52,16 @@ def players(name: str, device: Device) -> dict[str, Player]:
     return made
 
 
-def _textbook(game: textbook.DCGAN) -> Player:
-    reals = _noise(textbook.BATCH * game.critic_steps).to(game.device)
-    return Player(lambda: game.step(reals), len(reals), (game.generator, game.critic))
+def _textbook(gan: textbook.DCGAN) -> Player:
+    reals = _noise(textbook.BATCH * gan.critic_steps).to(gan.device)
+    return Player(lambda: gan.step(reals), len(reals), (gan.generator, gan.critic))
 
 
 def _ours(settings: tuple[str, ...], device: Device) -> Player:
     measures = (f"generator.width={textbook.WIDTH}", f"critic.width={textbook.WIDTH}", f"batch={textbook.BATCH}")
-    game = Game(recipes.load("cats", (*settings, *measures)), device)
-    guard, reals = Guard(game), device.place(_noise(game.images_per_step(0)))
-    return Player(lambda: guard.play(lambda: game.step(reals, 0)), len(reals), (game.generator, game.critic))
+    gan = GAN(recipes.load("cats", (*settings, *measures)), device)
+    guard, reals = NonFiniteGuard(gan), device.place(_noise(gan.images_per_step(0)))
+    return Player(lambda: guard.run(lambda: gan.step(reals, 0)), len(reals), (gan.generator, gan.critic))
 
 
 def _noise(images: int) -> torch.Tensor:

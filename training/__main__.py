@@ -13,7 +13,7 @@ from rich.table import Table
 
 try:
     import torch
-except ModuleNotFoundError:  # an environment that was made to serve
+except ModuleNotFoundError:  # an environment made for serving
     what = "make train, and then: source .venv-dev/bin/activate"
     print(f"error: training needs PyTorch, which is not installed here; type: {what}", file=sys.stderr)
     raise SystemExit(2) from None
@@ -50,7 +50,7 @@ def train(
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
-    out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, data order and latents.")] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
     settings: Annotated[
@@ -59,11 +59,11 @@ def train(
     init_from: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Start with the networks of this run folder, where they fit.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume this run folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
 ) -> None:
     """Train a generator on a folder of images."""
-    distributed.join()
+    distributed.init()
     console.quiet = distributed.rank() > 0
     if resume is not None:
         _resume(resume, _given(context), dry_run=dry_run)
@@ -71,12 +71,12 @@ def train(
     if data is None:
         raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
     _check_budget(minutes, kimg)
-    resolved = distributed.by_first(
+    resolved = distributed.on_first_rank(
         lambda: recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
     )
     if resolved.critic.frozen and init_from is None:
         raise InputError("critic.frozen without --init-from would freeze random layers: name a run to start from")
-    source = _read_source(init_from) if init_from else None
+    pretrained = _read_pretrained(init_from) if init_from else None
     config = Config(
         name=recipe,
         recipe=resolved,
@@ -84,9 +84,9 @@ def train(
         seed=seed,
         device=device,
         minutes=minutes,
-        init_from=source.origin if source else None,
+        init_from=pretrained.origin if pretrained else None,
     )
-    _train(out, config, source, dry_run=dry_run)
+    _train(out, config, pretrained, dry_run=dry_run)
 
 
 def _check_budget(minutes: float | None, kimg: float | None) -> None:
@@ -97,7 +97,7 @@ def _check_budget(minutes: float | None, kimg: float | None) -> None:
 
 
 def _given(context: typer.Context) -> list[str]:
-    """Return the options that stand in the command line, be it with their defaults."""
+    """Return the options that were given on the command line."""
     found = {
         parameter.opts[0]: context.get_parameter_source(parameter.name or "") for parameter in context.command.params
     }
@@ -106,50 +106,50 @@ def _given(context: typer.Context) -> list[str]:
 
 def _resume(path: Path, given: list[str], *, dry_run: bool) -> None:
     if others := [option for option in given if option not in ("--resume", "--dry-run")]:
-        raise InputError(f"--resume goes on with the run's own settings; leave out {', '.join(others)}")
-    run = distributed.by_first(lambda: Run.open(path))
-    config = distributed.by_first(run.config)
-    origin = None if distributed.by_first(run.begun) else config.init_from
-    _train(run, config, _read_source(Path(origin.path)) if origin else None, dry_run=dry_run)
+        raise InputError(f"--resume uses the run's own settings; leave out {', '.join(others)}")
+    run = distributed.on_first_rank(lambda: Run.open(path))
+    config = distributed.on_first_rank(run.config)
+    origin = None if distributed.on_first_rank(run.has_checkpoint) else config.init_from
+    _train(run, config, _read_pretrained(Path(origin.path)) if origin else None, dry_run=dry_run)
 
 
-def _read_source(path: Path) -> transfer.Source:
-    return distributed.by_first(lambda: transfer.read(path))
+def _read_pretrained(path: Path) -> transfer.Pretrained:
+    return distributed.on_first_rank(lambda: transfer.read(path))
 
 
-def _train(where: Run | Path, config: Config, source: transfer.Source | None = None, *, dry_run: bool) -> None:
-    """Train into a new folder under a path, or go on in a run's own."""
+def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | None = None, *, dry_run: bool) -> None:
+    """Train into a new folder under a path, or resume a run."""
     if dry_run and distributed.size() > 1:
         raise InputError("--dry-run plans for one process: leave torchrun out")
-    distributed.check(config.recipe.batch)
-    device = distributed.by_all(lambda: devices.choose(config.device))
-    dataset = distributed.by_all(lambda: images.read(Path(config.data), config.recipe.images))
+    distributed.check_batch(config.recipe.batch, groups=config.recipe.critic.minibatch_std)
+    device = distributed.on_all_ranks(lambda: devices.choose(config.device))
+    dataset = distributed.on_all_ranks(lambda: images.read(Path(config.data), config.recipe.images))
     if len(set(distributed.gather(dataset.report.digest))) > 1:
         raise InputError(f"{config.data} does not hold the same images for all processes")
     plan.show(config, dataset.report, device, console)
-    if source:
-        console.print(transfer.describe(source, config.recipe), soft_wrap=True, markup=False)
+    if pretrained:
+        console.print(transfer.describe(pretrained, config.recipe), soft_wrap=True, markup=False)
     if dry_run:
         for line in plan.estimate(config.recipe, dataset.report.count, device):
             console.print(line, soft_wrap=True)
         return
     resuming = isinstance(where, Run)
-    run = where if isinstance(where, Run) else distributed.by_first(lambda: Run.create(where, config))
-    begun = distributed.by_first(run.begun)
-    if begun and distributed.by_first(run.report).digest != dataset.report.digest:
+    run = where if isinstance(where, Run) else distributed.on_first_rank(lambda: Run.create(where, config))
+    begun = distributed.on_first_rank(run.has_checkpoint)
+    if begun and distributed.on_first_rank(run.report).digest != dataset.report.digest:
         raise InputError(f"{config.data} no longer holds the images that {run.path} was trained on")
-    distributed.by_first(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
+    distributed.on_first_rank(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
     trainer = Trainer(run, config, dataset, device, console)
     if resuming:
         trainer.resume()
     try:
-        if source:
-            trainer.start_from(source)
+        if pretrained:
+            trainer.start_from(pretrained)
         finished = trainer.train()
     except DiskError as error:
-        raise DiskError(f"{error}{_way_on(run)}") from error
-    distributed.by_first(lambda: _conclude(run, finished=finished))
-    distributed.leave()
+        raise DiskError(f"{error}{_resume_hint(run)}") from error
+    distributed.on_first_rank(lambda: _conclude(run, finished=finished))
+    distributed.shutdown()
     if not finished:
         raise typer.Exit(130)
 
@@ -163,7 +163,7 @@ def _conclude(run: Run, *, finished: bool) -> None:
         console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
 
 
-def _way_on(run: Run) -> str:
+def _resume_hint(run: Run) -> str:
     return f"; go on with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
 
 
@@ -271,10 +271,10 @@ def main() -> NoReturn:
     try:
         app(prog_name="python -m training")
     except TrainingError as error:
-        # Of processes that train together all raise it; none ends, and is missed, before the first one has said it.
+        # All processes of a run raise it; none may end before the first one has printed it.
         sentence = f"error: {error}"
-        distributed.by_first(lambda: print(sentence, file=sys.stderr))
-        distributed.leave()
+        distributed.on_first_rank(lambda: print(sentence, file=sys.stderr))
+        distributed.shutdown()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,9 +1,9 @@
-"""DiffAugment: real and generated images are changed alike before the critic sees them (Zhao et al. 2020).
+"""DiffAugment: real and generated images are augmented before the critic sees them (Zhao et al. 2020).
 
-A critic of few photos soon knows them by heart; one that never sees the same photo twice cannot. The generator learns
-nothing of the changes as long as both kinds get them, in both steps, and gradients flow through. Each function maps
-images (N, C, H, W) in [-1, 1] to the same shape and draws anew for each image. A new one is a function and its line in
-:data:`AUGMENTATIONS`.
+A critic soon overfits a few photos; augmentation delays that. The generator does not learn the augmentations as long as
+real and generated images get them, in the critic's and the generator's step, and gradients flow through. Each function
+maps images (N, C, H, W) in [-1, 1] to the same shape, with random parameters for each image.
+A new one is a function and its line in :data:`AUGMENTATIONS`.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from training.distributed import share, whole
 from training.registry import Registry
 
 SHIFT = 1 / 8  # of the side, at most, in each direction
@@ -27,8 +26,8 @@ def augment(images: Tensor, names: Iterable[str]) -> Tensor:
 
 def colour(images: Tensor) -> Tensor:
     """Brightness moved by up to ±0.5, saturation scaled by 0 to 2, contrast by 0.5 to 1.5."""
-    factors = torch.rand(3, whole(len(images)), 1, 1, 1, device=images.device).to(images.dtype)
-    brightness, saturation, contrast = map(share, factors)
+    factors = torch.rand(3, len(images), 1, 1, 1, device=images.device).to(images.dtype)
+    brightness, saturation, contrast = factors
     images = images + (brightness - 0.5)
     grey = images.mean(dim=1, keepdim=True)
     images = torch.lerp(grey, images, 2 * saturation)
@@ -59,7 +58,7 @@ AUGMENTATIONS: Registry[Callable[[Tensor], Tensor]] = Registry(
 def _shifts(number: int, size: int, like: Tensor) -> Tensor:
     """Return matrices (N, 1, size, size) that shift a column of pixels each by its own random distance."""
     most = round(size * SHIFT)
-    distances = share(torch.randint(-most, most + 1, (whole(number), 1, 1, 1), device=like.device))
+    distances = torch.randint(-most, most + 1, (number, 1, 1, 1), device=like.device)
     places = torch.arange(size, device=like.device)
     return ((places[:, None] + distances).clamp(0, size - 1) == places).to(like.dtype)
 
@@ -67,6 +66,6 @@ def _shifts(number: int, size: int, like: Tensor) -> Tensor:
 def _outside(number: int, size: int, like: Tensor) -> Tensor:
     """Return (N, 1, 1, size): 1 outside of a random stretch of ``CUT`` of the size, 0 in it."""
     length = round(size * CUT)
-    starts = share(torch.randint(-length // 2, size - length // 2 + 1, (whole(number), 1, 1, 1), device=like.device))
+    starts = torch.randint(-length // 2, size - length // 2 + 1, (number, 1, 1, 1), device=like.device)
     places = torch.arange(size, device=like.device)
     return ((places < starts) | (places >= starts + length)).to(like.dtype)

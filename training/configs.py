@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Crop = Literal["center", "pad"]
+GROUP = 8  # images that a critic with minibatch_std compares
 
 
 class Frozen(BaseModel):

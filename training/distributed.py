@@ -1,38 +1,38 @@
-"""Several processes that train as one: each plays its share of every batch, and what they learn is averaged.
+"""Training in several processes: each trains on its share of every batch; gradients and statistics are averaged.
 
-torchrun, or a cluster's operator, starts them; a process that is alone joins nothing and pays nothing. All draw the
-same random numbers for the whole batch and take their shares of them, so that the game is the same, but for rounding,
-however many play it, and one random state in the checkpoint serves all. Files are the first process's alone.
+torchrun, or a cluster's operator, starts them; a single process joins nothing. Each process draws its own random
+numbers. Weights, moments and BatchNorm's statistics are equal in all of them after every step. Only the first process
+writes files.
 """
 
 import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from training.configs import GROUP
 from training.errors import InputError, TrainingError
-
-PACK = 8  # images that stay together: those that MinibatchStd compares
 
 Result = TypeVar("Result")
 
 
-def join() -> None:
+def init() -> None:
     """Join the other processes of this run, if there are any.
 
     Raises:
-        InputError: they cannot be found.
+        InputError: they cannot be reached.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
-    # Before there is a group: the functions in there take the group of their import as a default and keep it alive,
+    # Imported before there is a group: its functions take the group of their import as a default and keep it alive,
     # with its threads, one of which now and then aborts the process as the interpreter ends (pytorch#190489).
     import torch.distributed.nn.functional
 
-    # Two backends where there are GPUs: what the processes tell one another then does not wait for the GPUs' work.
+    # Two backends where there are GPUs: objects are then exchanged without waiting for the GPUs.
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
@@ -40,8 +40,8 @@ def join() -> None:
         raise InputError(f"WORLD_SIZE says that there are other processes, but: {error}") from error
 
 
-def leave() -> None:
-    """Part from the other processes."""
+def shutdown() -> None:
+    """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -61,102 +61,87 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if dist.is_initialized() else 0
 
 
-def check(batch: int) -> None:
-    """Raise InputError where a batch cannot be dealt out."""
-    if batch % (PACK * size()) and size() > 1:
+def check_batch(batch: int, *, groups: bool) -> None:
+    """Raise InputError where a batch cannot be divided among the processes.
+
+    Args:
+        batch: images in a step, of all processes together.
+        groups: whether the critic compares groups of 8 images, none of which may be split.
+    """
+    unit = size() * (GROUP if groups else 1)
+    if batch % unit and size() > 1:
         raise InputError(
-            f"a batch of {batch} cannot be dealt to {size()} processes in packs of {PACK}; "
-            f"make batch a multiple of {PACK * size()}"
+            f"a batch of {batch} cannot be divided among {size()} processes; make batch a multiple of {unit}"
         )
 
 
-def whole(number: int) -> int:
-    """Return how many images all processes have where each has ``number``."""
-    return number * size()
+def seed_by_rank(seed: int) -> None:
+    """Give every process but the first random numbers of its own, once all have built the same networks."""
+    if rank():
+        torch.manual_seed(int(np.random.SeedSequence((seed, rank())).generate_state(1)[0]))
 
 
-def share(batch: Tensor) -> Tensor:
-    """Return this process's share of a batch that all hold: (N, …) -> (N / size, …).
-
-    Packs are dealt in turn, as cards are, so that the share of two batches joined is their shares joined.
-    """
-    if size() == 1:
-        return batch
-    return batch.reshape(-1, size(), PACK, *batch.shape[1:])[:, rank()].flatten(0, 1)
-
-
-def mean(tensor: Tensor) -> Tensor:
-    """Return the mean over the processes of a tensor, which every process must ask for; gradients flow through."""
-    if size() == 1:
-        return tensor
-    averaged: Tensor = _Mean.apply(tensor)  # type: ignore[no-untyped-call]
-    return averaged
-
-
-class _Mean(torch.autograd.Function):
-    """Written out, since the one in torch.distributed.nn sums, and its double backward is nowhere promised."""
-
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        total = tensor.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total / size()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return mean(gradient)
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, all in one exchange; they are of one dtype and device."""
+    tensors = list(tensors)
+    if size() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat)
+    parts = torch.split(flat / size(), [tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(to) for part, to in zip(parts, tensors, strict=True)])
 
 
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace each gradient by its mean over the processes, all in one exchange."""
-    if size() == 1:
-        return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = mean(torch.cat([gradient.flatten() for gradient in gradients]))
-    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(to) for part, to in zip(parts, gradients, strict=True)])
+    """Replace each gradient by its mean over the processes."""
+    average(parameter.grad for parameter in parameters if parameter.grad is not None)
+
+
+def average_statistics(*networks: nn.Module) -> None:
+    """Replace running statistics, such as BatchNorm's, by their mean over the processes."""
+    average(buffer for network in networks for buffer in network.buffers() if buffer.is_floating_point())
 
 
 def average_stats(stats: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the mean of each scalar over the processes: not finite in all, where it is so in one."""
-    if size() == 1:
-        return stats
-    values = mean(torch.stack([value.float() for value in stats.values()]))
-    return dict(zip(stats, values.unbind(), strict=True))
+    """Return the mean of each scalar over the processes: not finite in all of them where it is so in one."""
+    if size() > 1:
+        stats = {name: value.float().clone() for name, value in stats.items()}
+        average(stats.values())
+    return stats
 
 
-def in_any(flag: bool) -> bool:
-    """Tell whether the flag is set in any process."""
+def any_rank(*flags: bool) -> list[bool]:
+    """Return for each flag whether it is set in any process."""
     if size() == 1:
-        return flag
-    vote = torch.tensor(float(flag))
-    dist.all_reduce(vote, dist.ReduceOp.MAX)
-    return bool(vote)
+        return list(flags)
+    votes = torch.tensor([float(flag) for flag in flags])
+    dist.all_reduce(votes, dist.ReduceOp.MAX)
+    return [bool(vote) for vote in votes]
 
 
 def gather(value: Result) -> list[Result]:
-    """Return every process's value, in their order."""
+    """Return every process's value, by rank."""
     values = [value] * size()
     if size() > 1:
         dist.all_gather_object(values, value)
     return values
 
 
-def by_first(make: Callable[[], Result]) -> Result:
-    """Return in every process what the first one makes, alone; what is wrong there is raised in all."""
+def on_first_rank(make: Callable[[], Result]) -> Result:
+    """Return in every process what the first one makes; its TrainingError is raised in all."""
     box: list[Any] = [_attempt(make) if rank() == 0 else None]
     if size() > 1:
         dist.broadcast_object_list(box)
     outcome: Result | TrainingError = box[0]
-    return _settle(outcome)
+    return _result(outcome)
 
 
-def by_all(make: Callable[[], Result]) -> Result:
-    """Return what each process makes; what is wrong in one of them is raised in all."""
+def on_all_ranks(make: Callable[[], Result]) -> Result:
+    """Return what each process makes; a TrainingError in one of them is raised in all."""
     outcome = _attempt(make)
-    for wrong in gather(outcome if isinstance(outcome, TrainingError) else None):
-        _settle(wrong)
-    return _settle(outcome)
+    for error in gather(outcome if isinstance(outcome, TrainingError) else None):
+        _result(error)
+    return _result(outcome)
 
 
 def _attempt(make: Callable[[], Result]) -> Result | TrainingError:
@@ -166,7 +151,7 @@ def _attempt(make: Callable[[], Result]) -> Result | TrainingError:
         return error
 
 
-def _settle(outcome: Result | TrainingError) -> Result:
+def _result(outcome: Result | TrainingError) -> Result:
     if isinstance(outcome, TrainingError):
         raise outcome
     return outcome

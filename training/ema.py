@@ -1,7 +1,12 @@
-"""The moving average of a generator's weights: what is sampled, saved and exported (Yazıcı et al. 2019)."""
+"""The exponential moving average of a generator's weights: what is sampled, saved and exported (Yazıcı et al. 2019)."""
+
+import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+BATCH = 64  # latents that BatchNorm sees at once when its statistics are computed anew
 
 
 @torch.no_grad()
@@ -19,3 +24,14 @@ def update(average: nn.Module, network: nn.Module, images: int, half_life: float
 def half_life(target_kimg: float, images_seen: int) -> float:
     """Return the half-life in images: a twentieth of those seen, up to ``target_kimg`` (Karras et al. 2020)."""
     return min(target_kimg * 1000, images_seen * 0.05)
+
+
+def with_own_statistics(average: nn.Module, latents: Tensor) -> nn.Module:
+    """Return a copy whose BatchNorm has statistics of its own weights over latents (N, Z), in evaluation mode.
+
+    The copied statistics are those of the network that is trained, whose weights differ from their average
+    (Izmailov et al. 2018, section 3.3).
+    """
+    copied = copy.deepcopy(average)
+    update_bn(torch.split(latents, BATCH), copied)
+    return copied.eval()

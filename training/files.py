@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written beside their place, flushed to the disk, then renamed."""
+"""Atomic writes: a file is written under another name, flushed to the disk, then renamed."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, data: bytes) -> None:
-    """Add ``data`` to the end of a file; on failure a part of it may stand there.
+    """Add ``data`` to the end of a file; on failure a part of it may be written.
 
     Raises:
         DiskError: the disk is full, read-only or gone.
@@ -40,7 +40,7 @@ def append(path: Path, data: bytes) -> None:
         raise DiskError(f"{path} could not be written ({error.strerror})") from error
 
 
-def keep(path: Path, name: Path) -> None:
+def hard_link(path: Path, name: Path) -> None:
     """Give the file at ``path`` a second name, which stays when ``path`` is replaced.
 
     Raises:

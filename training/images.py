@@ -1,7 +1,7 @@
-"""Any source of images -> one uint8 array and a report of what was found.
+"""Any source of images -> one uint8 array and a report on its files.
 
 A source is a folder (any depth) of pictures, a zip of them, an MNIST-type idx file, plain or .gz, or a folder that
-holds one. A file that cannot be used costs only itself and is named in the report.
+holds one. A file that cannot be used is skipped and named in the report.
 """
 
 import gzip
@@ -25,12 +25,12 @@ from pydantic import BaseModel
 from training.configs import ImagesConfig
 from training.errors import InputError
 
-# What is looked at; phones write .heic, which Pillow cannot read: better skipped by name than not seen at all.
+# Files that are read; Pillow cannot read .heic, which phones write, but it should be reported as skipped.
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-MINIMUM = 16  # images; fewer are not a set but an album
-SMALLEST = 16  # pixels on the shorter side; smaller ones are icons
+MINIMUM = 16  # images; fewer cannot be learnt from
+SMALLEST = 16  # pixels on the shorter side
 NESTING = 3  # zips within zips; a zip that holds itself has no end
 IDX_MAGIC = b"\x00\x00\x08\x03"  # unsigned bytes in three dimensions: images, rows, columns
 
@@ -73,26 +73,33 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
     if not source.exists():
         raise InputError(f"--data {source} does not exist")
     entries = list(_entries(source))
+    # One array for all of them, filled in place: together with a list of arrays it would hold the images twice.
+    images = np.empty((len(entries), config.channels, config.size, config.size), np.uint8)
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, of odd metadata and large photos that it reads all the same
-        results = list(pool.map(lambda entry: _prepare(entry, config), entries))  # without the interpreter's lock
-    good = [result for result in results if isinstance(result, _Prepared)]
+        warnings.simplefilter("ignore")  # Pillow's, about odd metadata and large photos that it reads all the same
+        # Decoding and resizing run without the interpreter's lock.
+        results = list(pool.map(lambda entry, to: _prepare(entry, config, to), entries, images))
+    used = [i for i, result in enumerate(results) if isinstance(result, _Found)]
     skipped = [
         Skipped(file=entry.name, reason=result)
         for entry, result in zip(entries, results, strict=True)
         if isinstance(result, str)
     ]
-    if len(good) < MINIMUM:
+    if len(used) < MINIMUM:
         first = f"; {skipped[0].file} was skipped: {skipped[0].reason}" if skipped else ""
-        raise InputError(f"{source} holds {len(good)} usable images and training needs {MINIMUM} at least{first}")
-    images = np.ascontiguousarray(np.stack([result.pixels for result in good]))
+        raise InputError(f"{source} holds {len(used)} usable images and training needs {MINIMUM} at least{first}")
+    for to, i in enumerate(used):  # close the gaps
+        if to != i:
+            images[to] = images[i]
+    images = images[: len(used)]
+    found = [result for result in results if isinstance(result, _Found)]
     report = Report(
         name=source.resolve().name.split(".")[0],
         source=str(source.resolve()),
-        count=len(good),
-        digest=hashlib.sha256(images.tobytes()).hexdigest(),
-        modes=_tally(result.mode for result in good),
-        sizes=_tally(result.size for result in good),
+        count=len(used),
+        digest=hashlib.sha256(images.data).hexdigest(),
+        modes=_tally(result.mode for result in found),
+        sizes=_tally(result.size for result in found),
         skipped=skipped,
     )
     return Dataset(images, report)
@@ -105,8 +112,9 @@ class _Entry:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    pixels: Pixels  # (C, S, S)
+class _Found:
+    """What an image was like before it was prepared."""
+
     mode: str
     size: str
 
@@ -115,8 +123,8 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _prepare(entry: _Entry, config: ImagesConfig) -> _Prepared | str:
-    """Return the picture as the networks want it, or why it cannot be used."""
+def _prepare(entry: _Entry, config: ImagesConfig, to: Pixels) -> _Found | str:
+    """Write an image, cropped and resized, to an array (C, S, S); or return why it cannot be used."""
     try:
         image = entry.open()
         mode, size = image.mode, f"{image.width}x{image.height}"
@@ -127,10 +135,11 @@ def _prepare(entry: _Entry, config: ImagesConfig) -> _Prepared | str:
         return "too large to be a photo"
     except UnidentifiedImageError:
         return "no image that Pillow can read"
-    except Exception as error:  # readers of broken files raise almost anything, and none of it may end the run
+    except Exception as error:  # decoders of broken files raise almost anything
         return f"not readable ({type(error).__name__}: {error})"
     pixels = np.asarray(_square(image, config)).reshape(config.size, config.size, config.channels)
-    return _Prepared(np.ascontiguousarray(pixels.transpose(2, 0, 1)), mode, size)
+    to[:] = pixels.transpose(2, 0, 1)
+    return _Found(mode, size)
 
 
 def _square(image: Image.Image, config: ImagesConfig) -> Image.Image:

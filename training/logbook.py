@@ -1,4 +1,4 @@
-"""What a run tells while it goes: figures (log.jsonl, TensorBoard), grids, their timelapse, a progress line."""
+"""What a run reports: figures (log.jsonl, TensorBoard), grids of samples, their timelapse, a progress line."""
 
 import json
 import time
@@ -15,10 +15,10 @@ from torch import Tensor
 from training.events import Events
 from training.files import append, write_atomically
 from training.images import Pixels
-from training.pictures import FRAMES, animation, grid, png, thin, to_pixels
+from training.pictures import FRAMES, animation, evenly_spaced, grid, png, to_pixels
 from training.run import Run
 
-LINE_SECONDS = 10.0  # between progress lines where the output is no terminal
+LINE_SECONDS = 10.0  # between progress lines where the output is not a terminal
 
 
 class Averages:
@@ -29,14 +29,15 @@ class Averages:
         self._counts: dict[str, int] = {}
 
     def add(self, stats: dict[str, Tensor]) -> None:
-        """Take one step's scalars; each is averaged over the steps that report it."""
+        """Add one step's scalars, which stay on their device; each is averaged over the steps that report it."""
         for name, value in stats.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), dtype=torch.float64)) + value.double().cpu()
+            self._sums[name] = self._sums[name] + value.double() if name in self._sums else value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """Return the means and start anew."""
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        """Return the means, moved to the CPU in one transfer, and start anew."""
+        totals = torch.stack(list(self._sums.values())).tolist() if self._sums else []
+        means = {name: total / self._counts[name] for name, total in zip(self._sums, totals, strict=True)}
         self._sums, self._counts = {}, {}
         return means
 
@@ -45,7 +46,7 @@ class Averages:
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's sums."""
+        """Restore the sums of a checkpoint."""
         self._sums, self._counts = dict(state["sums"]), dict(state["counts"])
 
 
@@ -56,10 +57,10 @@ class Logbook:
         self._run, self._console = run, console
         self._file = run.path / "log.jsonl"
         self._events = Events(run.path)
-        self._said = 0.0
+        self._printed_at = 0.0
 
     def rewind(self, images_seen: int) -> None:
-        """Drop the lines that a killed run wrote after its last checkpoint: they will be written again."""
+        """Drop the lines that a killed run wrote after its last checkpoint; they will be written again."""
         if self._file.exists():
             lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images_seen]
@@ -72,13 +73,13 @@ class Logbook:
         self._events.scalars(row["images"], {name: value for name, value in row.items() if name != "images"})
         for warning in warnings:
             self._console.print(f"warning: {row['images']:,} images: {warning}", markup=False, soft_wrap=True)
-        if not self._console.is_terminal and time.monotonic() - self._said > LINE_SECONDS:
-            self._said = time.monotonic()
+        if not self._console.is_terminal and time.monotonic() - self._printed_at > LINE_SECONDS:
+            self._printed_at = time.monotonic()
             figures = (f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))
             self._console.print(f"{row['images']:,} images  {'  '.join(figures)}", soft_wrap=True)
 
     def reals(self, pixels: Pixels) -> None:
-        """Write reals.png: what the generated images should come to look like."""
+        """Write reals.png: a grid of training images."""
         write_atomically(self._run.path / "reals.png", png(grid(pixels)))
 
     def fakes(self, images: Tensor, images_seen: int) -> bytes:
@@ -88,15 +89,15 @@ class Logbook:
         return data
 
     def snapshot(self, images: Tensor, images_seen: int) -> None:
-        """Write the picture of a snapshot, into TensorBoard too, which shows ten; and timelapse.webp of all so far."""
+        """Write the grid of a snapshot, for TensorBoard too, and timelapse.webp of all grids so far."""
         self._events.picture(images_seen, "fakes", self.fakes(images, images_seen))
-        files = thin(sorted(self._run.path.glob("fakes-*.png")), FRAMES)
+        files = evenly_spaced(sorted(self._run.path.glob("fakes-*.png")), FRAMES)
         write_atomically(self._run.path / "timelapse.webp", animation([Image.open(file) for file in files]))
 
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """Show a bar with images/s and the time left while the block runs; nothing where the output is no terminal."""
+    """Show a bar with images/s and the time left while the block runs; nothing where the output is not a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

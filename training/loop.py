@@ -1,44 +1,46 @@
-"""The loop: steps, ticks and snapshots until the budget of images is spent or the user stops it."""
+"""The training loop: steps, ticks and snapshots until the budget of images is spent or the user stops it."""
 
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 from rich.console import Console
 
 from training import distributed
+from training.data_order import DataOrder
 from training.device import Device
 from training.errors import InputError, TrainingError
-from training.guard import Guard
+from training.gan import GAN
 from training.health import FIGURES, Health
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
-from training.order import Order
+from training.nonfinite import NonFiniteGuard
 from training.pictures import to_images, to_pixels
 from training.run import Config, Run
-from training.step import Game
-from training.transfer import Source, take
+from training.transfer import Pretrained, load_into
 
 GRID = 64  # images in a grid
-MEASURED_SHARE, MEASURED_SECONDS = 0.1, 30.0  # of a budget in minutes, how much is spent to learn the speed
+MEASURED_SHARE, MEASURED_SECONDS = 0.1, 30.0  # of a budget in minutes, how much is spent to measure the speed
+CHECKPOINT_SECONDS = 300.0  # between checkpoints at most, however far apart the snapshots are
 
 
-class Stop:
-    """Set by the first Ctrl-C or SIGTERM: the step under way is finished and saved. A second one stops at once."""
+class StopSignal:
+    """Set by the first Ctrl-C or SIGTERM: the current step is finished and saved. A second one stops at once."""
 
     requested = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal."""
+        """Handle a signal."""
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def installed(self) -> Iterator[None]:
         """Handle both signals while the block runs."""
         before = {number: signal.signal(number, self) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -49,84 +51,86 @@ class Stop:
 
 
 class Trainer:
-    """One run in progress: the game, what it has seen, and what it has still to see."""
+    """One run in progress: the GAN, how many images it has seen, and how many it has still to see."""
 
     def __init__(self, run: Run, config: Config, dataset: Dataset, device: Device, console: Console) -> None:
         torch.manual_seed(config.seed)
         self.run, self.config, self.recipe, self.console = run, config, config.recipe, console
         self.images = torch.from_numpy(dataset.images).to(device.torch)  # (N, C, S, S) uint8
-        self.order = Order(len(self.images), config.seed)
-        self.game = Game(self.recipe, device)
-        self.guard, self.health = Guard(self.game), Health(self.game.objective)
+        self.order = DataOrder(len(self.images), config.seed)
+        self.gan = GAN(self.recipe, device)
+        self.guard, self.health = NonFiniteGuard(self.gan), Health(self.gan.objective)
         self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
         self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
         self.averages, self.logbook = Averages(), Logbook(run, console)
         self.seen = self.seen_before = 0  # now, and before the last step
-        # An average that was taken over is as old as its source: ramped up from zero, one step would overwrite it.
+        self.snapshot_seen, self.saved_at = -1, time.monotonic()  # images at the last snapshot; time of the checkpoint
+        # A pretrained average is as old as its run: with a half-life ramped up from zero, one step would overwrite it.
         self.head_start = config.init_from.images_seen if config.init_from else 0
         # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
         self.total = None if config.minutes else round(self.recipe.kimg * 1000)
+        distributed.seed_by_rank(config.seed)
 
-    def start_from(self, source: Source) -> None:
-        """Take over another run's networks; saved at once, so that no resumed run needs that one."""
-        take(source, self.game)
+    def start_from(self, pretrained: Pretrained) -> None:
+        """Load another run's networks; saved at once, so that no resumed run needs that one."""
+        load_into(pretrained, self.gan)
         self._save()
 
     def resume(self) -> None:
-        """Go back to the run's checkpoint, if it has one; raises InputError where it does not fit the recipe."""
-        if distributed.by_first(self.run.begun):
+        """Restore the run's checkpoint, if it has one; raises InputError where it does not fit the recipe."""
+        if distributed.on_first_rank(self.run.has_checkpoint):
             self._restore()
-        distributed.by_first(lambda: self.logbook.rewind(self.seen))
+        distributed.on_first_rank(lambda: self.logbook.rewind(self.seen))
 
     def _restore(self) -> None:
-        state, warning = distributed.by_first(self.run.load_checkpoint)
+        state, warning = distributed.on_first_rank(self.run.load_checkpoint)
         if warning:
             self.console.print(warning, soft_wrap=True)
         try:
-            self.game.load_state_dict(state["game"])
+            self.gan.load_state_dict(state["gan"])
             for name, part in self._watchers().items():
                 part.load_state_dict(state[name])
             self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
+        if distributed.on_first_rank(lambda: self.run.has_generator(self.seen)):
+            self.snapshot_seen = self.seen
 
     def train(self) -> bool:
         """Train to the end of the budget; return False where the user stopped it before. Either way all is saved."""
         if not self.seen:
-            distributed.by_first(lambda: self.logbook.reals(self.reals.cpu().numpy()))
-            distributed.by_first(self._draw)  # the timelapse begins with the untrained generator
-        stop, stopped = Stop(), False
-        with stop.listening(), progress_bar(self.console) as progress:
+            distributed.on_first_rank(lambda: self.logbook.reals(self.reals.cpu().numpy()))
+            distributed.on_first_rank(self._draw)  # the timelapse begins with the untrained generator
+        stop, stopped = StopSignal(), False
+        with stop.installed(), progress_bar(self.console) as progress:
             task = progress.add_task(self.run.path.name, total=self.total, completed=self.seen, speed=0.0)
-            started, before, last_save = time.perf_counter(), self.seen, self.seen
+            started, before = time.perf_counter(), self.seen
             while (self.total is None or self.seen < self.total) and not stopped:
                 self._advance()
-                stopped = distributed.in_any(stop.requested)
+                late = time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+                stopped, late = distributed.any_rank(stop.requested, late)
                 elapsed = time.perf_counter() - started
                 speed = (self.seen - before) / elapsed
                 if self.total is None:
                     self._fix_total(elapsed, speed)
                 progress.update(task, completed=self.seen, total=self.total, speed=speed)
                 self._record(speed)
-                # What ten steps that are not finite will end goes into no checkpoint: those are all healthy.
-                if self._passed(self.recipe.snapshot_images(len(self.images))) and not self.guard.in_a_row:
-                    self._save()
-                    last_save = self.seen
-            if last_save != self.seen:
+                self._save_if_due(late=late)
+            if self.snapshot_seen != self.seen:
                 self._save()
         return not stopped
 
     def _advance(self) -> None:
-        """Play one step on the next images."""
-        self.game.set_learning_rates(self.seen / self.total if self.total else 0.0)
-        everyones = torch.from_numpy(self.order.take(self.seen, self.game.images_per_step(self.seen)))
-        indices = distributed.share(everyones)
-        reals = self.game.device.place(to_images(self.images[indices.to(self.images.device)]))
+        """Make one step on the next images."""
+        self.gan.set_learning_rates(self.seen / self.total if self.total else 0.0)
+        everyones = torch.from_numpy(self.order.take(self.seen, self.gan.images_per_step(self.seen)))
+        indices = everyones[distributed.rank() :: distributed.size()]
+        reals = self.gan.device.place(to_images(self.images[indices.to(self.images.device)]))
         if self.recipe.images.flip:
-            mirrored = distributed.share(torch.rand(len(everyones), 1, 1, 1, device=reals.device)) < 0.5
+            mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
             reals = torch.where(mirrored, reals.flip(3), reals)
         try:
-            stats = self.guard.play(lambda: self.game.step(reals, self.seen + self.head_start))
+            stats = self.guard.run(lambda: self.gan.step(reals, self.seen + self.head_start))
         except TrainingError as error:
             healthy = self.run.checkpoint if self.run.checkpoint.exists() else "none was saved yet"
             raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error
@@ -135,8 +139,8 @@ class Trainer:
         self.seen_before, self.seen = self.seen, self.seen + len(everyones)
 
     def _fix_total(self, elapsed: float, speed: float) -> None:
-        """Settle how many images the budget in minutes buys, once enough of it is spent to know."""
-        elapsed, speed = distributed.by_first(lambda: (elapsed, speed))  # there is one clock
+        """Fix how many images the budget in minutes allows, once enough of it is spent to know the speed."""
+        elapsed, speed = distributed.on_first_rank(lambda: (elapsed, speed))  # one clock for all
         seconds = (self.config.minutes or 0) * 60
         if elapsed >= min(seconds * MEASURED_SHARE, MEASURED_SECONDS):
             self.total = max(round(speed * seconds), self.seen)
@@ -144,45 +148,66 @@ class Trainer:
             self._save()  # a run that is killed from here on keeps its schedule
 
     def _passed(self, interval: float) -> bool:
-        """Tell whether the last step crossed a multiple of ``interval`` images."""
+        """Return whether the last step crossed a multiple of ``interval`` images."""
         return self.seen // interval > self.seen_before // interval
+
+    def _snapshot_images(self) -> float:
+        return self.recipe.snapshot_images(len(self.images))
 
     def _record(self, speed: float) -> None:
         if self._passed(self.recipe.tick_kimg * 1000):
-            distributed.by_first(lambda: self._tick(speed))
+            distributed.on_first_rank(lambda: self._tick(speed))
         if self._passed(self.recipe.picture_images()):
-            distributed.by_first(self._draw)
+            distributed.on_first_rank(self._draw)
 
     def _tick(self, speed: float) -> None:
-        row = {"images": self.seen, **self.averages.take(), **self._examine()}
+        row = {"images": self.seen, **self.averages.take(), **self._figures()}
         self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
 
     def _draw(self) -> None:
-        self.logbook.fakes(self.game.sample(self.latents), self.seen)
+        self.logbook.fakes(self.gan.sample(self.latents), self.seen)
 
-    def _examine(self) -> dict[str, float]:
+    def _figures(self) -> dict[str, float]:
         """Return the figures of a tick that are no averages over its steps."""
         # As pixels: MKL's float32 tanh was seen to differ in its last bit between two runs, and the log must not.
-        pixels = torch.from_numpy(to_pixels(self.game.sample(self.latents[: len(self.reals)])))
+        pixels = torch.from_numpy(to_pixels(self.gan.sample(self.latents[: len(self.reals)])))
         samples, reals = to_images(pixels), to_images(self.reals).cpu()
         figures = {name: figure(samples, reals) for name, figure in FIGURES.items()}
         return figures | {"skipped_steps": self.guard.take_skipped()}
 
-    def _watchers(self) -> dict[str, Averages | Guard | Health]:
+    def _watchers(self) -> dict[str, Averages | NonFiniteGuard | Health]:
         return {"averages": self.averages, "guard": self.guard, "health": self.health}
 
-    def _save(self) -> None:
-        distributed.by_first(self._write)
+    def _save_if_due(self, *, late: bool) -> None:
+        """Save a snapshot where the recipe asks for one, or else a checkpoint where the last one is too old.
 
-    def _write(self) -> None:
-        self.logbook.snapshot(self.game.sample(self.latents), self.seen)
-        self.run.save_generator(self.game.average, self.recipe, self.seen)
-        self.run.save_checkpoint(
-            {
-                "game": self.game.state_dict(),
-                **{name: part.state_dict() for name, part in self._watchers().items()},
-                "latents": self.latents,
-                "seen": self.seen,
-                "total": self.total,
-            }
-        )
+        Not while steps are skipped: ten in a row end the run, whose checkpoints are all healthy.
+        """
+        if self.guard.in_a_row:
+            return
+        if self._passed(self._snapshot_images()):
+            self._save()
+        elif late:
+            self._save_checkpoint()
+
+    def _save(self) -> None:
+        """Save a snapshot and a checkpoint."""
+        distributed.on_first_rank(self._write_snapshot)
+        self.snapshot_seen = self.seen
+        self._save_checkpoint()
+
+    def _write_snapshot(self) -> None:
+        generator = self.gan.snapshot()
+        self.logbook.snapshot(self.gan.sample(self.latents, generator), self.seen)
+        self.run.save_generator(generator, self.recipe, self.seen)
+
+    def _save_checkpoint(self) -> None:
+        state: dict[str, Any] = {
+            "gan": self.gan.state_dict(),
+            **{name: part.state_dict() for name, part in self._watchers().items()},
+            "latents": self.latents,
+            "seen": self.seen,
+            "total": self.total,
+        }
+        distributed.on_first_rank(lambda: self.run.save_checkpoint(state))
+        self.saved_at = time.monotonic()

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from training.configs import ObjectiveConfig
-from training.distributed import share, whole
 from training.errors import InputError
 from training.registry import Registry
 from training.second_order import TwiceDifferentiable
@@ -44,50 +43,50 @@ def wasserstein_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def wasserstein_generator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """What the generator can do about that distance: raise its own scores."""
+    """The part of that distance that depends on the generator."""
     return -fake_scores.mean()
 
 
 def bce_critic_loss(real_scores: Tensor, fake_scores: Tensor, real_label: float = 1.0) -> Tensor:
     """Cross-entropy of logits, real images labelled ``real_label`` and generated ones 0.
 
-    A label of 0.9 is the one-sided smoothing of Salimans et al. 2016: the discriminator is never wholly sure.
+    A label of 0.9 is the one-sided smoothing of Salimans et al. 2016.
     """
     labels = torch.full_like(real_scores, real_label)
     return binary_cross_entropy_with_logits(real_scores, labels) + softplus(fake_scores).mean()
 
 
 def non_saturating_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """-log D(G(z)), which keeps its gradient while the discriminator wins (Goodfellow et al. 2014, section 3)."""
+    """-log D(G(z)), which keeps a gradient where the discriminator is sure (Goodfellow et al. 2014, section 3)."""
     return softplus(-fake_scores).mean()
 
 
 def pairing_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """Each real image is to score above the generated one beside it (Huang et al. 2024, eq. 2)."""
+    """Relativistic loss: a real image should score above the generated one of its pair (Huang et al. 2024, eq. 2)."""
     return softplus(fake_scores - real_scores).mean()
 
 
 def pairing_generator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The same game from the other side, so that a mode that is left out keeps costing."""
+    """The same loss with the roles swapped, so that a missing mode keeps a loss."""
     return softplus(real_scores - fake_scores).mean()
 
 
 def gradient_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
-    """Mean of (‖∇D(x̂)‖ - 1)² at random points between real and generated images (Gulrajani et al. 2017, eq. 3).
+    """Mean of (‖∇D(x̂)‖ - 1)² at random interpolations of real and generated images (Gulrajani et al. 2017, eq. 3).
 
     Args:
         critic: image (N, C, H, W) -> score (N,).
         reals: (N, C, H, W) float32.
         fakes: as ``reals``; no gradient flows into either.
     """
-    mix = share(torch.rand(whole(reals.shape[0]), 1, 1, 1, device=reals.device))
+    mix = torch.rand(reals.shape[0], 1, 1, 1, device=reals.device)
     between = torch.lerp(fakes.detach(), reals, mix)
     norms: Tensor = torch.linalg.vector_norm(_gradients(critic, between), dim=1)
     return (norms - 1).square().mean()
 
 
 def r1_penalty(critic: Critic, reals: Tensor, fakes: Tensor) -> Tensor:
-    """Half the mean of ‖∇D(x)‖² at real images (Mescheder et al. 2018, eq. 9); ``fakes`` are not looked at."""
+    """Half the mean of ‖∇D(x)‖² at real images (Mescheder et al. 2018, eq. 9); ``fakes`` are ignored."""
     return _gradients(critic, reals).square().sum(dim=1).mean() / 2
 
 

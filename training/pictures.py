@@ -1,4 +1,4 @@
-"""Batches of images -> grids that a person can look at."""
+"""Batches of images -> grids and animations to look at."""
 
 import io
 import math
@@ -15,7 +15,7 @@ from training.images import Pixels
 FRAMES = 48  # of a timelapse
 FRAME_SIDE = 512  # pixels
 FRAME_MS, LAST_FRAME_MS = 120, 2000
-ANIMATION_BYTES = 4_000_000  # a timelapse that goes into a mail
+ANIMATION_BYTES = 4_000_000  # small enough for a mail
 
 Item = TypeVar("Item")
 
@@ -50,7 +50,7 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def thin(items: Sequence[Item], number: int) -> list[Item]:
+def evenly_spaced(items: Sequence[Item], number: int) -> list[Item]:
     """Return at most ``number`` of the items, evenly spaced, the first and the last among them."""
     if len(items) <= number:
         return list(items)
@@ -66,4 +66,4 @@ def animation(frames: Sequence[Image.Image], limit: int = ANIMATION_BYTES) -> by
         small[0].save(buffer, "WEBP", save_all=True, append_images=small[1:], duration=times, loop=0, quality=60)
         if buffer.tell() <= limit or len(small) <= 2:
             return buffer.getvalue()
-        small = thin(small, len(small) // 2)
+        small = evenly_spaced(small, len(small) // 2)

@@ -1,4 +1,4 @@
-"""What a run is about to do, told before it starts: the networks, the data as it was found, the device."""
+"""What is printed before a run starts: its networks, data, device, and an estimate of speed and memory."""
 
 import sys
 import time
@@ -9,11 +9,11 @@ from rich.console import Console
 
 from training import networks
 from training.device import Device
-from training.guard import Guard
+from training.gan import GAN
 from training.images import Report
+from training.nonfinite import NonFiniteGuard
 from training.recipe import Recipe
 from training.run import Config
-from training.step import Game
 
 try:
     import resource
@@ -37,7 +37,7 @@ def show(config: Config, report: Report, device: Device, console: Console) -> No
 
 
 def data_lines(report: Report, size: int) -> Iterator[str]:
-    """Tell what a source held and what became of it: counts, modes, sizes, and what was skipped and why."""
+    """Yield lines on what a source held: counts, modes, sizes, and which files were skipped and why."""
     yield f"data: {report.count:,} images from {report.source}, {len(report.skipped)} skipped"
     yield f"  modes: {', '.join(f'{mode} {count:,}' for mode, count in report.modes.items())}"
     sizes = sorted(report.sizes, key=_area)
@@ -61,11 +61,11 @@ def _area(name: str) -> int:
 
 
 def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
-    """Play a few steps on random images, as many as a run would hold in memory; tell speed, time and memory."""
-    game = Game(recipe, device)
-    shape = (game.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
+    """Make a few steps on random images, and yield lines on speed, time and memory."""
+    gan = GAN(recipe, device)
+    shape = (gan.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
     reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
-    speed = _images_per_second(game, reals)
+    speed = _images_per_second(gan, reals)
     minutes = recipe.kimg * 1000 / speed / 60
     yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg, if nothing else runs"
     if peak := _peak_bytes(device):
@@ -74,24 +74,24 @@ def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
         yield f"estimate: {(peak + images) / 2**30:.1f} GiB of memory"
 
 
-def _images_per_second(game: Game, reals: torch.Tensor) -> float:
+def _images_per_second(gan: GAN, reals: torch.Tensor) -> float:
     def finish() -> float:
         if reals.device.type == "cuda":
             torch.cuda.synchronize(reals.device)
         return time.perf_counter()
 
-    guard = Guard(game)
-    guard.play(lambda: game.step(reals, 0))  # allocates, and makes the optimisers' moments
+    guard = NonFiniteGuard(gan)
+    guard.run(lambda: gan.step(reals, 0))  # allocates, and makes the optimisers' moments
     started = finish()
-    played, now = 0, started
-    while played < MEASURED_STEPS and now - started < MEASURED_SECONDS:
-        guard.play(lambda: game.step(reals, 0))
-        played, now = played + 1, finish()
-    return played * len(reals) / (now - started)
+    done, now = 0, started
+    while done < MEASURED_STEPS and now - started < MEASURED_SECONDS:
+        guard.run(lambda: gan.step(reals, 0))
+        done, now = done + 1, finish()
+    return done * len(reals) / (now - started)
 
 
 def _peak_bytes(device: Device) -> int:
-    """Return the most memory that was in use so far: of the GPU, or of this process; 0 where nobody can say."""
+    """Return the most memory that was in use so far: of the GPU, or of this process; 0 where it is unknown."""
     if device.torch.type == "cuda":
         return torch.cuda.max_memory_allocated(device.torch)
     if resource is None:

@@ -1,4 +1,4 @@
-"""report.html: one file that tells a run to someone who was not there, and needs nothing but a browser."""
+"""report.html: a run in one self-contained file."""
 
 import base64
 import html
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.pictures import thin
+from training.pictures import evenly_spaced
 from training.plan import data_lines
 from training.run import Run
 
@@ -100,7 +100,7 @@ def _chart(heading: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -
     scale = HEIGHT / ((high - low) or 1)
     lines = [
         f'<polyline class="{style}" points="'
-        + " ".join(f"{x / last * WIDTH:.1f},{(high - y) * scale:.1f}" for x, y in thin(curve, POINTS))
+        + " ".join(f"{x / last * WIDTH:.1f},{(high - y) * scale:.1f}" for x, y in evenly_spaced(curve, POINTS))
         + '"/>'
         for style, curve in zip("ab", curves.values(), strict=False)
     ]

@@ -1,12 +1,13 @@
-"""A run folder: what stands where in it, and how it is opened and read.
+"""A run folder: its files, and how they are written and read.
 
 ``runs/00003-digits-dcgan/`` holds config.json, data.json, log.jsonl, TensorBoard's events.*, reals.png, fakes-*.png on
-fixed latents, their timelapse.webp, report.html, checkpoint-latest.pt (everything needed to go on),
+fixed latents, their timelapse.webp, report.html, checkpoint-latest.pt (everything needed to resume),
 checkpoint-previous.pt (the one before it) and generator-*.pt (small: the averaged weights and their recipe).
 """
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,15 +18,15 @@ from torch import nn
 
 from training import networks
 from training.errors import InputError
-from training.files import keep, write_atomically
+from training.files import hard_link, write_atomically
 from training.images import Report
 from training.recipe import Recipe
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Origin(BaseModel):
-    """The run that another run's networks come from (--init-from)."""
+class InitFrom(BaseModel):
+    """The run whose networks another run starts from (--init-from)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +35,7 @@ class Origin(BaseModel):
 
 
 class Config(BaseModel):
-    """A run, resolved: what config.json says."""
+    """The resolved configuration of a run: config.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +45,7 @@ class Config(BaseModel):
     seed: int
     device: str
     minutes: float | None  # a budget of time instead of recipe.kimg
-    init_from: Origin | None = None  # where the first weights came from; they stand in the first checkpoint
+    init_from: InitFrom | None = None  # where the first weights came from; the first checkpoint holds them
 
 
 @dataclass(frozen=True)
@@ -55,30 +56,32 @@ class Run:
 
     @classmethod
     def create(cls, out: Path, config: Config) -> "Run":
-        """Make the next free folder, ``00003-digits-dcgan``, and write its config."""
-        taken = [int(match[1]) for path in out.glob("*") if (match := re.match(r"(\d{5})-", path.name))]
-        run = cls(out / f"{max(taken, default=-1) + 1:05d}-{Path(config.name).stem}-{config.recipe.objective.name}")
+        """Make the next free folder, ``00003-digits-dcgan``, and write its config.
+
+        Another run that starts at the same moment takes another folder.
+        """
         try:
-            run.path.mkdir(parents=True)
+            out.mkdir(parents=True, exist_ok=True)
+            run = cls(_make_next(out, f"{Path(config.name).stem}-{config.recipe.objective.name}"))
         except OSError as error:
-            raise InputError(f"--out {out}: {run.path} cannot be made ({error.strerror})") from error
+            raise InputError(f"--out {out}: no run folder can be made there ({error.strerror})") from error
         run.write_text("config.json", config.model_dump_json(indent=2))
         return run
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """Open a run folder that is there; raises InputError if it is none."""
+        """Open an existing run folder; raises InputError if it is none."""
         if not (path / "config.json").is_file():
             raise InputError(f"{path} is not a run folder such as runs/00000-digits-dcgan: it holds no config.json")
         return cls(path)
 
     @property
     def checkpoint(self) -> Path:
-        """Where everything needed to go on stands."""
+        """The file with everything needed to resume."""
         return self.path / "checkpoint-latest.pt"
 
-    def begun(self) -> bool:
-        """Tell whether there is anything to go on with; a run that was killed before that starts anew."""
+    def has_checkpoint(self) -> bool:
+        """Return whether there is a checkpoint to resume from; a run that was killed before the first starts anew."""
         return self.checkpoint.exists() or self.previous.exists()
 
     def config(self) -> Config:
@@ -101,16 +104,16 @@ class Run:
 
     @property
     def previous(self) -> Path:
-        """Where the checkpoint before that one stands."""
+        """The checkpoint before the latest one."""
         return self.path / "checkpoint-previous.pt"
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write the checkpoint atomically, and keep the one that it replaces.
 
-        At every moment a whole checkpoint is called latest: the old one only gets a second name before it loses it.
+        There is a complete latest checkpoint at every moment: the old one gets its second name before it is replaced.
         """
         if self.checkpoint.exists():
-            keep(self.checkpoint, self.previous)
+            hard_link(self.checkpoint, self.previous)
         _save(self.checkpoint, state)
 
     def load_checkpoint(self) -> tuple[dict[str, Any], str | None]:
@@ -120,23 +123,30 @@ class Run:
             The state, and a sentence for the user if it is the previous one.
 
         Raises:
-            InputError: there is no checkpoint, or none that is whole.
+            InputError: there is no checkpoint, or none that is complete.
         """
         try:
-            return _load(self.checkpoint), None
+            return _load_checkpoint(self.checkpoint), None
         except InputError as error:
             if not self.previous.exists():
                 raise
-            state = _load(self.previous)
-            if self.checkpoint.exists():  # else the next save would keep the damaged one, and drop the whole one
+            state = _load_checkpoint(self.previous)
+            if self.checkpoint.exists():  # else the next save would make it the previous one, and drop the good one
                 self.checkpoint.replace(self.path / "checkpoint-damaged.pt")
-            return state, f"{error}; going on with {self.previous.name}"
+            return state, f"{error}; resuming from {self.previous.name}"
+
+    def has_generator(self, images_seen: int) -> bool:
+        """Return whether there is a snapshot of the generator at that number of images."""
+        return self._generator(images_seen).exists()
+
+    def _generator(self, images_seen: int) -> Path:
+        return self.path / f"generator-{images_seen:09d}.pt"
 
     def save_generator(self, average: nn.Module, recipe: Recipe, images_seen: int) -> None:
-        """Write a snapshot of the averaged generator for those who only draw: weights and what rebuilds them."""
+        """Write a snapshot of the averaged generator, from which images are drawn: its weights and its recipe."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in average.state_dict().items()}
         state = {"recipe": recipe.model_dump_json(), "images_seen": images_seen, "weights": weights}
-        _save(self.path / f"generator-{images_seen:09d}.pt", state)
+        _save(self._generator(images_seen), state)
 
     def load_generator(self) -> "Snapshot":
         """Rebuild the latest snapshot's generator, in evaluation mode on the CPU.
@@ -157,6 +167,16 @@ class Run:
         return Snapshot(generator, recipe, state["images_seen"])
 
 
+def _make_next(out: Path, name: str) -> Path:
+    """Make and return the folder of the next free number, also where another process makes folders, too."""
+    while True:
+        taken = [int(match[1]) for path in out.glob("*") if (match := re.match(r"(\d{5})-", path.name))]
+        path = out / f"{max(taken, default=-1) + 1:05d}-{name}"
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A trained generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
@@ -172,11 +192,18 @@ def load_checkpoint_of(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    return _load(path if path.is_file() else Run.open(path).checkpoint)
+    return _load_checkpoint(path if path.is_file() else Run.open(path).checkpoint)
+
+
+def _load_checkpoint(path: Path) -> dict[str, Any]:
+    state = _load(path)
+    if "game" in state:  # the name in checkpoints of before version 0.2
+        state["gan"] = state.pop("game")
+    return state
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    buffer = io.BytesIO()  # whole in memory first: a full disk then shows as one plain OSError
+    buffer = io.BytesIO()  # in memory first: a full disk then raises one plain OSError
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
@@ -187,7 +214,7 @@ def _load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
-    except Exception as error:  # torch's unpickler raises almost anything at a file that is none, such as a KeyError
+    except Exception as error:  # torch's unpickler raises almost anything for other files, such as KeyError
         raise InputError(f"{path} is damaged or was not written by this program") from error
     if not isinstance(state, dict):
         raise InputError(f"{path} was not written by this program")

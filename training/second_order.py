@@ -1,12 +1,12 @@
-"""A critic's second derivatives, which a gradient penalty needs, without the detours that torch takes to them.
+"""Fast second derivatives of a critic, which a gradient penalty needs.
 
-torch differentiates a convolution's backward pass by a convolution whose kernels are whole feature maps, which no
-library is made for, and sends the zeros of LeakyReLU's second derivative back through every layer. Here that backward
+torch differentiates a convolution's backward pass by a convolution whose kernels are whole feature maps, for which no
+library is optimised, and sends the zeros of LeakyReLU's second derivative back through every layer. Here that backward
 pass is a transposed convolution, whose own derivatives are fast (StyleGAN's conv2d_gradfix does it for GPUs), and the
-zeros are left out.
+zeros are left out. Calls for which this does not hold are torch's own: they are slower, and as right.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,9 @@ Pair = tuple[int, int]
 
 
 class TwiceDifferentiable(TorchFunctionMode):
-    """Networks called within it have a gradient by their images that is fast to differentiate again.
+    """Within it, networks have a gradient with respect to their images that is fast to differentiate again.
 
-    It is to be taken by the images alone, with ``create_graph=True``; by the weights it would be None.
+    That gradient is to be taken with respect to the images alone, with ``create_graph=True``.
     """
 
     def __torch_function__(
@@ -30,7 +30,7 @@ class TwiceDifferentiable(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Put the two functions below in the place of torch's."""
+        """Replace two of torch's functions."""
         return _REPLACED.get(func, func)(*args, **(kwargs or {}))
 
 
@@ -54,7 +54,7 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, dilation, groups = ctx.geometry
-        if not torch.is_grad_enabled():  # the last pass, through all weights
+        if not torch.is_grad_enabled():  # the last backward pass, with respect to all weights
             sizes, outputs = [len(weight)], ctx.needs_input_grad[:3]
             geometry = stride, padding, dilation, False, (0, 0), groups
             return *torch.ops.aten.convolution_backward(gradient, x, weight, sizes, *geometry, outputs), *[None] * 4
@@ -68,24 +68,52 @@ class _Convolution(torch.autograd.Function):
 
 class _LeakyReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
-        y = functional.leaky_relu(x, slope)
-        ctx.save_for_backward(y)
+    def forward(ctx: Any, x: Tensor, slope: float, inplace: bool) -> Tensor:
+        y = functional.leaky_relu(x, slope, inplace)
+        if inplace:
+            ctx.mark_dirty(x)
+        ctx.save_for_backward(y if inplace else x)
         ctx.slope = slope
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (y,) = ctx.saved_tensors  # has x's signs; detached, for what it would pass on is zero
-        return torch.ops.aten.leaky_relu_backward(gradient, y.detach(), ctx.slope, True), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (signs,) = ctx.saved_tensors  # x and y have the same; detached, for their own gradient is zero
+        return torch.ops.aten.leaky_relu_backward(gradient, signs.detach(), ctx.slope, True), None, None
 
 
-def _leaky_relu(x: Tensor, negative_slope: float, inplace: bool) -> Tensor:
-    y: Tensor = _LeakyReLU.apply(x, negative_slope)  # type: ignore[no-untyped-call]
+def _conv2d(
+    input: Tensor,  # noqa: A002 (torch's name)
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve as torch does, by the fast path where it applies.
+
+    It does not to ``padding="same"`` and to images without a batch; nor to a weight that is computed, since it may
+    depend on the images.
+    """
+    if isinstance(padding, str) or input.ndim != 4 or not weight.is_leaf:
+        return functional.conv2d(input, weight, bias, stride, padding, dilation, groups)
+    geometry = _pair(stride), _pair(padding), _pair(dilation)
+    y: Tensor = _Convolution.apply(input, weight, bias, *geometry, groups)  # type: ignore[no-untyped-call]
+    return y
+
+
+def _pair(value: int | Sequence[int]) -> Pair:
+    height, width = (value, value) if isinstance(value, int) else value if len(value) == 2 else (value[0], value[0])
+    return height, width
+
+
+def _leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:  # noqa: A002
+    y: Tensor = _LeakyReLU.apply(input, negative_slope, inplace)  # type: ignore[no-untyped-call]
     return y
 
 
 _REPLACED: dict[Callable[..., Any], Callable[..., Any]] = {
-    functional.conv2d: _Convolution.apply,
+    functional.conv2d: _conv2d,
     functional.leaky_relu: _leaky_relu,
 }

@@ -1,4 +1,4 @@
-"""Start a run from another run's networks: tensors whose name and shape fit are taken, the rest starts anew."""
+"""Start from another run's networks: tensors whose name and shape fit are loaded, the rest is initialised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from training import networks
 from training.errors import InputError
+from training.gan import GAN
 from training.recipe import Recipe
-from training.run import Origin, load_checkpoint_of
-from training.step import Game
+from training.run import InitFrom, load_checkpoint_of
 
 # What to make alike in both runs where not one layer fits.
 ALIKE = {
@@ -20,51 +20,51 @@ ALIKE = {
 
 
 @dataclass(frozen=True)
-class Source:
+class Pretrained:
     """The networks of another run, as tensors by name."""
 
-    origin: Origin
+    origin: InitFrom
     generator: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
     critic: Mapping[str, Tensor]
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> Pretrained:
     """Read the networks of a run folder's latest checkpoint, or of a checkpoint file; raises InputError for others."""
     state = load_checkpoint_of(path)
     try:
-        game, origin = state["game"], Origin(path=str(path.absolute()), images_seen=state["seen"])
-        return Source(origin, game["generator"], game["average"], game["critic"])
+        gan, origin = state["gan"], InitFrom(path=str(path.absolute()), images_seen=state["seen"])
+        return Pretrained(origin, gan["generator"], gan["average"], gan["critic"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"--init-from {path} is no checkpoint of a run: name the run's folder") from error
 
 
-def describe(source: Source, recipe: Recipe) -> str:
-    """Return a sentence on what a recipe's networks take of a source.
+def describe(pretrained: Pretrained, recipe: Recipe) -> str:
+    """Return a sentence on what a recipe's networks take of a pretrained.
 
     Raises:
         InputError: no layer of one of them fits, or the recipe freezes a layer that does not.
     """
     critic = networks.build_critic(recipe)
-    generator_share = _share(source, "generator", networks.build_generator(recipe), source.generator)
-    critic_share = _share(source, "critic", critic, source.critic)
+    generator_share = _share(pretrained, "generator", networks.build_generator(recipe), pretrained.generator)
+    critic_share = _share(pretrained, "critic", critic, pretrained.critic)
     frozen = {name for name, weight in critic.named_parameters() if not weight.requires_grad}
-    if frozen - _fitting(critic, source.critic).keys():
+    if frozen - _fitting(critic, pretrained.critic).keys():
         raise InputError(
-            f"--init-from {source.origin.path}: critic.frozen={recipe.critic.frozen} would freeze layers that do not "
-            "fit that run's and start at random; freeze fewer"
+            f"--init-from {pretrained.origin.path}: critic.frozen={recipe.critic.frozen} would freeze layers that "
+            "do not fit that run's and are initialised at random; freeze fewer"
         )
     return (
-        f"init-from {source.origin.path} at {source.origin.images_seen:,} images seen: {generator_share} parameters of "
-        f"the generator and {critic_share} of the critic are taken, others start anew"
+        f"init-from {pretrained.origin.path} at {pretrained.origin.images_seen:,} images seen: {generator_share} "
+        f"parameters of the generator and {critic_share} of the critic are loaded, others are initialised"
     )
 
 
-def take(source: Source, game: Game) -> None:
-    """Put what fits of a source into a game's networks."""
-    game.generator.load_state_dict(_fitting(game.generator, source.generator), strict=False)
-    game.average.load_state_dict(_fitting(game.average, source.average), strict=False)
-    game.critic.load_state_dict(_fitting(game.critic, source.critic), strict=False)
+def load_into(pretrained: Pretrained, gan: GAN) -> None:
+    """Load the tensors that fit into a GAN's networks."""
+    gan.generator.load_state_dict(_fitting(gan.generator, pretrained.generator), strict=False)
+    gan.average.load_state_dict(_fitting(gan.average, pretrained.average), strict=False)
+    gan.critic.load_state_dict(_fitting(gan.critic, pretrained.critic), strict=False)
 
 
 def _fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -73,12 +73,12 @@ def _fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     return {name: tensor for name, tensor in tensors.items() if name in mine and mine[name].shape == tensor.shape}
 
 
-def _share(source: Source, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> str:
+def _share(pretrained: Pretrained, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> str:
     """Return how many of how many parameters fit; raises InputError where no convolution or linear layer does."""
     fitting = _fitting(network, tensors)
-    if not any(tensor.ndim > 1 for tensor in fitting.values()):  # a bias or a norm without its kernel is worth nothing
+    if not any(tensor.ndim > 1 for tensor in fitting.values()):  # a bias or a norm is useless without its kernel
         raise InputError(
-            f"--init-from {source.origin.path}: no layer of its {name} fits this run's; "
+            f"--init-from {pretrained.origin.path}: no layer of its {name} fits this run's; "
             f"make {ALIKE[name]} of the two runs alike"
         )
     counts = {name: weight.numel() for name, weight in network.named_parameters()}

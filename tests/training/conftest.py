@@ -12,7 +12,7 @@ from training import recipe as recipes
 from training.device import Device, choose
 from training.loop import Trainer
 from training.recipe import Recipe
-from training.run import Config, Origin, Run
+from training.run import Config, InitFrom, Run
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def make_trainer(
     recipe: Recipe,
     seed: int = 0,
     minutes: float | None = None,
-    init_from: Origin | None = None,
+    init_from: InitFrom | None = None,
     device: Device | None = None,
 ) -> Trainer:
     config = Config(

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -24,3 +26,17 @@ def test_statistics_are_copied() -> None:
 def test_the_half_life_ramps_up_to_its_target() -> None:
     assert ema.half_life(2, images_seen=1000) == pytest.approx(50)
     assert ema.half_life(2, images_seen=10**6) == 2000
+
+
+def test_a_snapshot_has_batch_norm_statistics_of_its_own_weights() -> None:
+    torch.manual_seed(0)
+    layer, norm = nn.Linear(4, 3, bias=False), nn.BatchNorm1d(3)
+    network = nn.Sequential(layer, norm)
+    norm.running_mean.fill_(9.0)
+    before = copy.deepcopy(network.state_dict())
+    latents = torch.randn(512, 4)
+    own = ema.with_own_statistics(network.eval(), latents)
+    torch.testing.assert_close(own[1].running_var, layer(latents).detach().var(dim=0), rtol=0.05, atol=0)
+    assert own(latents).detach().mean(dim=0).abs().max() < 0.01
+    assert not own.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

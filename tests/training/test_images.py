@@ -1,4 +1,6 @@
 import gzip
+import hashlib
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -175,3 +177,28 @@ def test_the_digest_follows_the_pixels(tmp_path: Path) -> None:
     assert images.read(tmp_path, RGB).report.digest == first
     Image.new("RGB", (40, 40)).save(tmp_path / "photo00.png")
     assert images.read(tmp_path, RGB).report.digest != first
+
+
+def test_images_are_held_once_at_the_peak(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for i in range(200):
+        Image.fromarray(pixels).save(tmp_path / f"{i:03}.bmp")
+    (tmp_path / "100.bmp").write_bytes(b"damaged")
+    config = ImagesConfig(size=256, channels=3)
+    images.read(DIGITS, GREY)  # what is imported and cached stays out of the figure
+    tracemalloc.start()
+    dataset = images.read(tmp_path, config)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert dataset.images.shape == (199, 3, 256, 256)
+    assert peak < 1.5 * dataset.images.nbytes  # it was 3 times
+
+
+def test_a_damaged_file_in_between_leaves_no_gap(tmp_path: Path) -> None:
+    for i in range(20):
+        Image.new("L", (32, 32), i * 10).save(tmp_path / f"{i:02}.png")
+    (tmp_path / "07.png").write_bytes(b"damaged")
+    dataset = images.read(tmp_path, GREY)
+    assert dataset.images[:, 0, 0, 0].tolist() == [i * 10 for i in range(20) if i != 7]
+    assert [skipped.file for skipped in dataset.report.skipped] == ["07.png"]
+    assert dataset.report.digest == hashlib.sha256(dataset.images.tobytes()).hexdigest()

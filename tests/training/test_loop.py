@@ -14,7 +14,10 @@ from PIL import Image
 
 from tests import DIGITS
 from tests.training.conftest import make_trainer, tiny_recipe
-from training.order import Order
+from training import loop
+from training.data_order import DataOrder
+from training.logbook import Averages
+from training.run import Run
 
 KINDS = ("generator", "fakes")
 TRAIN = [sys.executable, "-m", "training", "train"]
@@ -121,7 +124,7 @@ def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
 def test_the_cats_recipe_draws_every_ten_batches_and_saves_every_five_epochs(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe("cats", images__channels="1", kimg="2.1"))
     trainer.images = trainer.images[:40]  # five epochs are 200 images, and a batch is 16
-    trainer.order = Order(40, seed=0)
+    trainer.order = DataOrder(40, seed=0)
     assert trainer.train()
     seen = {kind: [int(path.stem[-9:]) for path in sorted(trainer.run.path.glob(f"{kind}-*"))] for kind in KINDS}
     fives = [16 * math.ceil(images / 16) for images in range(200, 2100, 200)]  # the steps that end five epochs
@@ -135,6 +138,31 @@ def test_a_budget_in_minutes_is_turned_into_images_once_and_kept(tmp_path: Path)
     total = checkpoint(trainer.run.path)["total"]
     assert total == trainer.total
     assert total <= trainer.seen < total + 16
+
+
+def test_a_checkpoint_is_written_every_five_minutes_without_a_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loop.CHECKPOINT_SECONDS == 300
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # every step is later than that
+    trainer = make_trainer(tmp_path, tiny_recipe(snapshot_kimg="100"))
+    saved: list[int] = []
+    save = trainer.run.save_checkpoint
+    monkeypatch.setattr(Run, "save_checkpoint", lambda _, state: saved.append(state["seen"]) or save(state))
+    assert trainer.train()
+    assert saved == [*range(16, 336, 16), 320]
+    assert [path.name for path in trainer.run.path.glob("generator-*")] == ["generator-000000320.pt"]
+
+
+def test_figures_stay_on_their_device_until_a_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    averages = Averages()
+    with monkeypatch.context() as patched:
+        for move in ("cpu", "item", "tolist", "__float__"):
+            patched.setattr(torch.Tensor, move, lambda *_: pytest.fail("moved to the CPU"))
+        for value in (1.0, 2.0, 6.0):
+            averages.add({"loss": torch.tensor(value)} | ({"penalty": torch.tensor(5.0)} if value == 1 else {}))
+    assert averages.take() == {"loss": 3.0, "penalty": 5.0}
+    assert averages.take() == {}
 
 
 def test_the_schedule_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:

@@ -121,12 +121,12 @@ def test_a_run_starts_from_another_and_goes_on_without_it(tmp_path: Path) -> Non
     assert sentence in training(*command).stdout
     (run,) = (tmp_path / "runs").iterdir()
     assert json.loads((run / "config.json").read_text())["init_from"]["images_seen"] == 320
-    average = torch.load(run / "checkpoint-latest.pt", weights_only=True)["game"]["average"]
+    average = torch.load(run / "checkpoint-latest.pt", weights_only=True)["gan"]["average"]
     shutil.rmtree(source.run.path)
     (run / "checkpoint-previous.pt").replace(run / "checkpoint-latest.pt")
     resumed = training("train", "--resume", run)
     assert resumed.returncode == 0, resumed.stderr
-    again = torch.load(run / "checkpoint-latest.pt", weights_only=True)["game"]["average"]
+    again = torch.load(run / "checkpoint-latest.pt", weights_only=True)["gan"]["average"]
     assert all(torch.equal(tensor, again[key]) for key, tensor in average.items())
     assert '"images_seen": 320' in (run / "report.html").read_text().replace("&quot;", '"')
 

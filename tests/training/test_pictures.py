@@ -3,12 +3,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from training.pictures import animation, thin
+from training.pictures import animation, evenly_spaced
 
 
 def test_thinning_keeps_the_ends_and_spaces_the_rest_evenly() -> None:
-    assert thin(range(101), 5) == [0, 25, 50, 75, 100]
-    assert thin("abc", 5) == ["a", "b", "c"]
+    assert evenly_spaced(range(101), 5) == [0, 25, 50, 75, 100]
+    assert evenly_spaced("abc", 5) == ["a", "b", "c"]
 
 
 def frames(number: int) -> list[Image.Image]:

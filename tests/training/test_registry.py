@@ -97,7 +97,7 @@ def test_one_registration_of_each_kind_trains_exports_and_evaluates(tmp_path: Pa
     chosen = {"objective__name": "toy", "generator__family": "toy", "critic__family": "toy", "augment": "[toy]"}
     recipe = tiny_recipe(**chosen, objective__penalty="0")
     trainer = make_trainer(tmp_path, recipe)
-    assert trainer.game.generator.mapping.weight.unique().tolist() == [0.125]  # its own initialisation stands
+    assert trainer.gan.generator.mapping.weight.unique().tolist() == [0.125]  # its own initialisation stands
     assert trainer.train()
     assert augmented
     assert "contrast" in (trainer.run.path / "log.jsonl").read_text()

@@ -1,4 +1,6 @@
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ import torch
 
 from tests.training.conftest import full_disk, make_trainer, tiny_recipe
 from training.errors import DiskError, InputError, TrainingError
-from training.files import keep, write_atomically
+from training.files import hard_link, write_atomically
 from training.run import Run, load_checkpoint_of
 
 
@@ -32,12 +34,40 @@ def test_a_place_where_no_file_can_be_is_told_in_a_sentence(tmp_path: Path) -> N
     with pytest.raises(DiskError, match="could not be written"):
         write_atomically(tmp_path / "file" / "grid.png", b"")
     with pytest.raises(DiskError, match="could not be written"):
-        keep(tmp_path / "file", tmp_path / "file" / "second")
+        hard_link(tmp_path / "file", tmp_path / "file" / "second")
 
 
 def test_run_folders_are_numbered(tmp_path: Path) -> None:
     names = [make_trainer(tmp_path, tiny_recipe()).run.path.name for _ in range(2)]
     assert names == ["00000-tiny-dcgan", "00001-tiny-dcgan"]
+
+
+def test_runs_that_start_at_one_moment_all_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make_trainer(tmp_path, tiny_recipe()).run.config()
+    together = threading.Barrier(4)
+    mkdir = Path.mkdir
+
+    def meet(path: Path, **given: bool) -> None:
+        if path.name.startswith("00001"):
+            together.wait(30)  # until all have chosen the same number
+        mkdir(path, **given)
+
+    monkeypatch.setattr(Path, "mkdir", meet)
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: Run.create(tmp_path, config), range(4)))
+    assert sorted(run.path.name[:5] for run in made) == ["00001", "00002", "00003", "00004"]
+    assert all(run.config() == config for run in made)
+
+
+def test_a_checkpoint_of_version_0_1_is_read(run: Run) -> None:
+    state = torch.load(run.checkpoint, weights_only=True)
+    state["game"] = state.pop("gan")
+    state["game"]["rng"] = state["game"]["rng"][0]
+    torch.save(state, run.checkpoint)
+    loaded, _ = run.load_checkpoint()
+    trainer = make_trainer(run.path.parent, tiny_recipe())
+    trainer.gan.load_state_dict(loaded["gan"])
+    assert torch.equal(torch.get_rng_state(), state["game"]["rng"])
 
 
 def test_config_and_report_come_back_as_they_were(run: Run) -> None:
@@ -55,7 +85,7 @@ def test_a_generator_comes_back_with_its_weights(tmp_path: Path) -> None:
     trainer._save()
     loaded = trainer.run.load_generator()
     latents = torch.randn(4, 16)
-    torch.testing.assert_close(loaded.generator(latents), trainer.game.sample(latents))
+    torch.testing.assert_close(loaded.generator(latents), trainer.gan.sample(latents, trainer.gan.snapshot()))
     assert loaded.images_seen == 48
 
 
@@ -88,7 +118,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_previous_one(run: Run) -> None:
     assert state["seen"] == 0
     assert warning is not None
     assert warning.endswith(
-        "checkpoint-latest.pt is damaged or was not written by this program; going on with checkpoint-previous.pt"
+        "checkpoint-latest.pt is damaged or was not written by this program; resuming from checkpoint-previous.pt"
     )
     run.save_checkpoint(first | {"seen": 32})  # the whole one is still there beside it
     assert torch.load(run.previous, weights_only=True)["seen"] == 0

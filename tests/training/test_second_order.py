@@ -4,6 +4,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from training import objectives
 from training.networks.layers import MinibatchStd
@@ -38,6 +39,30 @@ def penalised(network: nn.Module, context: nullcontext[None] | TwiceDifferentiab
 @pytest.mark.parametrize("curved", [False, True])
 def test_both_gradients_are_torchs_own(curved: bool) -> None:
     network = critic(curved=curved)
+    expected = [tensor.clone() for tensor in penalised(network, nullcontext())]
+    torch.testing.assert_close(penalised(network, TwiceDifferentiable()), expected)
+
+
+class Unusual(nn.Module):
+    """Calls that the fast path has to understand or to leave to torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.randn(4, 2, 3, 3, dtype=torch.float64))
+        self.second = nn.Parameter(torch.randn(4, 4, 3, 3, dtype=torch.float64))
+        self.dynamic = nn.Parameter(torch.randn(4, 4, 1, 1, dtype=torch.float64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = functional.leaky_relu(functional.conv2d(images, self.first, padding=1))
+        functional.leaky_relu(x, 0.2, inplace=True)
+        x = functional.conv2d(input=x, weight=self.second, padding="same") + x
+        x = functional.leaky_relu(functional.conv2d(x, self.dynamic * images.mean()))  # a weight that depends on them
+        return functional.conv2d(x, self.second, None, 2, (1, 1)).flatten(1).sum(1).square()
+
+
+def test_defaults_names_words_and_computed_weights_give_torchs_gradients() -> None:
+    torch.manual_seed(0)
+    network = Unusual()
     expected = [tensor.clone() for tensor in penalised(network, nullcontext())]
     torch.testing.assert_close(penalised(network, TwiceDifferentiable()), expected)
 

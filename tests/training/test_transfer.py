@@ -19,15 +19,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
     trainer = make_trainer(tmp_path_factory.mktemp("source"), tiny_recipe())
     for _ in range(20):
         trainer._advance()
-    for weight in trainer.game.average.parameters():
+    for weight in trainer.gan.average.parameters():
         weight += 0.01  # much further than so short a run brings it
     trainer._save()
     return trainer.run
 
 
 def networks_of(trainer: Trainer) -> dict[str, Any]:
-    game = trainer.game
-    return {"generator": game.generator, "average": game.average, "critic": game.critic}
+    gan = trainer.gan
+    return {"generator": gan.generator, "average": gan.average, "critic": gan.critic}
 
 
 def started(out: Path, recipe: Recipe, source: Run) -> Trainer:
@@ -41,16 +41,16 @@ def test_all_networks_are_taken_where_all_fits_and_all_else_starts_anew(tmp_path
     saved = source.load_checkpoint()[0]
     trainer = started(tmp_path, tiny_recipe(), source)
     for name, network in networks_of(trainer).items():
-        assert all(torch.equal(tensor, saved["game"][name][key]) for key, tensor in network.state_dict().items())
-    assert trainer.seen == trainer.game.steps == 0
-    assert not trainer.game.generator_optimiser.state
-    assert not trainer.game.critic_optimiser.state
-    assert trainer.run.config().init_from == transfer.Origin(path=str(source.path.absolute()), images_seen=320)
+        assert all(torch.equal(tensor, saved["gan"][name][key]) for key, tensor in network.state_dict().items())
+    assert trainer.seen == trainer.gan.steps == 0
+    assert not trainer.gan.generator_optimiser.state
+    assert not trainer.gan.critic_optimiser.state
+    assert trainer.run.config().init_from == transfer.InitFrom(path=str(source.path.absolute()), images_seen=320)
 
 
 def test_only_what_fits_is_taken_and_a_sentence_says_how_much(tmp_path: Path, source: Run) -> None:
     recipe = tiny_recipe(generator__latent_dim="24", critic__minibatch_std="false")
-    saved = source.load_checkpoint()[0]["game"]
+    saved = source.load_checkpoint()[0]["gan"]
     fresh, trainer = make_trainer(tmp_path, recipe, seed=7), started(tmp_path, recipe, source)
     shares = []
     for name, network in networks_of(trainer).items():
@@ -102,16 +102,16 @@ def test_the_average_is_kept_and_not_overwritten_by_the_first_step(tmp_path: Pat
     trainer = started(tmp_path, still, source)
     latents = torch.randn(64, 16)
     # Close, and not equal: channels last and not, they may be drawn by other kernels.
-    torch.testing.assert_close(trainer.game.sample(latents), source.load_generator().generator(latents))
+    torch.testing.assert_close(trainer.gan.sample(latents), source.load_generator().generator(latents))
     raw, before = (
         [weight.detach().clone() for weight in network.parameters()]
-        for network in (trainer.game.generator, trainer.game.average)
+        for network in (trainer.gan.generator, trainer.gan.average)
     )
     trainer._advance()
-    assert all(torch.equal(a, b) for a, b in zip(raw, trainer.game.generator.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(raw, trainer.gan.generator.parameters(), strict=True))
     # 336 images are behind it by then, a half-life of 16.8: this step of 16 moves it about half way.
     kept = 0.5 ** (16 / 16.8)
-    for now, was, target in zip(trainer.game.average.parameters(), before, raw, strict=True):
+    for now, was, target in zip(trainer.gan.average.parameters(), before, raw, strict=True):
         torch.testing.assert_close(now, target + (was - target) * kept)
         assert not torch.allclose(now, target)
 

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from training.configs import CriticConfig, ImagesConfig
 from training.errors import InputError
 from training.networks.layers import (
-    BatchNorm,
-    Dropout,
     MinibatchStd,
     UpsampleConv,
     dcgan_initialise,
@@ -30,14 +28,14 @@ def strided(config: CriticConfig, images: ImagesConfig) -> nn.Module:
         normed = config.norm == "batch" and i > 0
         layers.append(nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not normed))
         if normed:
-            layers.append(BatchNorm(after))
+            layers.append(nn.BatchNorm2d(after))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         if config.dropout:
-            layers.append(Dropout(config.dropout))
+            layers.append(nn.Dropout2d(config.dropout))
         halvings.append(len(layers))
     last = filters[-1]
     if config.minibatch_std:
-        # A convolution after the statistic, so that what it tells can be weighed against the features.
+        # A convolution after the statistic, so that it can be combined with the features.
         layers += [MinibatchStd(), nn.Conv2d(last + 1, last, 3, padding=1), nn.LeakyReLU(0.2, inplace=True)]
     layers += [nn.Flatten(), nn.Linear(last * start_size(images.size) ** 2, 1), nn.Flatten(start_dim=0)]
     return Strided(*layers, tapped=halvings[-2]).apply(dcgan_initialise)
@@ -74,9 +72,9 @@ def decoder(config: CriticConfig, images: ImagesConfig) -> nn.Sequential:
 
 
 def freeze(critic: nn.Module, number: int) -> None:
-    """Let the first convolutions, and the norms that follow them, learn nothing (Mo et al. 2020, "FreezeD").
+    """Freeze the first convolutions and the norms that follow them (Mo et al. 2020, "FreezeD").
 
-    What they see in images is common to many subjects; gradients still pass through them.
+    Their features are common to many subjects; gradients still pass through them.
 
     Raises:
         InputError: the critic has fewer convolutions than ``number``.

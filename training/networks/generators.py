@@ -7,10 +7,9 @@ from torch import nn
 from training.configs import GeneratorConfig, ImagesConfig
 from training.networks.layers import (
     SKIP,
-    BatchNorm,
     Reshape,
     SkipExcitation,
-    Skipping,
+    SkipSequential,
     dcgan_initialise,
     doublings,
     start_size,
@@ -39,7 +38,7 @@ def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
         last = i == len(channels) - 1
         after = images.channels if last else channels[i + 1]
         layers.append(nn.ConvTranspose2d(filters, after, 4, stride, (4 - stride) // 2, bias=last))
-    return Skipping(*layers, nn.Tanh()).apply(dcgan_initialise)
+    return SkipSequential(*layers, nn.Tanh()).apply(dcgan_initialise)
 
 
 def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
@@ -66,4 +65,4 @@ def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
 
 
 def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
-    return BatchNorm(channels), nn.ReLU(inplace=True)
+    return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)

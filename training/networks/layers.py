@@ -1,12 +1,12 @@
-"""The few layers that torch does not have, and what both networks share."""
+"""Layers that torch does not have, and what generators and critics share."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import distributed
+from training.configs import GROUP
 
-SKIP = 3  # doublings between the map that a gate looks at and the one that it opens
+SKIP = 3  # doublings between the map that a gate reads and the one that it scales
 
 
 def start_size(size: int) -> int:
@@ -82,9 +82,9 @@ class UpsampleConv(nn.Module):
 
 
 class SkipExcitation(nn.Module):
-    """Scale each channel of a large map by what a small, earlier one holds (Liu et al. 2021, eq. 3).
+    """Scale each channel of a large map by a gate computed from a small, earlier one (Liu et al. 2021, eq. 3).
 
-    What the picture is reaches its fine layers directly, at the price of one number a channel.
+    Coarse features reach the fine layers directly, at the price of one number a channel.
     """
 
     def __init__(self, low: int, high: int) -> None:
@@ -95,15 +95,15 @@ class SkipExcitation(nn.Module):
 
     def forward(self, large: Tensor, small: Tensor) -> Tensor:
         """Map (N, high, H, W) and (N, low, h, w) to (N, high, H, W)."""
-        opened: Tensor = self.gate(small)  # (N, high, 1, 1) in (0, 1)
-        return large * opened
+        scale: Tensor = self.gate(small)  # (N, high, 1, 1) in (0, 1)
+        return large * scale
 
 
-class Skipping(nn.Sequential):
-    """A chain in which each :class:`SkipExcitation` also sees the map of ``SKIP`` doublings before."""
+class SkipSequential(nn.Sequential):
+    """A sequence in which each :class:`SkipExcitation` also reads the map of ``SKIP`` doublings before."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x as the layers do; every ReLU ends a map."""
+        """Apply the layers to x; every ReLU ends a map."""
         maps: list[Tensor] = []
         for layer in self:
             x = layer(x, maps[-1 - SKIP]) if isinstance(layer, SkipExcitation) else layer(x)
@@ -112,52 +112,14 @@ class Skipping(nn.Sequential):
         return x
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """BatchNorm over the batch of all processes, so that the network is the same however many train it."""
-
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
-    momentum: float
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        if not self.training or distributed.size() == 1:
-            return super().forward(x)
-        wide = x.float()
-        mean = distributed.mean(wide.mean(dim=(0, 2, 3)))  # (C,)
-        centred = wide - mean[:, None, None]
-        variance = distributed.mean(centred.square().mean(dim=(0, 2, 3)))  # (C,)
-        count = distributed.whole(x.numel() // len(mean))
-        self.running_mean.lerp_(mean.detach(), self.momentum)
-        self.running_var.lerp_(variance.detach() * count / (count - 1), self.momentum)
-        self.num_batches_tracked += 1
-        scale = (variance + self.eps).rsqrt()
-        if not self.affine:
-            return (centred * scale[:, None, None]).to(x.dtype)
-        scale = self.weight * scale
-        return torch.addcmul(self.bias[:, None, None], centred, scale[:, None, None]).to(x.dtype)
-
-
-class Dropout(nn.Dropout2d):
-    """Dropout of whole channels, drawn for the images of all processes."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        if not self.training:
-            return x
-        kept = x.new_empty(distributed.whole(len(x)), x.shape[1], 1, 1).bernoulli_(1 - self.p)
-        return x * distributed.share(kept.div_(1 - self.p))
-
-
 class MinibatchStd(nn.Module):
-    """Append a map that tells how much a group of examples differs (Karras et al. 2018, section 3).
+    """Append a map with the standard deviation over a group of examples (Karras et al. 2018, section 3).
 
-    A critic that sees it notices when all samples have become alike. Groups are neighbours in the batch, so real and
+    It shows a critic when all samples are similar. Groups are neighbours in the batch, so real and
     generated images that are scored in one pass do not mix.
     """
 
-    group = 8
+    group = GROUP
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, C + 1, H, W)."""

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training import distributed
 from training.configs import GeneratorConfig, ImagesConfig
-from training.networks.layers import BatchNorm, Reshape, UpsampleConv, doublings, he_initialise, start_size, widths
+from training.networks.layers import Reshape, UpsampleConv, doublings, he_initialise, start_size, widths
 
 SLOPE = 0.2  # of LeakyReLU
 STYLE_GAIN = 0.25  # deviation of the scales around 1 and of the shifts around 0, before training
@@ -58,7 +57,7 @@ class StyledGenerator(nn.Module):
         w = self.mapping(z)
         if self.training:
             with torch.no_grad():
-                self.w_mean.lerp_(distributed.mean(w.detach().float().mean(dim=0)), MEAN_STEP)
+                self.w_mean.lerp_(w.detach().float().mean(dim=0), MEAN_STEP)
         return self.synthesise(z, w)
 
     def synthesise(self, z: Tensor, w: Tensor) -> Tensor:
@@ -88,7 +87,7 @@ class Style(nn.Module):
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
-        self.norm = BatchNorm(channels, affine=False)
+        self.norm = nn.BatchNorm2d(channels, affine=False)
         self.affine = he_linear(latent_dim, 2 * channels, gain=STYLE_GAIN)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:

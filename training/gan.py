@@ -1,4 +1,4 @@
-"""One step of the game: the critic learns to tell real images from generated ones, then the generator to fool it."""
+"""One training step: the critic is updated on real and generated images, then the generator."""
 
 import copy
 from collections.abc import Mapping
@@ -15,14 +15,15 @@ from training.device import Device
 from training.recipe import Recipe
 
 Stats = dict[str, Tensor]
+STATISTICS_LATENTS = 512  # over which a snapshot's BatchNorm statistics are computed
 
 
 class NotFiniteError(Exception):
-    """A descent was not made, and the rest of its step not played: its gradient was not finite."""
+    """A gradient was not finite: its update, and the rest of the step, were left out."""
 
 
-class Game:
-    """Both networks, their optimisers and the generator's average: all that a step reads and changes."""
+class GAN:
+    """Generator, critic, their optimisers and the generator's average: all that a step reads and changes."""
 
     def __init__(self, recipe: Recipe, device: Device) -> None:
         self.recipe, self.device = recipe, device
@@ -38,7 +39,7 @@ class Game:
         self.critic_optimiser = Adam(learning, rates.critic_lr, rates.betas, fused=True)
         norms = (nn.BatchNorm1d, nn.BatchNorm2d)
         self._has_batch_norm = any(isinstance(layer, norms) for layer in self.critic.modules())
-        self.steps = 0
+        self.steps = 0  # made, or begun and skipped
 
     def images_per_step(self, images_seen: int) -> int:
         """Return how many real images the next step shows to the critic."""
@@ -47,28 +48,31 @@ class Game:
         return self.recipe.batch * self.recipe.objective.critic_steps * (2 if doubled else 1)
 
     def step(self, reals: Tensor, images_seen: int) -> Stats:
-        """Play one step.
+        """Make one step.
 
         Args:
-            reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1], or this process's share of them.
-            images_seen: behind the average before this step; its half-life ramps up with them.
+            reals: (images_per_step(images_seen), C, S, S) float32 in [-1, 1]; of several processes, its share of them.
+            images_seen: that the average has seen before this step; its half-life grows with them.
 
         Returns:
             Scalars for the log, still on the device, the same in all processes.
 
         Raises:
-            NotFiniteError: a gradient was not; what the step did to the weights before that was sound, and stays.
+            NotFiniteError: a gradient was not finite; the updates before it were, and stay.
         """
         stats: Stats = {}
         batches = torch.chunk(reals, self.recipe.objective.critic_steps)
-        for batch in batches:
-            # The last fakes keep their graph and serve the generator's step too: one forward pass less.
+        first = self.steps * len(batches)  # of this step's critic steps
+        self.steps += 1  # also where the step is skipped: a penalty that is not finite is not tried again at once
+        for number, batch in enumerate(batches, first):
+            # The last fakes keep their graph and serve the generator's update too: one forward pass less.
             fakes = self._generate(len(batch), with_graph=batch is batches[-1])
-            stats |= self._train_critic(batch, fakes)
+            penalised = number % self.recipe.objective.penalty_every == 0
+            stats |= self._train_critic(batch, fakes, penalised=penalised)
         stats |= self._train_generator(batches[-1], fakes)
-        shown = distributed.whole(len(reals))
+        distributed.average_statistics(self.generator, self.critic)
+        shown = len(reals) * distributed.size()
         ema.update(self.average, self.generator, shown, ema.half_life(self.recipe.ema_kimg, images_seen + shown))
-        self.steps += 1
         return distributed.average_stats(stats)
 
     def set_learning_rates(self, progress: float) -> None:
@@ -78,24 +82,41 @@ class Game:
         self.critic_optimiser.param_groups[0]["lr"] = self.recipe.optimiser.critic_lr * left
 
     @torch.no_grad()
-    def sample(self, latents: Tensor) -> Tensor:
-        """Return the averaged generator's images (N, C, S, S) in [-1, 1], float32, of latents (N, Z)."""
-        return torch.cat([self.average(part).float() for part in torch.split(latents.to(self.device.torch), 64)])
+    def sample(self, latents: Tensor, generator: nn.Module | None = None) -> Tensor:
+        """Return images (N, C, S, S) in [-1, 1], float32, of latents (N, Z), by default of the averaged generator."""
+        draw = generator or self.average
+        return torch.cat([draw(part).float() for part in torch.split(latents.to(self.device.torch), 64)])
+
+    def snapshot(self) -> nn.Module:
+        """Return the averaged generator as it is saved and exported: with BatchNorm statistics of its own."""
+        shape = STATISTICS_LATENTS, self.recipe.generator.latent_dim
+        latents = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        return ema.with_own_statistics(self.average, latents.to(self.device.torch))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next step depends on, the random states too."""
+        """Return everything that the next step depends on, with the random states of all processes.
+
+        Every process must call it.
+        """
         state = {name: part.state_dict() for name, part in self._parts().items()}
-        cuda = [torch.cuda.get_rng_state()] if self.device.torch.type == "cuda" else []
-        return state | {"steps": self.steps, "rng": torch.get_rng_state(), "cuda_rng": cuda}
+        rng = torch.stack(distributed.gather(torch.get_rng_state()))  # (processes, bytes)
+        cuda = distributed.gather(torch.cuda.get_rng_state()) if self.device.torch.type == "cuda" else []
+        return state | {"steps": self.steps, "rng": rng, "cuda_rng": cuda}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that :meth:`state_dict` returned; raises what torch raises where it does not fit."""
+        """Restore a state that :meth:`state_dict` returned; raises what torch raises where it does not fit.
+
+        The random states are restored where there are as many processes as saved them; others keep their own.
+        """
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.steps = state["steps"]
-        torch.set_rng_state(state["rng"])
+        rng = state["rng"].reshape(-1, len(torch.get_rng_state()))  # (processes, bytes)
+        if len(rng) != distributed.size():
+            return
+        torch.set_rng_state(rng[distributed.rank()].clone())  # torch 2.13 reads beyond the end of a view
         if self.device.torch.type == "cuda" and state["cuda_rng"]:
-            torch.cuda.set_rng_state(state["cuda_rng"][0])
+            torch.cuda.set_rng_state(state["cuda_rng"][distributed.rank()])
 
     def _parts(self) -> dict[str, Any]:
         return {
@@ -108,13 +129,12 @@ class Game:
         }
 
     def _generate(self, number: int, *, with_graph: bool) -> Tensor:
-        shape = distributed.whole(number), self.recipe.generator.latent_dim
-        latents = distributed.share(torch.randn(shape, device=self.device.torch))
+        latents = torch.randn(number, self.recipe.generator.latent_dim, device=self.device.torch)
         with torch.set_grad_enabled(with_graph), self.device.autocast():
             images: Tensor = self.generator(latents)
         return images
 
-    def _train_critic(self, reals: Tensor, fakes: Tensor) -> Stats:
+    def _train_critic(self, reals: Tensor, fakes: Tensor, *, penalised: bool) -> Stats:
         with self.device.autocast():
             reals, fakes = augment(reals, self.recipe.augment), augment(fakes.detach(), self.recipe.augment)
             real_scores, fake_scores = self._score(reals, fakes)
@@ -127,8 +147,8 @@ class Game:
             "fake_sign": fake_scores.detach().sign().mean(),
         }
         config = self.recipe.objective
-        if config.penalty and self.objective.penalty and self.steps % config.penalty_every == 0:
-            # In float32, outside autocast: the penalty's double backward loses its meaning in bfloat16.
+        if config.penalty and self.objective.penalty and penalised:
+            # In float32, outside autocast: bfloat16 is too coarse for the penalty's double backward.
             penalty = self.objective.penalty(self.critic, reals.float(), fakes.float())
             loss = loss + penalty * config.penalty * config.penalty_every
             stats["penalty"] = penalty.detach()
@@ -136,7 +156,7 @@ class Game:
             error = self._reconstruction_error(self.decoder, reals)
             loss = loss + error * self.recipe.critic.reconstruction
             stats["reconstruction"] = error.detach()
-        self._descend(loss, self.critic_optimiser)
+        self._update(loss, self.critic_optimiser)
         return stats
 
     def _reconstruction_error(self, decoder: nn.Module, reals: Tensor) -> Tensor:
@@ -158,19 +178,19 @@ class Game:
             if self.objective.paired:
                 real_scores = self.critic(augment(reals, self.recipe.augment)).float()
             else:
-                real_scores = torch.zeros_like(fake_scores)  # not looked at
+                real_scores = torch.zeros_like(fake_scores)  # ignored
         loss = self.objective.generator_loss(real_scores, fake_scores)
-        self._descend(loss, self.generator_optimiser)
+        self._update(loss, self.generator_optimiser)
         return {"generator_loss": loss.detach()}
 
     @staticmethod
-    def _descend(loss: Tensor, optimiser: Adam) -> None:
-        """Take one step down the loss's gradient; every change of a weight or moment goes through here."""
+    def _update(loss: Tensor, optimiser: Adam) -> None:
+        """Make one step of an optimiser; every change of a weight or moment goes through here."""
         weights: list[Tensor] = optimiser.param_groups[0]["params"]
         optimiser.zero_grad(set_to_none=True)
-        loss.backward(inputs=weights)  # type: ignore[no-untyped-call]  # none for the other player's weights
+        loss.backward(inputs=weights)  # type: ignore[no-untyped-call]  # none for the other network's weights
         distributed.average_gradients(weights)
-        # A square that overflows makes the norm infinite, too: what passes leaves Adam's moments finite.
+        # A square that overflows makes the norm infinite, too, so that Adam's moments stay finite.
         if not torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None]).isfinite():
             raise NotFiniteError
         optimiser.step()

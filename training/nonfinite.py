@@ -1,7 +1,7 @@
-"""Nothing that is not finite gets into a run: such a gradient is not followed, and its step is skipped and counted.
+"""Steps that are not finite: such a gradient is not applied, and its step is skipped and counted.
 
-The game asks before each descent whether its gradient is finite, so that no weight, moment or average ever has to be
-taken back. Only BatchNorm's statistics change in the forward pass; they are small, and copied before each step.
+The step checks its gradient before each optimiser's step, so that no weight, moment or average has to be restored. Only
+running statistics, such as BatchNorm's, change in the forward pass; they are small, and copied before each step.
 """
 
 from collections.abc import Callable
@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from training.errors import TrainingError
-from training.step import Game, NotFiniteError, Stats
+from training.gan import GAN, NotFiniteError, Stats
 
-PATIENCE = 10  # such steps in a row; by then nothing that the next batch brings will help
+PATIENCE = 10  # such steps in a row; another batch is unlikely to help by then
 
 
-class Guard:
-    """Plays steps of a game; skips what is left of one as soon as something in it is not finite."""
+class NonFiniteGuard:
+    """Runs the steps of a GAN; skips the rest of one as soon as something in it is not finite."""
 
-    def __init__(self, game: Game) -> None:
-        self._game = game
+    def __init__(self, gan: GAN) -> None:
+        self._gan = gan
         self._skipped = 0  # steps since take_skipped
         self.in_a_row = 0
 
-    def play(self, step: Callable[[], Stats]) -> Stats | None:
-        """Play a step that changes the game; return its scalars, or None where it was skipped.
+    def run(self, step: Callable[[], Stats]) -> Stats | None:
+        """Run a step and return its scalars, or None where it was skipped.
 
         Raises:
             TrainingError: it was the tenth in a row.
@@ -55,11 +55,11 @@ class Guard:
         return {"skipped": self._skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a checkpoint's counts."""
+        """Restore the counts of a checkpoint."""
         self._skipped, self.in_a_row = state["skipped"], state["in_a_row"]
 
     def _statistics(self) -> list[Tensor]:
-        networks = (self._game.generator, self._game.critic, self._game.average)
+        networks = (self._gan.generator, self._gan.critic, self._gan.average)
         return [buffer for network in networks for buffer in network.buffers()]
 
 

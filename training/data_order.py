@@ -1,11 +1,11 @@
-"""In which order images are seen: a pure function of the seed and of how many were seen, so that resume is exact."""
+"""The order in which images are seen: a pure function of the seed and the number seen, so that resume is exact."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Order:
-    """An endless shuffle of ``count`` images, each pass through them in a new order."""
+class DataOrder:
+    """An endless shuffle of ``count`` images, each epoch in a new order."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count = count
@@ -14,7 +14,7 @@ class Order:
         self._permutation = np.empty(0, np.int64)
 
     def take(self, position: int, number: int) -> NDArray[np.int64]:
-        """Return the indices (number,) of the images at ``position`` and after."""
+        """Return the indices (number,) of the images from ``position`` on."""
         parts = []
         while number:
             epoch, offset = divmod(position, self._count)

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from tests.training.conftest import tiny_recipe
 from training.device import Device
-from training.step import Game
+from training.gan import GAN
 
 CPU = Device(torch.device("cpu"), bfloat16=False)
 
 
-def game(name: str = "digits-best", device: Device = CPU, **changes: str) -> Game:
+def make_gan(name: str = "digits-best", device: Device = CPU, **changes: str) -> GAN:
     torch.manual_seed(0)
-    return Game(tiny_recipe(name, images__channels="1", **changes), device)
+    return GAN(tiny_recipe(name, images__channels="1", **changes), device)
 
 
 def reals(count: int = 16) -> Tensor:
@@ -32,10 +32,10 @@ def kernels(network: torch.nn.Module) -> list[Tensor]:
 @pytest.mark.parametrize("name", ["digits", "digits-best", "cats", "lotus"])
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -> None:
-    played = game(name, Device(torch.device("cpu"), bfloat16))
-    before = snapshot(played.generator), snapshot(played.critic)
-    stats = played.step(reals(played.images_per_step(0)), images_seen=0)
-    for was, network in zip(before, (played.generator, played.critic), strict=True):
+    gan = make_gan(name, Device(torch.device("cpu"), bfloat16))
+    before = snapshot(gan.generator), snapshot(gan.critic)
+    stats = gan.step(reals(gan.images_per_step(0)), images_seen=0)
+    for was, network in zip(before, (gan.generator, gan.critic), strict=True):
         assert all(not torch.equal(a, b) for a, b in zip(was, kernels(network), strict=True))
         assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
     assert all(value.isfinite() for value in stats.values())
@@ -43,69 +43,81 @@ def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -
 
 
 def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
-    played = game(optimiser__generator_lr="2e-3", optimiser__critic_lr="2e-3")
+    gan = make_gan(optimiser__generator_lr="2e-3", optimiser__critic_lr="2e-3")
     white = torch.ones(16, 1, 16, 16)
     for i in range(60):
-        played.step(white, images_seen=16 * i)
-    assert played.sample(torch.randn(64, 16)).mean() > 0.5  # it was grey, 0, before
+        gan.step(white, images_seen=16 * i)
+    assert gan.sample(torch.randn(64, 16)).mean() > 0.5  # it was grey, 0, before
 
 
 @pytest.mark.parametrize("name", ["digits-best", "cats", "lotus"])  # R1; BatchNorm; the penalty of WGAN-GP
 def test_frozen_layers_stand_still_and_the_generator_learns_through_them(name: str) -> None:
-    played = game(name, critic__frozen="1")
-    before, generator = snapshot(played.critic), snapshot(played.generator)
-    frozen = {key for key, weight in played.critic.named_parameters() if not weight.requires_grad}
-    was = {key: weight.clone() for key, weight in played.critic.named_parameters()}
+    gan = make_gan(name, critic__frozen="1")
+    before, generator = snapshot(gan.critic), snapshot(gan.generator)
+    frozen = {key for key, weight in gan.critic.named_parameters() if not weight.requires_grad}
+    was = {key: weight.clone() for key, weight in gan.critic.named_parameters()}
     for i in range(2):
-        played.step(reals(played.images_per_step(0)), images_seen=16 * i)
+        gan.step(reals(gan.images_per_step(0)), images_seen=16 * i)
     assert frozen == {"0.weight", "0.bias"}
-    assert all(torch.equal(weight, was[key]) for key, weight in played.critic.named_parameters() if key in frozen)
-    assert all(not torch.equal(a, b) for a, b in zip(before[1:], kernels(played.critic)[1:], strict=True))
-    assert all(not torch.equal(a, b) for a, b in zip(generator, kernels(played.generator), strict=True))
+    assert all(torch.equal(weight, was[key]) for key, weight in gan.critic.named_parameters() if key in frozen)
+    assert all(not torch.equal(a, b) for a, b in zip(before[1:], kernels(gan.critic)[1:], strict=True))
+    assert all(not torch.equal(a, b) for a, b in zip(generator, kernels(gan.generator), strict=True))
 
 
 def test_a_lazy_penalty_is_computed_every_so_many_steps_and_weighted_up() -> None:
-    lazy = game(objective__penalty_every="3")
+    lazy = make_gan(objective__penalty_every="3")
     assert ["penalty" in lazy.step(reals(), 0) for _ in range(6)] == [True, False, False] * 2
 
 
+def test_a_lazy_penalty_counts_the_critics_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy = make_gan("lotus", objective__penalty_every="3")  # five critic steps for one of the generator
+    counted: list[bool] = []
+    train = lazy._train_critic
+    monkeypatch.setattr(
+        lazy, "_train_critic", lambda *given, penalised: counted.append(penalised) or train(*given, penalised=penalised)
+    )
+    for _ in range(3):
+        lazy.step(reals(80), 0)
+    assert counted == [True, False, False] * 5
+
+
 def test_the_batch_doubles_after_the_images_that_the_recipe_names() -> None:
-    late = game("lotus", double_batch_kimg="1")
+    late = make_gan("lotus", double_batch_kimg="1")
     assert [late.images_per_step(seen) for seen in (0, 999, 1000, 5000)] == [80, 80, 160, 160]  # five critic steps
-    assert game("lotus", double_batch_kimg="null").images_per_step(10**9) == 80
+    assert make_gan("lotus", double_batch_kimg="null").images_per_step(10**9) == 80
     stats = late.step(reals(160), images_seen=1000)
     assert all(value.isfinite() for value in stats.values())
 
 
 def test_both_batches_in_one_pass_score_as_in_two() -> None:
-    played = game()
+    gan = make_gan()
     images, fakes = reals(), -reals()
-    together = played._score(images, fakes)
-    torch.testing.assert_close(together, (played.critic(images), played.critic(fakes)))
+    together = gan._score(images, fakes)
+    torch.testing.assert_close(together, (gan.critic(images), gan.critic(fakes)))
 
 
 def test_the_generators_descent_computes_no_gradient_of_the_critics_weights() -> None:
-    played = game()
-    played._train_generator(reals(), played._generate(16, with_graph=True))
-    assert all(weight.grad is None for weight in played.critic.parameters())
-    assert all(weight.grad is not None for weight in played.generator.parameters())
+    gan = make_gan()
+    gan._train_generator(reals(), gan._generate(16, with_graph=True))
+    assert all(weight.grad is None for weight in gan.critic.parameters())
+    assert all(weight.grad is not None for weight in gan.generator.parameters())
 
 
 def test_learning_rates_fall_linearly_only_where_the_recipe_says_so() -> None:
-    decaying, steady = game(), game("cats")
-    for played in (decaying, steady):
-        played.set_learning_rates(0.75)
+    decaying, steady = make_gan(), make_gan("cats")
+    for gan in (decaying, steady):
+        gan.set_learning_rates(0.75)
     assert decaying.critic_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
     assert steady.generator_optimiser.param_groups[0]["lr"] == pytest.approx(2e-4)
     assert steady.critic_optimiser.param_groups[0]["lr"] == pytest.approx(1e-4)
 
 
 def test_a_step_after_a_restored_state_is_the_same_step() -> None:
-    first = game("digits")  # with dropout: the random state counts
+    first = make_gan("digits")  # with dropout: the random state counts
     first.step(reals(), 0)
     state = copy.deepcopy(first.state_dict())
     mine = first.step(reals(), 16)
-    restored = game("digits")
+    restored = make_gan("digits")
     restored.load_state_dict(state)
     assert restored.step(reals(), 16) == mine
     assert all(
@@ -114,13 +126,13 @@ def test_a_step_after_a_restored_state_is_the_same_step() -> None:
 
 
 def test_the_critic_learns_to_redraw_what_it_sees() -> None:
-    played = game(critic__reconstruction="5", optimiser__critic_lr="2e-3")
-    errors = [float(played.step(reals(), images_seen=16 * i)["reconstruction"]) for i in range(60)]
+    gan = make_gan(critic__reconstruction="5", optimiser__critic_lr="2e-3")
+    errors = [float(gan.step(reals(), images_seen=16 * i)["reconstruction"]) for i in range(60)]
     assert errors[-1] < 0.7 * errors[0]
 
 
 def test_what_redraws_is_part_of_the_state() -> None:
-    first, second = (game(critic__reconstruction="5") for _ in range(2))
+    first, second = (make_gan(critic__reconstruction="5") for _ in range(2))
     first.step(reals(), images_seen=0)
     second.load_state_dict(first.state_dict())
     assert first.decoder is not None

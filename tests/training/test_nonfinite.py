@@ -1,4 +1,6 @@
 import copy
+import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,8 @@ import torch
 from tests.training.conftest import make_trainer, tiny_recipe
 from tests.training.test_loop import same
 from training.errors import TrainingError
-from training.guard import PATIENCE
 from training.loop import Trainer
+from training.nonfinite import PATIENCE
 
 
 @pytest.fixture
@@ -20,17 +22,17 @@ def trainer(tmp_path: Path) -> Trainer:
 
 def weights(trainer: Trainer) -> Any:
     """All that a step changes but for the random state and the count of steps, which a test asks for itself."""
-    state = copy.deepcopy(trainer.game.state_dict())
+    state = copy.deepcopy(trainer.gan.state_dict())
     return {name: state[name] for name in state if name not in ("rng", "steps")}
 
 
 def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Let every later step go wrong, in its images or only in its gradients."""
     if how == "images":
-        step = trainer.game.step
-        monkeypatch.setattr(trainer.game, "step", lambda reals, seen: step(reals * torch.nan, seen))
+        step = trainer.gan.step
+        monkeypatch.setattr(trainer.gan, "step", lambda reals, seen: step(reals * torch.nan, seen))
     else:
-        for network in (trainer.game.generator, trainer.game.critic):
+        for network in (trainer.gan.generator, trainer.gan.critic):
             for weight in network.parameters():
                 weight.register_hook(lambda gradient: gradient * torch.inf)
 
@@ -46,7 +48,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
     spoil(trainer, monkeypatch, how)
     trainer._advance()
     assert same(before, weights(trainer))
-    assert trainer.game.steps == steps_before  # a lazy penalty that was due still is
+    assert trainer.gan.steps == steps_before + 1  # a lazy penalty that was due is not tried again at once
     assert same(averages, trainer.averages.state_dict())
     assert trainer.seen == 16 * (steps_before + 1)
     assert trainer.guard.take_skipped() == 1
@@ -56,7 +58,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
 def test_a_bad_gradient_of_the_generator_stops_it_alone(trainer: Trainer) -> None:
     trainer._advance()
     before = weights(trainer)
-    last = list(trainer.game.generator.parameters())[-1]
+    last = list(trainer.gan.generator.parameters())[-1]
     last.register_hook(lambda gradient: gradient * torch.nan)
     trainer._advance()
     after = weights(trainer)
@@ -70,24 +72,24 @@ def test_critic_steps_before_the_bad_one_stay(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe("lotus", images__channels="1"))
     reals = torch.rand(80, 1, 16, 16)
     reals[32:48] = torch.nan  # the third of five batches
-    assert trainer.guard.play(lambda: trainer.game.step(reals, 0)) is None
-    moments = trainer.game.critic_optimiser.state.values()
+    assert trainer.guard.run(lambda: trainer.gan.step(reals, 0)) is None
+    moments = trainer.gan.critic_optimiser.state.values()
     assert [int(moment["step"]) for moment in moments] == [2] * len(moments)
-    assert not trainer.game.generator_optimiser.state
-    assert all(weight.isfinite().all() for weight in trainer.game.critic.parameters())
+    assert not trainer.gan.generator_optimiser.state
+    assert all(weight.isfinite().all() for weight in trainer.gan.critic.parameters())
 
 
 @pytest.mark.parametrize("what", ["a figure of the log", "a statistic"])
 def test_what_no_gradient_tells_of_is_seen_after_the_step(trainer: Trainer, what: str) -> None:
-    before = copy.deepcopy(trainer.game.critic.state_dict())
+    before = copy.deepcopy(trainer.gan.critic.state_dict())
 
     def step() -> dict[str, torch.Tensor]:
-        for buffer in trainer.game.critic.buffers():
+        for buffer in trainer.gan.critic.buffers():
             buffer.add_(torch.inf if what == "a statistic" and buffer.is_floating_point() else 1)
         return {"critic_loss": torch.tensor(0.0 if what == "a statistic" else torch.inf)}
 
-    assert trainer.guard.play(step) is None
-    assert same(before, dict(trainer.game.critic.state_dict()))
+    assert trainer.guard.run(step) is None
+    assert same(before, dict(trainer.gan.critic.state_dict()))
     assert trainer.guard.take_skipped() == 1
 
 
@@ -103,10 +105,21 @@ def test_ten_in_a_row_end_the_run_and_name_the_last_healthy_checkpoint(
     assert trainer.seen == 16 * PATIENCE  # the tenth is not counted any more
     saved, _ = trainer.run.load_checkpoint()
     assert saved["seen"] == 16
-    assert all(tensor.isfinite().all() for tensor in saved["game"]["generator"].values())
+    assert all(tensor.isfinite().all() for tensor in saved["gan"]["generator"].values())
 
 
 def test_a_good_step_ends_the_row(trainer: Trainer) -> None:
     trainer.guard.in_a_row = PATIENCE - 1
     trainer._advance()
     assert trainer.guard.in_a_row == 0
+
+
+def test_a_penalty_that_is_never_finite_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(objective__penalty_every="2"))
+    bad = dataclasses.replace(
+        trainer.gan.objective, penalty=lambda critic, reals, fakes: critic(reals).sum() * math.inf
+    )
+    monkeypatch.setattr(trainer.gan, "objective", bad)
+    for _ in range(2 * PATIENCE):
+        trainer._advance()
+    assert trainer.guard.take_skipped() == PATIENCE  # every second step
