@@ -81,6 +81,8 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise ContractError(f"{path} is not a regular file")
+        if found.st_size > limit and not cut:
+            raise ContractError(_too_large(path, limit))
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(min(found.st_size, limit) + 1)
     except OSError as error:
@@ -88,6 +90,10 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
     finally:
         os.close(descriptor)
     if len(data) > limit and not cut:
-        size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 2**10} KiB"
-        raise ContractError(f"{path} is larger than {size}")
+        raise ContractError(_too_large(path, limit))  # it grew meanwhile
     return data[:limit]
+
+
+def _too_large(path: Path, limit: int) -> str:
+    size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 2**10} KiB"
+    return f"{path} is larger than {size}"

@@ -32,6 +32,7 @@ logger = logging.getLogger("bentoml.nelumbo.checker")
 QUICK = 3.0  # seconds for a file while others wait
 START = 60.0  # seconds until the process says which file it begins with
 POLL = 0.05  # seconds between two looks at what another process of this server found
+MOST = 2**31  # bytes for a batch: 128 MiB for each of 16 images, three times what 1024×1024 pixels take
 MAX_LINE = 2**20  # bytes: a card has at most 2**15 a field
 
 
@@ -51,13 +52,14 @@ class Checker:
     Attributes:
         batch: most images that are drawn at once.
         seconds: time that a file may take, from when it is read to its last batch.
-        memory: bytes that one batch may take: what this machine has, halved, for as many batches as it has cores.
+        memory: bytes that one batch may take: what this machine has, halved, for as many batches as it has cores, and
+            at most ``MOST``, however large the machine.
         module: what runs in the child process.
     """
 
     batch: int = 1
     seconds: float = 60.0
-    memory: int = field(default_factory=lambda: memory.available() // 2 // cpus.available())
+    memory: int = field(default_factory=lambda: min(MOST, memory.available() // 2 // cpus.available()))
 
     module: str = "service.engine.check_models"
 

@@ -29,6 +29,7 @@ def workers(server: Server) -> set[int]:
     return {int(found.name) for found in process.workers(server)}
 
 
+@pytest.mark.timeout(LONG)
 def test_the_good_model_is_served_beside_the_whole_corpus(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=folder, workers=2) as server:
         before = workers(server)
