@@ -1,7 +1,7 @@
-"""The folder where the processes of one server write what they count, so that it can be added up.
+"""The folder of prometheus_client's multi-process mode: each process of a server writes its metrics there.
 
-prometheus_client maps files that take no room on disk until they are written to: on a full disk the kernel then ends
-the process (SIGBUS), and the next one as well. So the room is taken beforehand.
+prometheus_client maps sparse files. When the disk is full, writing to such a map kills the process (SIGBUS), and its
+replacement, too. So the space is allocated beforehand.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ logger = logging.getLogger("bentoml.nelumbo.prometheus_dir")
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is first imported
 FILES = ("counter", "histogram", "gauge_livesum")  # as prometheus_client calls them, by kind of metric
-HEAD = 8  # bytes at the start of each, the first four of which say how many are used
-ROOM = 2**17  # bytes of each: all routes with all of their statuses take half of it
+HEAD = 8  # bytes at the start of each file, of which the first four say how many bytes are used
+ROOM = 2**17  # bytes of each file; all routes with all their statuses take half of it
 
 
 @contextlib.contextmanager
 def chosen() -> Iterator[None]:
-    """Make a folder for this server, name it to the workers in the environment, and remove it at the end."""
+    """Create the folder, set the variable that workers inherit, and remove the folder at the end."""
     try:
         folder = tempfile.mkdtemp(prefix="nelumbo-metrics-")
     except OSError as error:
-        logger.error("No folder for metrics (%s): each worker counts for itself", error.strerror)
+        logger.error("No folder for metrics (%s): each worker reports its own only", error.strerror)
         yield
         return
     os.environ[VARIABLE] = folder
@@ -39,9 +39,9 @@ def chosen() -> Iterator[None]:
 
 
 def reserve() -> None:
-    """Take the room for what this process will count; where there is none, it counts in memory, for itself.
+    """Allocate this process's files; if the disk is full, it keeps its metrics in memory, unsummed.
 
-    To be called before prometheus_client is imported.
+    Call it before prometheus_client is imported.
     """
     if VARIABLE not in os.environ or not hasattr(os, "posix_fallocate"):
         return
@@ -51,16 +51,16 @@ def reserve() -> None:
             with file.open("ab") as opened:
                 os.posix_fallocate(opened.fileno(), 0, ROOM)
     except OSError as error:
-        logger.error("No room for metrics (%s): this process's are not added to the others'", error.strerror)
+        logger.error("No space for metrics (%s): those of this process are not summed with the others'", error.strerror)
         for file in files:
             file.unlink(missing_ok=True)
         del os.environ[VARIABLE]
 
 
 def release(pid: int) -> None:
-    """Take what a process that has ended said of its present out of the sums, and free the room it did not use.
+    """Remove the gauges of a process that has ended, and free the space that its files did not use.
 
-    What it counted stays as long as the server runs.
+    Its counters and histograms stay in the sums as long as the server runs.
     """
     if VARIABLE not in os.environ:
         return

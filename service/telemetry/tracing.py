@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, a span a request: on where the standard OTEL_EXPORTER_OTLP_ENDPOINT says where they go.
+"""OpenTelemetry traces, with a span for each request; on if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-All else is what OpenTelemetry's SDK reads of its OTEL_… variables: headers, sampler, service name, batches. BentoML has
-traces of its own, which do not see the hot routes.
+The OpenTelemetry SDK reads its other OTEL_… variables itself: headers, sampler, service name, batches. BentoML has
+traces of its own, which do not cover our routes.
 """
 
 import os
@@ -18,7 +18,7 @@ EXPORTER = "opentelemetry.exporter.otlp"
 
 
 def is_on() -> bool:
-    """Tell whether traces go anywhere; raises ServiceError where they should and cannot."""
+    """Return whether traces are exported; raises ServiceError if the exporter is not installed."""
     on = any(os.environ.get(name) for name in VARIABLES)
     if on and not _is_installed():
         raise ServiceError("traces need pip install 'nelumbo[traces]'; or unset OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -28,12 +28,12 @@ def is_on() -> bool:
 def _is_installed() -> bool:
     try:
         return find_spec(EXPORTER) is not None
-    except ModuleNotFoundError:  # of a package above it
+    except ModuleNotFoundError:  # of a parent package
         return False
 
 
 def traced(app: ASGIApp) -> ASGIApp:
-    """Return an app whose requests are spans: method, route, status, client; no header and no body."""
+    """Wrap an app so that each request is a span with method, route, status and client, without headers and body."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -55,5 +55,5 @@ def traced(app: ASGIApp) -> ASGIApp:
 
 
 def _details(scope: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    """Name a span by the first part of its path: a name for each picture would be too many."""
+    """Name a span by the first segment of its path, so that images do not each get a span name of their own."""
     return f"{scope['method']} /{scope['path'].removeprefix('/').partition('/')[0]}", {}
