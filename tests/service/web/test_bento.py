@@ -53,16 +53,7 @@ def test_its_own_handlers_are_never_reached(behind: TestClient) -> None:
     assert "secret" not in refused.text
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/docs.json", 404),
-        ("/static_content/main.css", 404),
-        ("/echo", 404),
-        ("/schema.json%0A", 404),
-        ("/render%0A", 404),
-    ],
-)
+@pytest.mark.parametrize("path", ["/docs.json", "/static_content/main.css", "/echo", "/schema.json%0A", "/render%0A"])
 def test_nothing_else_of_bentomls_can_be_reached(behind: TestClient, path: str) -> None:
     problem(behind.post(path, json={"latents": [1.0]}), 404)
 
