@@ -60,7 +60,8 @@ class Server(uvicorn.Server):
         except ServiceError as error:
             logger.error("Not reloaded: %s", error)
         except Exception:
-            logger.exception("Not reloaded")
+            if not self.draining.is_set():  # the renderer was closed while it read the models
+                logger.exception("Not reloaded")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop: at once on SIGINT, after ``drain`` seconds on SIGTERM."""
