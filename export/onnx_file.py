@@ -49,7 +49,7 @@ def build(
         images_seen=snapshot.images_seen,
         dataset=Dataset(name=data_name or report.name, licence=data_licence, count=report.count, digest=report.digest),
         metrics=tuple(metrics),
-        run=path.resolve().name,
+        run=run.path.resolve().name,
         commit=_commit(),
         date=datetime.now(UTC).date().isoformat(),
         licence=licence,

@@ -176,7 +176,7 @@ def list_recipes() -> None:
 
 @app.command()
 def sample(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or one of its generator-*.pt.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9-12.")] = "0-63",
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("grid.png"),
 ) -> None:
@@ -192,7 +192,9 @@ def sample(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model.onnx, or a run folder for its latest generator.")],
+    model: Annotated[
+        Path, typer.Argument(help="A model.onnx, a run folder for its latest generator, or a generator-*.pt.")
+    ],
     data: Annotated[Path, typer.Option(help="The images that it was trained on: a folder, or an idx file.")],
     samples: Annotated[int, typer.Option(min=16, help="At most half as many as there are images.")] = 10_000,
     crop: Annotated[configs.Crop | None, typer.Option(help="As in training, which a run folder knows.")] = None,

@@ -53,6 +53,7 @@ class Run:
     """The folder of one run."""
 
     path: Path
+    snapshot: Path | None = None  # the generator-*.pt to draw with, where it is not the latest one
 
     @classmethod
     def create(cls, out: Path, config: Config) -> "Run":
@@ -70,10 +71,12 @@ class Run:
 
     @classmethod
     def open(cls, path: Path) -> "Run":
-        """Open an existing run folder; raises InputError if it is none."""
-        if not (path / "config.json").is_file():
-            raise InputError(f"{path} is not a run folder such as runs/00000-digits-dcgan: it holds no config.json")
-        return cls(path)
+        """Open an existing run folder, or one of its generator-*.pt to draw with; raises InputError for others."""
+        snapshot = path if path.match("generator-*.pt") else None
+        folder = path.parent if snapshot else path
+        if not (folder / "config.json").is_file():
+            raise InputError(f"{folder} is not a run folder such as runs/00000-digits-dcgan: it holds no config.json")
+        return cls(folder, snapshot)
 
     @property
     def checkpoint(self) -> Path:
@@ -148,13 +151,17 @@ class Run:
         state = {"recipe": recipe.model_dump_json(), "images_seen": images_seen, "weights": weights}
         _save(self._generator(images_seen), state)
 
+    def snapshots(self) -> list[Path]:
+        """Return the files of all generators that were saved, the earliest first."""
+        return sorted(self.path.glob("generator-*.pt"))
+
     def load_generator(self) -> "Snapshot":
-        """Rebuild the latest snapshot's generator, in evaluation mode on the CPU.
+        """Rebuild the generator of the chosen snapshot, or else of the latest one, in evaluation mode on the CPU.
 
         Raises:
             InputError: the run has saved none yet, or the file is damaged.
         """
-        snapshots = sorted(self.path.glob("generator-*.pt"))
+        snapshots = [self.snapshot] if self.snapshot else self.snapshots()
         if not snapshots:
             raise InputError(f"{self.path} holds no generator yet; let it train to its first snapshot")
         state = _load(snapshots[-1])

@@ -89,6 +89,15 @@ def test_a_generator_comes_back_with_its_weights(tmp_path: Path) -> None:
     assert loaded.images_seen == 48
 
 
+def test_an_earlier_snapshot_is_named_by_its_file(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe())
+    trainer.train()
+    first, *_, last = trainer.run.snapshots()
+    assert Run.open(first).path == trainer.run.path
+    seen = [Run.open(path).load_generator().images_seen for path in (first, last, trainer.run.path)]
+    assert seen[0] < seen[1] == seen[2]
+
+
 def test_a_pickle_that_would_run_code_is_refused(run: Run, tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[object, tuple[str]]:

@@ -40,14 +40,14 @@ class Sampler:
 
 
 def open_sampler(path: Path) -> Sampler:
-    """Return the generator of a model.onnx, or the latest one of a run folder.
+    """Return the generator of a model.onnx, of a run's generator-*.pt, or the latest one of a run folder.
 
     Raises:
         InputError: the path is neither, or the model does not map ``latent`` (N, Z) to ``image`` (N, S, S, C) uint8.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; name a model.onnx or a run folder")
-    return _from_onnx(path) if path.is_file() else _from_run(Run.open(path))
+    return _from_onnx(path) if path.is_file() and path.suffix != ".pt" else _from_run(Run.open(path))
 
 
 def _from_run(run: Run) -> Sampler:
