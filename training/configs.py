@@ -43,8 +43,8 @@ class CriticConfig(Frozen):
     family: str = "strided"  # kind of network, see the table below
     width: int = Field(ge=1)  # filters next to the image; they double with every halving, up to max_width
     max_width: int = Field(512, ge=1)  # filters of a small map at most
-    norm: Literal["none", "batch"] = "none"  # batch does not go with a penalty
-    dropout: float = Field(0.0, ge=0, lt=1)  # probability that a channel is dropped
+    norm: Literal["none", "batch"] = "none"  # batch, in all layers but the first, does not go with a penalty
+    dropout: float = Field(0.0, ge=0, lt=1)  # probability that a channel (strided) or a feature (conv3x3) is dropped
     minibatch_std: bool = False  # append the standard deviation of a group of 8 images
     reconstruction: float = Field(0.0, ge=0)  # weight of redrawing real images from the features (Liu et al. 2021)
     frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
@@ -57,7 +57,7 @@ class ObjectiveConfig(Frozen):
     penalty: float = Field(0.0, ge=0)  # weight of the gradient penalty (wgan-gp), gamma of R1 (dcgan), R1 + R2 (r3gan)
     penalty_every: int = Field(1, ge=1)  # critic steps; a lazy penalty is weighted up by as much
     critic_steps: int = Field(1, ge=1)  # for one of the generator
-    real_label: float = Field(1.0, gt=0.5, le=1)  # one-sided label smoothing (dcgan)
+    real_label: float = Field(1.0, gt=0.5, le=1)  # one-sided label smoothing (dcgan, gan)
 
 
 class OptimiserConfig(Frozen):

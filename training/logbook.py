@@ -91,7 +91,11 @@ class Logbook:
     def snapshot(self, images: Tensor, images_seen: int) -> None:
         """Write the grid of a snapshot, for TensorBoard too, and timelapse.webp of all grids so far."""
         self._events.picture(images_seen, "fakes", self.fakes(images, images_seen))
-        files = evenly_spaced(sorted(self._run.path.glob("fakes-*.png")), FRAMES)
+        self.timelapse()
+
+    def timelapse(self, frames: int = FRAMES) -> None:
+        """Write timelapse.webp of at most ``frames`` of the grids so far, evenly spaced."""
+        files = evenly_spaced(sorted(self._run.path.glob("fakes-*.png")), frames)
         write_atomically(self._run.path / "timelapse.webp", animation([Image.open(file) for file in files]))
 
 

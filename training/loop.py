@@ -19,7 +19,7 @@ from training.health import FIGURES, Health
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
 from training.nonfinite import NonFiniteGuard
-from training.pictures import to_images, to_pixels
+from training.pictures import FINAL_FRAMES, to_images, to_pixels
 from training.run import Config, Run
 from training.transfer import Pretrained, load_into
 
@@ -118,6 +118,8 @@ class Trainer:
                 self._save_if_due(late=late)
             if self.snapshot_seen != self.seen:
                 self._save()
+            if not stopped:
+                distributed.on_first_rank(lambda: self.logbook.timelapse(FINAL_FRAMES))
         return not stopped
 
     def _advance(self) -> None:

@@ -117,6 +117,15 @@ def dcgan(config: ObjectiveConfig) -> Objective:
     )
 
 
+def gan(config: ObjectiveConfig) -> Objective:
+    """Cross-entropy, the mean of both halves, and no penalty (Goodfellow et al. 2014), as in the digits article."""
+
+    def critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+        return bce_critic_loss(real_scores, fake_scores, config.real_label) / 2
+
+    return Objective(critic_loss, non_saturating_loss, signed_scores=True, bounded_loss=True)
+
+
 def r3gan(config: ObjectiveConfig) -> Objective:
     """Relativistic pairing with R1 + R2 (Huang et al. 2024)."""
     return Objective(
@@ -130,7 +139,7 @@ def r3gan(config: ObjectiveConfig) -> Objective:
 
 
 OBJECTIVES: Registry[Callable[[ObjectiveConfig], Objective]] = Registry(
-    "objectives", {"wgan-gp": wgan_gp, "dcgan": dcgan, "r3gan": r3gan}
+    "objectives", {"wgan-gp": wgan_gp, "dcgan": dcgan, "gan": gan, "r3gan": r3gan}
 )
 
 

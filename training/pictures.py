@@ -12,9 +12,11 @@ from torch import Tensor
 
 from training.images import Pixels
 
-FRAMES = 48  # of a timelapse
+FRAMES = 48  # of a timelapse while the run goes on
+FINAL_FRAMES = 500  # of the timelapse of a run that has ended
 FRAME_SIDE = 512  # pixels
 FRAME_MS, LAST_FRAME_MS = 120, 2000
+ANIMATION_MS = 15_000  # in which many frames are shown faster
 ANIMATION_BYTES = 4_000_000  # small enough for a mail
 
 Item = TypeVar("Item")
@@ -62,8 +64,9 @@ def animation(frames: Sequence[Image.Image], limit: int = ANIMATION_BYTES) -> by
     small = [ImageOps.contain(frame.convert("RGB"), (FRAME_SIDE, FRAME_SIDE)) for frame in frames]
     while True:
         buffer = io.BytesIO()
-        times = [FRAME_MS] * (len(small) - 1) + [LAST_FRAME_MS]
+        each = max(30, min(FRAME_MS, ANIMATION_MS // len(small)))
+        times = [each] * (len(small) - 1) + [LAST_FRAME_MS]
         small[0].save(buffer, "WEBP", save_all=True, append_images=small[1:], duration=times, loop=0, quality=60)
         if buffer.tell() <= limit or len(small) <= 2:
             return buffer.getvalue()
-        small = evenly_spaced(small, len(small) // 2)
+        small = evenly_spaced(small, max(2, int(0.9 * len(small) * limit / buffer.tell())))

@@ -23,7 +23,9 @@ def test_every_size_is_made_and_scored(size: int, family: str, stride: int) -> N
     images = networks.build_generator(recipe)(torch.randn(8, recipe.generator.latent_dim))
     assert images.shape == (8, 1, size, size)
     assert images.abs().max() <= 1
-    assert networks.build_critic(recipe)(images).shape == (8,)
+    for critic in networks.CRITICS:
+        scored = recipes.load("digits-best", [*settings, f"critic.family={critic}"], images__size=size)
+        assert networks.build_critic(scored)(images).shape == (8,)
 
 
 def test_the_lotus_generator_has_five_4x4_transposed_convolutions_of_the_article() -> None:
@@ -62,12 +64,31 @@ def test_maps_are_gated_from_three_doublings_below(size: int) -> None:
     assert seen == [(small, small * 8) for small in (4, 8, 16) if small * 8 < size]
 
 
-def test_the_digits_generator_is_dense_to_7x7x128_then_upsampled() -> None:
-    layers = list(networks.build_generator(recipes.load("digits")).modules())
-    dense = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    assert [layer.out_features for layer in dense] == [7 * 7 * 128]
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_digits_generator_is_the_articles_to_the_layer() -> None:
+    generator = networks.build_generator(recipes.load("digits"))
+    layers = list(generator.modules())
+    assert parameters(generator) == 726_209
+    assert [layer.out_features for layer in layers if isinstance(layer, nn.Linear)] == [7 * 7 * 128]
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [(layer.kernel_size, layer.out_channels) for layer in convolutions] == [((3, 3), n) for n in (64, 32, 1)]
     assert sum(isinstance(layer, nn.Upsample) for layer in layers) == 2
-    assert {layer.kernel_size for layer in layers if isinstance(layer, nn.Conv2d)} == {(3, 3)}
+    assert [layer.momentum for layer in layers if isinstance(layer, nn.BatchNorm2d)] == pytest.approx([0.2, 0.2])
+
+
+def test_the_digits_discriminator_is_the_articles_to_the_layer() -> None:
+    critic = networks.build_critic(recipes.load("digits"))
+    layers = list(critic.modules())
+    assert parameters(critic) == 392_833
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [(layer.out_channels, layer.stride[0]) for layer in convolutions] == [(32, 2), (64, 2), (128, 2), (256, 1)]
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in layers) == 3
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.25] * 4
+    assert [layer.negative_slope for layer in layers if isinstance(layer, nn.LeakyReLU)] == [0.2] * 4
+    assert [layer.in_features for layer in layers if isinstance(layer, nn.Linear)] == [4 * 4 * 256]
 
 
 def test_the_critic_of_cats_doubles_its_filters_with_every_stride() -> None:

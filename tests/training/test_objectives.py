@@ -106,3 +106,13 @@ def test_each_name_builds_its_own_objective() -> None:
     assert dcgan.critic_loss(real, fake).item() == pytest.approx(2 * math.log(2))
     assert wgan.penalty is objectives.gradient_penalty
     assert dcgan.penalty is objectives.r1_penalty
+
+
+def test_the_loss_of_the_digits_article_is_the_mean_of_both_halves() -> None:
+    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([-1.0, 0.5])
+    both = objectives.build(ObjectiveConfig(name="gan")).critic_loss(real, fake)
+    halves = [
+        torch.nn.functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, label))
+        for scores, label in ((real, 1.0), (fake, 0.0))
+    ]
+    torch.testing.assert_close(both, (halves[0] + halves[1]) / 2)

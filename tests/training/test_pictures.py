@@ -25,4 +25,4 @@ def test_an_animation_that_grows_too_large_loses_frames_in_between() -> None:
     whole = animation(noise)
     film = animation(noise, limit=len(whole) // 3)
     assert len(film) <= len(whole) // 3
-    assert Image.open(io.BytesIO(film)).n_frames == 4
+    assert 2 <= Image.open(io.BytesIO(film)).n_frames < 6

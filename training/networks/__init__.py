@@ -9,15 +9,15 @@ from torch import nn
 
 from training.configs import CriticConfig, GeneratorConfig, ImagesConfig, NetworksConfig
 from training.errors import InputError
-from training.networks import critics, generators, styled
+from training.networks import critics, digits, generators, styled
 from training.registry import Registry
 
 GENERATORS: Registry[Callable[[GeneratorConfig, ImagesConfig], nn.Module]] = Registry(
     "generator families",
-    {"transposed": generators.transposed, "upsample": generators.upsample, "styled": styled.styled},
+    {"transposed": generators.transposed, "upsample": digits.upsample, "styled": styled.styled},
 )
 CRITICS: Registry[Callable[[CriticConfig, ImagesConfig], nn.Module]] = Registry(
-    "critic families", {"strided": critics.strided}
+    "critic families", {"strided": critics.strided, "conv3x3": digits.conv3x3}
 )
 
 

@@ -1,7 +1,5 @@
 """Generators: latent (N, Z), standard normal -> image (N, C, S, S) in [-1, 1]."""
 
-from itertools import pairwise
-
 from torch import nn
 
 from training.configs import GeneratorConfig, ImagesConfig
@@ -39,29 +37,6 @@ def transposed(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
         after = images.channels if last else channels[i + 1]
         layers.append(nn.ConvTranspose2d(filters, after, 4, stride, (4 - stride) // 2, bias=last))
     return SkipSequential(*layers, nn.Tanh()).apply(dcgan_initialise)
-
-
-def upsample(config: GeneratorConfig, images: ImagesConfig) -> nn.Sequential:
-    """A dense layer to a small feature map, then repeated pixels and 3×3 convolutions, and tanh.
-
-    At 28 pixels and width 128: dense to 7×7×128, twice upsampling + convolution (128, 64 filters), convolution, tanh.
-    Repeated pixels with a plain convolution leave no checkerboard (Odena et al. 2016).
-    """
-    start, width = start_size(images.size), config.width
-    layers: list[nn.Module] = [
-        nn.Linear(config.latent_dim, width * start * start),
-        nn.ReLU(),
-        Reshape(width, start, start),
-    ]
-    filters = [width, *(max(width >> i, min(width, 16)) for i in range(doublings(images.size)))]
-    for before, after in pairwise(filters):
-        layers += [
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(before, after, 3, padding=1, bias=False),
-            *_norm_relu(after),
-        ]
-    layers += [nn.Conv2d(filters[-1], images.channels, 3, padding=1), nn.Tanh()]
-    return nn.Sequential(*layers).apply(dcgan_initialise)
 
 
 def _norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
