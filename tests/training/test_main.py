@@ -32,8 +32,8 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
     result = training("train", "--data", DIGITS, "--recipe", "digits", "--out", tmp_path / "runs", "--dry-run")
     assert result.returncode == 0
     assert '"batch": 64' in result.stdout
-    assert "generator: 855,617 parameters" in result.stdout
-    assert "every 16,000 images a picture, every 64,000 a snapshot" in result.stdout
+    assert "generator: 726,209 parameters" in result.stdout
+    assert "every 1,280 images a picture, every 64,000 a snapshot" in result.stdout
     assert "data: 400 images" in result.stdout
     assert "estimate: " in result.stdout
     assert not (tmp_path / "runs").exists()
@@ -113,7 +113,7 @@ def test_a_run_starts_from_another_and_goes_on_without_it(tmp_path: Path) -> Non
     mine.write_text(yaml.safe_dump(tiny_recipe(critic__minibatch_std="false").model_dump(mode="json")))
     command = ["train", "--data", DIGITS, "--recipe", mine, "--out", tmp_path / "runs", "--init-from", source.run.path]
     command += ["--set", "critic.frozen=1"]
-    taken = "6,321 of 6,321 parameters of the generator and 2,200 of 2,457 of the critic are taken"
+    taken = "6,321 of 6,321 parameters of the generator and 2,200 of 2,457 of the critic are loaded"
     sentence = f"init-from {source.run.path} at 320 images seen: {taken}"
     planned = training(*command, "--dry-run")
     assert sentence in planned.stdout, planned.stderr
