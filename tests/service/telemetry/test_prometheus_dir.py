@@ -3,11 +3,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from service.telemetry import prometheus_dir
 from service.web.app import METHODS
 from tests.e2e.server import ROOT
 
 COUNT = """
+from service.telemetry import prometheus_dir
+prometheus_dir.reserve()
 from service.telemetry import metrics
 metrics.IMAGES.labels("grey@1").inc()
 print(metrics.exposition([]).decode())
@@ -41,7 +45,7 @@ def test_where_the_disk_is_full_a_process_counts_for_itself(tmp_path: Path) -> N
 
 
 def test_the_room_is_enough_for_every_label_that_there_can_be(tmp_path: Path) -> None:
-    everything = f"""
+    everything = f"""{COUNT}
 from service.telemetry import metrics
 for route in range(20):
     metrics.REQUEST_SECONDS.labels("/models/{{model}}/thumbnail.png" + str(route)).observe(1)
@@ -53,13 +57,17 @@ for route in range(20):
     assert {file.stat().st_size for file in tmp_path.iterdir()} == {prometheus_dir.ROOM}
 
 
-def test_the_room_that_a_dead_process_did_not_use_is_given_back_and_its_counts_stay(tmp_path: Path) -> None:
-    for _ in range(3):
-        said = count(tmp_path, COUNT)
-    assert 'nelumbo_images_total{model="grey@1"} 3.0' in said
-    dead = sorted(file.stat().st_size for file in tmp_path.iterdir())[:-3]  # but for the last process's
-    assert len(dead) == 4  # two processes' counters and histograms; gauges are of the living
-    assert max(dead) < prometheus_dir.ROOM / 4
+def test_the_room_that_a_dead_process_did_not_use_is_given_back_and_its_counts_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(prometheus_dir.VARIABLE, str(tmp_path))
+    for _ in range(2):
+        pid = int(count(tmp_path, f"{COUNT}\nimport os; print(os.getpid())").split()[-1])
+        prometheus_dir.release(pid)
+    files = {file.name.rpartition("_")[0] for file in tmp_path.iterdir()}
+    assert files == {"counter", "histogram"}  # gauges are of the living
+    assert max(file.stat().st_size for file in tmp_path.iterdir()) < prometheus_dir.ROOM / 4
+    assert 'nelumbo_images_total{model="grey@1"} 3.0' in count(tmp_path, COUNT)
 
 
 def test_where_somebody_removes_the_folder_a_process_counts_for_itself(tmp_path: Path) -> None:
