@@ -1,6 +1,6 @@
-"""A run's generator -> model.onnx. Needs torch and onnx; takes from service/ what a model file promises."""
+"""Export a run's generator to model.onnx. Needs torch and onnx; the model contract comes from service/contract."""
 
 import os
 
-# ONNX Runtime reports its use to its makers from version 1.29 on, unless this is set before it is imported.
+# From version 1.29 on ONNX Runtime sends telemetry unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -26,7 +26,7 @@ from service.contract.graph import check, read_model
 from service.engine.providers import registry as providers
 
 app = typer.Typer(
-    help="Make model files of runs, and look into them.",
+    help="Export runs to model files, inspect them and optimise them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,25 +37,29 @@ console = Console(highlight=False)
 @app.command()
 def onnx(
     run: Annotated[Path, typer.Argument(help="A run folder, or one of its generator-*.pt.")],
-    name: Annotated[str, typer.Option(help="What requests will call the model.")],
-    version: Annotated[int | None, typer.Option(min=1, help="Default: the next free one.")] = None,
-    models: Annotated[Path, typer.Option(help="Where models stand.")] = Path("models"),
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "unspecified",
-    data_name: Annotated[str | None, typer.Option(help="What the images are; default: their folder's name.")] = None,
-    data_licence: Annotated[str, typer.Option(help="Of the images that they were trained on.")] = "unspecified",
-    metrics: Annotated[Path | None, typer.Option(help="JSON: [{name, value, samples}, …], for the card.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the model in requests.")],
+    version: Annotated[int | None, typer.Option(min=1, help="Version number; default: the next free one.")] = None,
+    models: Annotated[Path, typer.Option(help="Folder of models.")] = Path("models"),
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unspecified",
+    data_name: Annotated[
+        str | None, typer.Option(help="Name of the data set; default: the name of its folder.")
+    ] = None,
+    data_licence: Annotated[str, typer.Option(help="Licence of the training images.")] = "unspecified",
+    metrics: Annotated[
+        Path | None, typer.Option(help="JSON file of metrics for the card: [{name, value, samples}, …].")
+    ] = None,
 ) -> None:
-    """Export a run's latest generator, checked pixel by pixel, to models/NAME/VERSION/model.onnx."""
+    """Export the latest generator of a run to models/NAME/VERSION/model.onnx; every pixel is compared with torch."""
     if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"--name {name}: a name is made of lower-case letters, digits, - and _, such as digits")
+        raise InputError(f"--name {name} is invalid; use lower-case letters, digits, - and _, for example digits")
     number = version or store.next_version(models, name)
     folder = models / name / str(number)
-    store.refuse_taken(folder)
+    store.refuse_existing_version(folder)
     try:
-        from export.onnx_file import build  # torch is slow to import, and inspect does without
+        from export.onnx_file import build  # torch is slow to import, and inspect does not need it
     except ModuleNotFoundError as error:
-        what = "make train, and then: source .venv-dev/bin/activate"
-        raise InputError(f"exporting needs {error.name}, which is not installed here; type: {what}") from error
+        what = "make train; source .venv-dev/bin/activate"
+        raise InputError(f"export needs {error.name}, which is not installed; run: {what}") from error
 
     data = build(
         run,
@@ -98,35 +102,39 @@ def optimize(
     file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
     provider: Annotated[
         Literal["cpu", "openvino", "cuda"],
-        typer.Option(help="What will run it: cpu on ARM, openvino on Intel's CPUs, cuda for tensorrt, too."),
+        typer.Option(
+            help="Execution provider: cpu (bfloat16 on ARM), openvino (Intel CPUs) or cuda (also for tensorrt)."
+        ),
     ],
 ) -> None:
-    """Rewrite a model for a provider, measure how far its pixels are off, and write it beside FILE."""
+    """Rewrite a model for a provider in reduced precision, measure the pixel error, and write it next to FILE."""
     if file.name != MODEL_FILE:
         raise InputError(
-            f"{file} is not called {MODEL_FILE}; optimize what export wrote: models/NAME/VERSION/{MODEL_FILE}"
+            f"{file} is not named {MODEL_FILE}; pass a file that export wrote: models/NAME/VERSION/{MODEL_FILE}"
         )
     name = providers.find(provider).rewritten_file()
-    store.refuse_added(name, file.parent)
-    from export.optimize import optimize as rewrite  # ONNX Runtime is slow to import, and the others do without
+    store.refuse_existing_file(name, file.parent)
+    from export.optimize import (
+        optimize as rewrite,
+    )  # ONNX Runtime is slow to import, and the other commands do not need it
 
     data, cost = rewrite(read_model(file.parent), provider)
     store.add(data, name, file.parent)
     console.print(
         f"{file.parent / name}: sha256 {digest_of(data)}\n"
-        f"in {cost.precision} at most {cost.largest_error} levels off, {cost.mean_error:.2f} on average, "
+        f"{cost.precision}: largest pixel error {cost.largest_error} levels, mean {cost.mean_error:.2f}, "
         f"over {cost.samples} seeds on {cost.device}",
         soft_wrap=True,
     )
 
 
 def main() -> NoReturn:
-    """Run the command line: 0 done, 1 refused, 2 wrong usage or input."""
+    """Run the command line; exit code 0: done, 1: export failed, 2: wrong usage or input."""
     try:
         app(prog_name="python -m export")
     except ExportError as error:
         _exit(error, error.exit_code)
-    except ContractError as error:  # of the file that inspect was given
+    except ContractError as error:  # inspect: the file breaks the contract
         _exit(error, InputError.exit_code)
     sys.exit(0)
 

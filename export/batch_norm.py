@@ -1,17 +1,18 @@
-"""BatchNorm in a graph -> folded into the weights of the convolution before it."""
+"""Fold BatchNormalization into the weights of the convolution before it."""
 
 import numpy as np
 import onnx
 
 from export.surgery import Array, add_constant, attributes, constants, replace_nodes
 
-FILTERS = {"Conv": 0, "ConvTranspose": 1}  # the axis of the weights that counts a layer's filters
+FILTERS = {"Conv": 0, "ConvTranspose": 1}  # axis of the output channels in the weights
 
 
 def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function without each BatchNormalization that is the only reader of a convolution of one group.
+    """Return an equivalent model in which each BatchNormalization directly after a convolution is folded into it.
 
-    Others stay, such as one behind an activation or a grouped convolution.
+    The convolution must have one group, constant weights, and no other reader. Any other BatchNormalization, such as
+    one after an activation or a grouped convolution, is kept.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -27,7 +28,7 @@ def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _layer(graph: onnx.GraphProto, nodes: list[onnx.NodeProto], norm: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Return the convolution that ``norm`` can be folded into: one that it reads and no other node does."""
+    """Return the convolution that ``norm`` can be folded into, or None."""
     values = constants(graph).keys()
     for layer in nodes:
         if layer.output[0] == norm.input[0]:

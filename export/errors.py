@@ -1,13 +1,13 @@
-"""What can go wrong, in one sentence for a person."""
+"""Errors of the export; each message is one sentence for the user."""
 
 
 class ExportError(Exception):
-    """The export was refused, and nothing was written."""
+    """The export failed; no file was written."""
 
     exit_code = 1
 
 
 class InputError(ExportError):
-    """What the user gave cannot be exported; the message says why and what to do."""
+    """Invalid input from the user; the message says why and what to do."""
 
     exit_code = 2

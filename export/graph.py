@@ -1,4 +1,4 @@
-"""A trained generator -> an ONNX graph that takes latents and returns finished pixels."""
+"""Trace a trained generator into an ONNX graph from latents to uint8 pixels."""
 
 import logging
 import warnings
@@ -15,7 +15,7 @@ OPSET = 20
 
 
 class Pixels(nn.Module):
-    """A generator with the output that the contract asks for: latent (N, Z) -> image (N, H, W, C) uint8."""
+    """A generator with the contract's output: latent (N, Z) -> image (N, H, W, C) uint8."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class Pixels(nn.Module):
 
 
 def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:
-    """Trace any module at batch 2 into one graph of standard operators with a dynamic batch, its BatchNorm folded."""
-    # The exporter warns about its own internals, and about torchvision, which nothing here uses.
+    """Trace the module at batch size 2 into a graph of standard operators with a dynamic batch and folded BatchNorm."""
+    # The exporter warns about its own internals and about torchvision, which is not used here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -50,7 +50,7 @@ def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:
 
 
 def _clear_metadata(graph: onnx.GraphProto) -> None:
-    """Drop the exporter's stack traces, which hold paths of the machine that trained."""
+    """Remove the exporter's stack traces; they contain file paths of this machine."""
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")

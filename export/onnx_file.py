@@ -1,4 +1,4 @@
-"""A run -> the bytes of its model file: trace, describe, check."""
+"""Build the model file of a run: trace the generator, add the card, check the result."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -25,11 +25,11 @@ def build(
     data_licence: str,
     metrics: list[Metric],
 ) -> bytes:
-    """Return a checked model file of the run's latest averaged generator, and describe it by the given words.
+    """Return the model file of the run's latest averaged generator, with a card of the given values.
 
     Raises:
         InputError: the run cannot be read.
-        ExportError: the graph breaks the contract or draws other pixels than torch.
+        ExportError: the graph breaks the contract, or its pixels differ from torch's.
     """
     try:
         run = Run.open(path)
@@ -66,7 +66,7 @@ def _serialise(snapshot: Snapshot, card: Card) -> bytes:
         check(data, "the exported graph")
     except ContractError as error:
         raise ExportError(str(error)) from error
-    verify(data, pixels, card.latent_dim)  # against the generator as it was trained, before any folding
+    verify(data, pixels, card.latent_dim)  # against the torch module, in which nothing is folded
     return data
 
 

@@ -1,6 +1,7 @@
-"""A model file -> the same model for a provider in a narrower precision, with how far its pixels are off.
+"""Rewrite a model file for an execution provider in reduced precision, and measure the pixel error.
 
-Both are run, in what will serve them where that is here, and every pixel is compared; refused if one is far off.
+The original and the rewritten model draw the same seeds, the latter on the target provider if this machine has it.
+The rewritten model is refused if a pixel differs by more than the limits below.
 """
 
 import platform
@@ -15,7 +16,7 @@ from onnxruntime import InferenceSession
 from export.batch_norm import fold_batch_norm
 from export.errors import ExportError
 from export.float16 import draw_by_layer, to_float16
-from export.halves import split_latent
+from export.latent_split import split_latent
 from export.subpixel import to_subpixel
 from service.contract import INPUT, OUTPUT, Precision, Rewrite
 from service.contract.graph import ModelFile
@@ -23,34 +24,34 @@ from service.engine.providers import cpu, openvino
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
-LARGEST, MEAN = 4, 0.5  # levels that a rewritten model may be off: in any pixel, and on average
+LARGEST, MEAN = 4, 0.5  # allowed error in levels of 0 to 255: of any pixel, and on average
 SEEDS = 64
-BATCHES = (16, 1, 2, 7)  # a provider may round otherwise in another batch; ONNX Runtime's own does not
+BATCHES = (16, 1, 2, 7)  # a provider may round differently per batch size; the CPU provider does not
 
 Latents = NDArray[np.float32]  # (N, Z)
 Images = NDArray[np.uint8]  # (N, H, W, C)
 
 
 class Target(NamedTuple):
-    """What a model is rewritten for."""
+    """How a model is rewritten and measured for a provider."""
 
     precision: Precision
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]
-    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> (…, N, H, W, C), and what drew them
+    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> images (…, N, H, W, C), device
 
 
 def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
-    """Return the rewritten file and what it costs.
+    """Return the rewritten file and its measured error.
 
     Raises:
-        ExportError: the provider is not there, or has no such precision on this machine, or the pixels are too far off.
+        ExportError: the provider or its precision is not available here, or the error is too large.
     """
     target = TARGETS[provider]
     model = target.rewrite(onnx.load_model_from_string(file.data))
     latents = _latents(file.card.latent_dim)
     drawn, device = target.draw(model, latents)
-    wanted = _draw(providers.open_session(file.data, "cpu"), latents, BATCHES[0])
-    largest, mean = judge(wanted, drawn, target.precision)
+    expected = _draw(providers.open_session(file.data, "cpu"), latents, BATCHES[0])
+    largest, mean = pixel_error(expected, drawn, target.precision)
     cost = Rewrite(
         provider=provider,
         precision=target.precision,
@@ -64,40 +65,40 @@ def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
     return model.SerializeToString(deterministic=True), cost
 
 
-def judge(wanted: Images, drawn: Images, precision: Precision) -> tuple[int, float]:
-    """Return the largest and the mean difference of images, in levels.
+def pixel_error(expected: Images, drawn: Images, precision: Precision) -> tuple[int, float]:
+    """Return the largest and the mean absolute difference of images, in levels.
 
     Args:
-        wanted: (N, H, W, C).
-        drawn: as many, or several times as many, (…, N, H, W, C).
-        precision: that they were drawn in.
+        expected: (N, H, W, C) uint8.
+        drawn: (N, H, W, C) uint8, or several sets of them, (…, N, H, W, C).
+        precision: of ``drawn``, for the error message.
 
     Raises:
-        ExportError: one of them is too large.
+        ExportError: a difference is above its limit.
     """
-    difference = np.abs(wanted.astype(np.int16) - drawn)
+    difference = np.abs(expected.astype(np.int16) - drawn)
     largest, mean = int(difference.max()), float(difference.mean())
     if largest > LARGEST or mean > MEAN:
-        seed = int(difference.max(axis=(-3, -2, -1)).argmax()) % len(wanted)
+        seed = int(difference.max(axis=(-3, -2, -1)).argmax()) % len(expected)
         raise ExportError(
-            f"in {precision}, pixels would be up to {largest} levels off (seed {seed}) and {mean:.3f} on average, "
-            f"where {LARGEST} and {MEAN} are allowed; nothing was written, serve the model as it is"
+            f"in {precision} the largest pixel error is {largest} levels (seed {seed}) and the mean {mean:.3f}; "
+            f"the limits are {LARGEST} and {MEAN}. Nothing was written; serve the original model"
         )
     return largest, mean
 
 
 def for_openvino(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function, in real arithmetic, as OpenVINO draws it fast and well in bfloat16."""
+    """Return an equivalent model that OpenVINO runs fast and accurately in bfloat16."""
     return split_latent(to_subpixel(fold_batch_norm(model)))
 
 
 def for_gpus(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function in float16."""
+    """Return the model in float16."""
     return to_float16(fold_batch_norm(model))
 
 
 def for_arm(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function, in real arithmetic, with plain convolutions for transposed ones."""
+    """Return an equivalent model with convolutions in place of transposed convolutions."""
     return to_subpixel(fold_batch_norm(model))
 
 
@@ -109,19 +110,19 @@ def _draw_with_openvino(model: onnx.ModelProto, latents: Latents) -> tuple[Image
 def _draw_with_cpu(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
     if not cpu.has_bfloat16():
         raise ExportError(
-            "this CPU has no bfloat16 that ONNX Runtime uses, which needs Linux on ARMv8.6; serve the model as it is"
+            "ONNX Runtime cannot use bfloat16 on this CPU (it needs Linux on ARMv8.6); serve the original model"
         )
     return _draw_in_bfloat16(model, latents, "cpu"), f"a CPU, {platform.machine()}"
 
 
 def _draw_in_bfloat16(model: onnx.ModelProto, latents: Latents, provider: str) -> Images:
-    """Return the images of ``latents`` for each size of batch, (len(BATCHES), N, H, W, C)."""
+    """Return the images of ``latents`` at each batch size, (len(BATCHES), N, H, W, C)."""
     session = providers.open_session(model.SerializeToString(), provider, precision=Precision.BFLOAT16)
     return np.stack([_draw(session, latents, batch) for batch in BATCHES])
 
 
 def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
-    """Draw on the GPU, or, as models are also made where none is, with each layer rounded on the CPU."""
+    """Draw on the GPU; without one, run each node on the CPU and round its result to float16."""
     try:
         session = providers.open_session(model.SerializeToString(), "cuda", precision=Precision.FLOAT16)
     except ServiceError:
@@ -130,14 +131,16 @@ def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, s
 
 
 def _device() -> str:
-    """Return the name of this machine's CPU; raises ExportError where a rewritten model would gain nothing on it."""
+    """Return the name of this machine's CPU; raises ExportError if OpenVINO or the CPU's bfloat16 is missing."""
     try:
         device = openvino.PLUGIN.find_device()
     except ServiceError as error:
         raise ExportError(str(error)) from error
     name: str = device.ep_metadata.get("FULL_DEVICE_NAME", "this CPU")
     if not openvino.has_bfloat16(device):
-        raise ExportError(f"{name} has no bfloat16, so there is nothing to gain; serve the model with --provider cpu")
+        raise ExportError(
+            f"{name} has no bfloat16 instructions, so a rewritten model is no faster; serve with --provider cpu"
+        )
     return name
 
 
@@ -147,7 +150,7 @@ def _latents(size: int) -> Latents:
 
 
 def _draw(session: InferenceSession, latents: Latents, batch: int) -> Images:
-    """Return the images of ``latents``, (N, H, W, C), drawn so many at a time."""
+    """Return the images of ``latents``, (N, H, W, C), drawn in batches of ``batch``."""
     parts = [session.run([OUTPUT], {INPUT: latents[i : i + batch]})[0] for i in range(0, len(latents), batch)]
     return np.concatenate(parts)
 

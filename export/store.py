@@ -1,4 +1,4 @@
-"""models/<name>/<version>/: a version appears whole, with its digest, or not at all."""
+"""Write models/<name>/<version>/ atomically: a version is complete, with its digest, or absent."""
 
 import os
 import shutil
@@ -15,33 +15,33 @@ def next_version(models: Path, name: str) -> int:
     return max(taken, default=0) + 1
 
 
-def refuse_taken(folder: Path) -> None:
-    """Raise InputError if the version is there: what was published keeps its pictures."""
+def refuse_existing_version(folder: Path) -> None:
+    """Raise InputError if the version exists; a published version is never replaced."""
     if folder.exists():
-        raise InputError(f"{folder} is there already; leave out --version to make the next one")
+        raise InputError(f"{folder} already exists; omit --version to write the next one")
 
 
-def refuse_added(name: str, folder: Path) -> None:
-    """Raise InputError if a version folder holds such a file: it, too, keeps its pictures."""
+def refuse_existing_file(name: str, folder: Path) -> None:
+    """Raise InputError if a version folder already has the file; it is never replaced."""
     if (folder / name).exists():
-        raise InputError(f"{folder / name} is there already; delete it to make it again")
+        raise InputError(f"{folder / name} already exists; delete it to write it again")
 
 
 def store(data: bytes, folder: Path) -> None:
     """Write ``model.onnx`` and its digest (``sha256sum -c`` reads it) into a new version folder.
 
     Raises:
-        InputError: the version is there already.
-        ExportError: the disk would not take it; nothing is left behind.
+        InputError: the version already exists.
+        ExportError: the write failed; no partial version is left.
     """
-    refuse_taken(folder)
+    refuse_existing_version(folder)
     partial = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         _write(partial / MODEL_FILE, data)
         _write(partial / DIGEST_FILE, f"{digest_of(data)}  {MODEL_FILE}\n".encode())
-        partial.chmod(0o755)  # mkdtemp's 0700 would hide the model from a server that is another user
+        partial.chmod(0o755)  # mkdtemp sets 0700, but the server may run as another user
         partial.rename(folder)
     except OSError as error:
         raise ExportError(f"{folder} could not be written ({error.strerror})") from error
@@ -51,13 +51,13 @@ def store(data: bytes, folder: Path) -> None:
 
 
 def add(data: bytes, name: str, folder: Path) -> None:
-    """Put one more file into a version folder, and its line into the digest file; each appears whole or not at all.
+    """Add a file to a version folder and its line to the digest file; each is replaced atomically.
 
     Raises:
-        InputError: the file is there already.
-        ExportError: the disk would not take it; what was there before is intact.
+        InputError: the file already exists.
+        ExportError: the write failed; the existing files are intact.
     """
-    refuse_added(name, folder)
+    refuse_existing_file(name, folder)
     digests = folder / DIGEST_FILE
     try:
         others = [line for line in digests.read_text(encoding="ascii").splitlines() if line.split()[-1:] != [name]]

@@ -1,12 +1,14 @@
-"""Transposed convolution -> convolution + depth-to-space: the same sums, as the fast kernels of bfloat16 know them.
+"""Rewrite a transposed convolution as convolution + depth-to-space, for which fast bfloat16 kernels exist.
 
-A transposed convolution of stride s draws s×s pixels for each that it reads. Which of the kernel's weights meet in a
-pixel is told by its place in that block alone, so each place is a convolution of its own, ceil(k / s) wide; one with
-s*s times the filters makes them all, and depth-to-space puts them in their places (Shi et al. 2016, arXiv:1609.07009).
+A transposed convolution of stride s produces a block of s×s output pixels per input pixel. The weights that contribute
+to an output pixel depend only on its position in the block, so each position is a convolution of width ceil(k / s). One
+convolution with s*s times the filters computes all positions; depth-to-space arranges them (Shi et al. 2016,
+arXiv:1609.07009).
 
-The blocks are laid where the untrimmed result begins, and what the padding trims is sliced off at the end. Blocks laid
-where the trimmed result begins need no slice, but wider kernels, of which much is zero: 4×4 of stride 2 and padding 1
-becomes 3×3 in place of 2×2. A DCGAN at 64 pixels then ran at 1.25 times the default provider's speed, not 1.7 (Zen 4).
+The blocks start at the first pixel of the full output, and a slice then trims what the padding removes. Blocks that
+start at the first pixel of the trimmed output need no slice, but wider kernels with many zeros: 4×4 with stride 2 and
+padding 1 becomes 3×3 instead of 2×2. A DCGAN at 64 pixels then ran at 1.25 times the default provider's speed, not 1.7
+(Zen 4).
 """
 
 import math
@@ -27,32 +29,32 @@ class Axis(NamedTuple):
 
     kernel: int
     stride: int
-    begin: int  # what its padding trims
-    end: int
+    begin: int  # padding at the start
+    end: int  # padding at the end
     extra: int  # output padding
 
     @property
     def taps(self) -> int:
-        """Return the width of the convolution that does the same."""
+        """Return the kernel width of the equivalent convolution."""
         return math.ceil(self.kernel / self.stride)
 
     @property
     def pads(self) -> tuple[int, int]:
-        """Return that convolution's padding; a negative one cannot be had."""
-        behind = math.ceil((self.kernel + self.extra - self.end) / self.stride) - 1
-        return self.taps - 1 - self.begin // self.stride, behind
+        """Return the padding of the equivalent convolution; if negative, there is none."""
+        after = math.ceil((self.kernel + self.extra - self.end) / self.stride) - 1
+        return self.taps - 1 - self.begin // self.stride, after
 
     @property
     def trim(self) -> tuple[int, int]:
-        """Return how many pixels too many its blocks begin and end with."""
+        """Return how many pixels to remove at the start and the end of the blocks."""
         return self.begin % self.stride, -(self.kernel + self.extra - self.end) % self.stride
 
 
 def to_subpixel(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function with each transposed convolution that allows it rewritten.
+    """Return an equivalent model in which each supported transposed convolution is rewritten.
 
-    It is allowed to two-dimensional ones of one group and of one stride for both axes, without dilation, whose weights
-    are in the graph and whose padding is less than their kernel.
+    Supported are two-dimensional ones with one group, equal strides, no dilation, constant weights, and a padding that
+    is smaller than the kernel.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -67,7 +69,7 @@ def to_subpixel(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _single_pixels(model: onnx.ModelProto) -> set[str]:
-    """Return the names of the (N, C, 1, 1) values."""
+    """Return the names of the values of shape (N, C, 1, 1)."""
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in shape_inference.infer_shapes(model).graph.value_info
@@ -76,18 +78,18 @@ def _single_pixels(model: onnx.ModelProto) -> set[str]:
 
 
 def _axes(node: onnx.NodeProto, values: dict[str, Array], single: bool) -> list[Axis] | None:
-    """Return a ConvTranspose as its axes, or None where it must stay as it is."""
+    """Return the two axes of a ConvTranspose, or None if it is not supported."""
     given = attributes(node)
     if not set(node.input[1:]) <= values.keys() or values[node.input[1]].ndim != 2 + SPATIAL or _is_special(given):
         return None
     kernel = values[node.input[1]].shape[2:]
     stride = given.get("strides", [1, 1])
     if single and kernel[0] == kernel[1]:
-        stride = kernel  # one pixel draws one block, however far the next would be: so no weight meets another
+        stride = kernel  # a single input pixel gives one block of the kernel's size: no weights overlap
     pads, extra = given.get("pads", [0] * 4), given.get("output_padding", [0, 0])
     axes = [Axis(kernel[i], stride[i], pads[i], pads[SPATIAL + i], extra[i]) for i in range(SPATIAL)]
-    possible = stride[0] == stride[1] and min(pads) >= 0 and min(min(axis.pads) for axis in axes) >= 0
-    return axes if possible else None
+    supported = stride[0] == stride[1] and min(pads) >= 0 and min(min(axis.pads) for axis in axes) >= 0
+    return axes if supported else None
 
 
 def _is_special(given: dict[str, Any]) -> bool:
@@ -102,7 +104,7 @@ def _is_special(given: dict[str, Any]) -> bool:
 def _rewrite(
     graph: onnx.GraphProto, node: onnx.NodeProto, axes: list[Axis], values: dict[str, Array]
 ) -> list[onnx.NodeProto]:
-    """Return the nodes that do what ``node`` does, and add their constants to the graph."""
+    """Return the nodes that replace ``node``, and add their constants to the graph."""
     output, stride = node.output[0], axes[0].stride
     names = [f"{output}.blocks", f"{output}.pixels"]
     inputs = [node.input[0], add_constant(graph, f"{output}.kernel", _kernel(values[node.input[1]], axes))]
@@ -120,17 +122,17 @@ def _rewrite(
 
 
 def _kernel(weights: Array, axes: list[Axis]) -> Array:
-    """Sort weights (C, F, h, w) by their place in the block: (s * s * F, C, taps, taps).
+    """Group weights (C, F, h, w) by the position in the block: (s * s * F, C, taps, taps).
 
-    What a pixel draws into place r of the block that lies q blocks behind its own is weight r + s * q.
+    Weight r + s * q connects an input pixel to position r of the block q blocks after its own.
     """
     height, width = axes
     missing = [(0, axis.taps * axis.stride - axis.kernel) for axis in axes]
-    whole = np.pad(weights, [(0, 0), (0, 0), *missing])
+    padded = np.pad(weights, [(0, 0), (0, 0), *missing])
     channels, filters = weights.shape[:2]
-    placed = whole.reshape(channels, filters, height.taps, height.stride, width.taps, width.stride)
-    turned = placed[:, :, ::-1, :, ::-1, :]  # a convolution reads backwards what a transposed one writes forwards
-    return turned.transpose(3, 5, 1, 0, 2, 4).reshape(-1, channels, height.taps, width.taps)
+    grouped = padded.reshape(channels, filters, height.taps, height.stride, width.taps, width.stride)
+    flipped = grouped[:, :, ::-1, :, ::-1, :]  # ONNX Conv is a cross-correlation: kernels are flipped
+    return flipped.transpose(3, 5, 1, 0, 2, 4).reshape(-1, channels, height.taps, width.taps)
 
 
 def _slice(graph: onnx.GraphProto, output: str, axes: list[Axis]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Helpers for rewriting a graph: its constants as arrays, new constants, unused ones dropped, single nodes run."""
+"""Helpers for rewriting an ONNX graph: read and add constants, replace and sort nodes, run a single node."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def add_constant(graph: onnx.GraphProto, name: str, value: Array) -> str:
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Replace the graph's nodes, and drop the initializers that none of them reads."""
+    """Replace the graph's nodes, and remove the initializers that no node reads."""
     del graph.node[:]
     graph.node.extend(nodes)
     read = {name for node in nodes for name in node.input}
@@ -38,7 +38,7 @@ def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     graph.initializer.extend(kept)
 
 
-def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def topologically_sorted(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Return the nodes in topological order, as ONNX requires."""
     known = {"", *(value.name for value in graph.input), *constants(graph)}
     nodes: list[onnx.NodeProto] = []
@@ -51,7 +51,7 @@ def in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def run_node(model: onnx.ModelProto, node: onnx.NodeProto, values: Mapping[str, Array]) -> dict[str, Array]:
-    """Run one node alone on the CPU and return its outputs by name; ``values`` holds its inputs."""
+    """Run a single node on the CPU and return its outputs by name; ``values`` holds its inputs."""
     feeds = {name: values[name] for name in node.input if name}
     inputs = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
@@ -65,9 +65,9 @@ def run_node(model: onnx.ModelProto, node: onnx.NodeProto, values: Mapping[str, 
 
 
 def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the same function with each node that reads only constants replaced by its result.
+    """Return an equivalent model in which each node that reads only constants is replaced by its result.
 
-    torch's exporter leaves larger ones, such as a kernel that is computed from a layer's weights.
+    torch's exporter does not fold large ones, such as a kernel that is computed from a layer's weights.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)

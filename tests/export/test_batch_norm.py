@@ -35,7 +35,7 @@ def operators(model: onnx.ModelProto) -> list[str]:
 
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", SHAPES)
-def test_the_convolution_takes_it_up(kind: str, bias: bool) -> None:
+def test_batch_norm_is_folded_into_the_convolution_before_it(kind: str, bias: bool) -> None:
     model = layer_and_norm(kind, bias)
     folded = fold_batch_norm(model)
     assert operators(folded) == [kind]
@@ -43,20 +43,20 @@ def test_the_convolution_takes_it_up(kind: str, bias: bool) -> None:
     np.testing.assert_allclose(tiny.run(folded, "y", x=x), tiny.run(model, "y", x=x), atol=1e-4)
 
 
-def test_it_stays_where_something_else_reads_the_convolution_too() -> None:
+def test_it_is_kept_if_another_node_reads_the_convolution() -> None:
     model = layer_and_norm("Conv")
     model.graph.node.append(helper.make_node("Neg", ["drawn"], ["z"]))
     assert operators(fold_batch_norm(model)) == ["Conv", "BatchNormalization", "Neg"]
 
 
-def test_it_stays_behind_anything_else() -> None:
+def test_it_is_kept_after_any_other_operator() -> None:
     model = layer_and_norm("Conv")
     model.graph.node[1].input[0] = "between"
     model.graph.node.insert(1, helper.make_node("Relu", ["drawn"], ["between"]))
     assert operators(fold_batch_norm(model)) == ["Conv", "Relu", "BatchNormalization"]
 
 
-def test_it_stays_behind_a_grouped_convolution() -> None:
+def test_it_is_kept_after_a_grouped_convolution() -> None:
     model = layer_and_norm("Conv")
     model.graph.node[0].attribute.append(helper.make_attribute("group", 2))
     assert operators(fold_batch_norm(model)) == ["Conv", "BatchNormalization"]

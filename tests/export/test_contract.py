@@ -1,4 +1,4 @@
-"""What this project's own networks and rewritings make of operators is what the contract lets through."""
+"""The contract's operator list admits every graph that export and optimize write."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from export.batch_norm import fold_batch_norm as fold
 from export.float16 import to_float16
 from export.graph import Pixels, fold_batch_norm, trace
-from export.halves import split_latent
+from export.latent_split import split_latent
 from export.subpixel import to_subpixel
 from service.contract.operators import problem_of
 from service.contract.shapes import infer, read_stored
@@ -27,7 +27,7 @@ REWRITINGS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 
 
 class Conditioned(nn.Module):
-    """A styled generator with the inputs of schema 2, as DESIGN of the contract has them."""
+    """A styled generator with all inputs of schema 2."""
 
     def __init__(self, generator: StyledGenerator) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def refusals(model: onnx.ModelProto) -> list[Any]:
 
 @pytest.mark.parametrize("rewriting", REWRITINGS)
 @pytest.mark.parametrize("name", recipes.names())
-def test_every_recipe_and_its_rewritings_are_let_through(name: str, rewriting: str) -> None:
+def test_every_recipe_and_its_rewrites_pass_the_check(name: str, rewriting: str) -> None:
     generator = networks.build_generator(recipes.load(name, ["generator.width=8"], images__size=32)).eval()
     if isinstance(generator, nn.Sequential):
         generator = fold_batch_norm(generator)
@@ -60,7 +60,7 @@ def test_every_recipe_and_its_rewritings_are_let_through(name: str, rewriting: s
     assert refusals(REWRITINGS[rewriting](model)) == []
 
 
-def test_labels_truncation_and_directions_are_let_through() -> None:
+def test_labels_truncation_and_directions_pass_the_check() -> None:
     module = Conditioned(StyledGenerator(16, [16, 8], 4, 3)).eval()
     inputs = (torch.zeros(2, 16), torch.zeros(2, dtype=torch.int64), torch.ones(2), torch.zeros(2, 5))
     batch = torch.export.Dim("N")

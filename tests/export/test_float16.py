@@ -17,7 +17,7 @@ def tiny_in_float16() -> onnx.ModelProto:
     return to_float16(tiny.model(tiny.card(channels=3)))
 
 
-def test_weights_and_maths_are_float16_and_the_contract_is_kept() -> None:
+def test_weights_and_arithmetic_are_float16_and_the_contract_holds() -> None:
     made = tiny_in_float16()
     assert check(made.SerializeToString(), "made") == tiny.card(channels=3)
     onnx.checker.check_model(made, full_check=True)  # also: every node behind those that it reads
@@ -32,7 +32,7 @@ def test_weights_and_maths_are_float16_and_the_contract_is_kept() -> None:
     assert inner["drawn"] == inner["levels"] == TensorProto.FLOAT16
 
 
-def test_it_draws_nearly_the_same() -> None:
+def test_its_images_are_close_to_the_float32_ones() -> None:
     wanted = tiny.run(tiny.model(tiny.card(channels=3)), "image", latent=latents())
     drawn = draw_by_layer(tiny_in_float16(), latents())
     difference = np.abs(wanted.astype(int) - drawn)
@@ -40,8 +40,8 @@ def test_it_draws_nearly_the_same() -> None:
     assert difference.mean() < 0.2
 
 
-def test_each_layer_is_rounded_where_onnx_runtime_alone_would_not() -> None:
-    """2048 + 1 is 2048 in float16; then - 2048 leaves nothing, and not the 1 that float32 would keep."""
+def test_each_layer_is_rounded_to_float16_unlike_in_onnx_runtime() -> None:
+    """2048 + 1 - 2048 is 0 in float16 and 1 in float32."""
     model = tiny.model(tiny.card())
     constants_ = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("big", 2048), ("z", 0))]
     nodes = [

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from export.batch_norm import FILTERS, fold_batch_norm
 from export.graph import Pixels, trace
-from export.halves import split_latent
+from export.latent_split import split_latent
 from export.onnx_file import _serialise
 from export.subpixel import to_subpixel
 from export.surgery import attributes, constants
@@ -20,8 +20,8 @@ from training import recipe as recipes
 from training.run import Snapshot
 
 
-def unsettle(generator: nn.Module) -> nn.Module:
-    """Give BatchNorm statistics that a wrong fold would show."""
+def randomise_statistics(generator: nn.Module) -> nn.Module:
+    """Give BatchNorm random statistics, so that a wrong fold changes the images."""
     for layer in generator.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             layer.running_mean.normal_()
@@ -34,7 +34,7 @@ def unsettle(generator: nn.Module) -> nn.Module:
 def trained(name: str, size: int = 16, **settings: object) -> nn.Module:
     torch.manual_seed(3)
     changes = ["generator.width=8", *(f"{key.replace('__', '.')}={value}" for key, value in settings.items())]
-    return unsettle(networks.build_generator(recipes.load(name, changes, images__size=size)))
+    return randomise_statistics(networks.build_generator(recipes.load(name, changes, images__size=size)))
 
 
 class Modulated(nn.Module):
@@ -75,7 +75,7 @@ def unfolded(model: onnx.ModelProto) -> list[str]:
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_the_graph_of_every_recipe_draws_what_torch_draws_with_batch_norm_in_its_convolutions(name: str) -> None:
+def test_the_graph_of_every_recipe_equals_torch_and_has_its_batch_norm_folded(name: str) -> None:
     latent_dim = recipes.load(name).generator.latent_dim
     pixels = Pixels(trained(name, size=32))
     model = trace(pixels, latent_dim)
@@ -84,18 +84,18 @@ def test_the_graph_of_every_recipe_draws_what_torch_draws_with_batch_norm_in_its
 
 
 @pytest.mark.parametrize("rewrite", [lambda model: model, to_subpixel, split_latent])
-def test_a_generator_that_is_no_sequence_of_layers_is_exported(
+def test_a_generator_that_is_not_a_sequential_is_exported(
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto],
 ) -> None:
     torch.manual_seed(0)
-    pixels = Pixels(unsettle(Modulated()))
+    pixels = Pixels(randomise_statistics(Modulated()))
     model = rewrite(trace(pixels, 16))
     assert not unfolded(model)
     verify(model.SerializeToString(), pixels, 16)
 
 
-def test_a_run_of_such_a_generator_becomes_a_model_file() -> None:
-    snapshot = Snapshot(unsettle(Modulated()), tiny_recipe(), images_seen=1)
+def test_a_run_of_a_generator_that_is_not_a_sequential_becomes_a_model_file() -> None:
+    snapshot = Snapshot(randomise_statistics(Modulated()), tiny_recipe(), images_seen=1)
     data = _serialise(snapshot, tiny.card(latent_dim=16))
     assert operators(onnx.load_model_from_string(data))[-1] == "Transpose"
 
@@ -105,14 +105,14 @@ def test_a_run_of_such_a_generator_becomes_a_model_file() -> None:
 def test_batch_norm_is_folded_with_and_without_scale_and_shift(layer: nn.Module, affine: bool) -> None:
     torch.manual_seed(0)
     images = nn.Sequential(nn.Unflatten(1, (1, 4, 4)), layer, nn.BatchNorm2d(4, affine=affine), nn.Tanh())
-    pixels = Pixels(unsettle(images))
+    pixels = Pixels(randomise_statistics(images))
     model = fold_batch_norm(trace(pixels, 16))
     assert "BatchNormalization" not in operators(model)
     verify(model.SerializeToString(), pixels, 16)
 
 
 @pytest.mark.parametrize("name", ["digits", "lotus"])
-def test_the_graph_is_plain_dynamic_in_its_batch_and_silent_about_this_machine(name: str) -> None:
+def test_the_graph_has_standard_operators_a_dynamic_batch_and_no_paths_of_this_machine(name: str) -> None:
     latent_dim = recipes.load(name).generator.latent_dim
     model = trace(Pixels(trained(name)), latent_dim)
     assert {node.domain for node in model.graph.node} == {""}

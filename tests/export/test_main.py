@@ -31,7 +31,7 @@ def models(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_file_describes_itself(models: Path, run: Path) -> None:
+def test_the_card_holds_the_run_the_data_and_the_licences(models: Path, run: Path) -> None:
     card = read_model(models / "tiny" / "1").card
     assert (card.name, card.version, card.latent_dim) == ("tiny", 1, 16)
     assert (card.height, card.width, card.channels) == (16, 16, 1)
@@ -51,12 +51,12 @@ def test_the_file_describes_itself(models: Path, run: Path) -> None:
     assert "schema" in keys
 
 
-def test_a_seed_draws_in_the_exported_graph_what_it_draws_in_torch(models: Path, run: Path) -> None:
+def test_a_seed_gives_the_same_image_in_the_exported_graph_and_in_torch(models: Path, run: Path) -> None:
     latent = latents.from_seed(42, 16)[None]
     session = ort.InferenceSession(models / "tiny" / "1" / "model.onnx", providers=["CPUExecutionProvider"])
     (drawn,) = session.run(None, {"latent": latent})
-    wanted = (Run.open(run).load_generator().generator(torch.from_numpy(latent)) + 1) * 127.5
-    np.testing.assert_allclose(drawn[0, :, :, 0], wanted[0, 0].numpy(), atol=1)
+    expected = (Run.open(run).load_generator().generator(torch.from_numpy(latent)) + 1) * 127.5
+    np.testing.assert_allclose(drawn[0, :, :, 0], expected[0, 0].numpy(), atol=1)
 
 
 def test_the_next_export_is_the_next_version(models: Path, run: Path) -> None:
@@ -72,7 +72,7 @@ def test_inspect_prints_the_card(models: Path) -> None:
         assert words in result.stdout
 
 
-def test_a_refused_export_says_why_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
+def test_a_refused_export_prints_one_sentence_and_writes_nothing(run: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     for arguments, words in (
         (["onnx", tmp_path, "--name", "x"], "is not a run folder"),
@@ -87,7 +87,7 @@ def test_a_refused_export_says_why_and_leaves_nothing(run: Path, tmp_path: Path)
         assert not (tmp_path / "models").exists()
 
 
-def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
+def test_inspect_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     result = export("inspect", tmp_path / "model.onnx")
     assert result.returncode == 2

@@ -8,7 +8,7 @@ from export import store
 from export.errors import ExportError
 
 
-def test_a_version_has_its_digest_in_the_format_of_sha256sum(tmp_path: Path) -> None:
+def test_a_version_has_a_digest_file_that_sha256sum_reads(tmp_path: Path) -> None:
     store.store(b"model", tmp_path / "digits" / "1")
     line = (tmp_path / "digits" / "1" / "sha256").read_text()
     assert line == f"{hashlib.sha256(b'model').hexdigest()}  model.onnx\n"
@@ -24,12 +24,12 @@ def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
 
 def test_a_published_version_is_never_replaced(tmp_path: Path) -> None:
     store.store(b"first", tmp_path / "digits" / "1")
-    with pytest.raises(ExportError, match="is there already; leave out --version"):
+    with pytest.raises(ExportError, match="already exists; omit --version"):
         store.store(b"second", tmp_path / "digits" / "1")
     assert (tmp_path / "digits" / "1" / "model.onnx").read_bytes() == b"first"
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
@@ -45,7 +45,7 @@ def test_a_file_is_added_with_its_digest_and_is_not_replaced(tmp_path: Path) -> 
     store.add(b"rewritten", "model.openvino.onnx", folder)
     result = subprocess.run(["sha256sum", "-c", "sha256"], cwd=folder, check=True, capture_output=True, text=True)
     assert result.stdout.splitlines() == ["model.onnx: OK", "model.openvino.onnx: OK"]
-    with pytest.raises(ExportError, match="is there already; delete it"):
+    with pytest.raises(ExportError, match="already exists; delete it"):
         store.add(b"again", "model.openvino.onnx", folder)
     (folder / "model.openvino.onnx").unlink()
     store.add(b"again", "model.openvino.onnx", folder)

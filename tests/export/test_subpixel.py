@@ -17,7 +17,7 @@ small = st.integers(1, 4)
 def transposed(
     weights: np.ndarray, size: tuple[int, int] | None = None, bias: bool = True, **attributes: Any
 ) -> onnx.ModelProto:
-    """x (N, C, H, W), of any height and width unless ``size`` says which -> one ConvTranspose -> y."""
+    """Return a model of one ConvTranspose, x (N, C, H, W) -> y; height and width are dynamic without ``size``."""
     shape = ["N", weights.shape[0], *(size or ("H", "W"))]
     filters = weights.shape[1] * attributes.get("group", 1)
     constants = {"weights": weights} | ({"bias": np.arange(filters, dtype=np.float32)} if bias else {})
@@ -41,7 +41,7 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
 
 
 def integers(*shape: int) -> np.ndarray:
-    """Small whole numbers, of which float32 adds up thousands without rounding: so equal means equal."""
+    """Small integers, whose sums are exact in float32, so that results can be compared for equality."""
     return np.random.default_rng(sum(shape)).integers(-9, 10, shape).astype(np.float32)
 
 
@@ -60,7 +60,7 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
     bias=st.booleans(),
 )
 @settings(deadline=None)
-def test_it_draws_exactly_the_same(
+def test_the_rewritten_graph_gives_equal_results(
     shape: tuple[int, ...],
     filters: int,
     kernel: tuple[int, int],
@@ -71,7 +71,7 @@ def test_it_draws_exactly_the_same(
     bias: bool,
 ) -> None:
     assume(max(extra) < stride)
-    for i in range(2):  # padding leaves a pixel, and is less than the kernel
+    for i in range(2):  # the output is not empty, and the padding is less than the kernel
         assume(stride * (shape[2 + i] - 1) + extra[i] + kernel[i] - pads[i] - pads[2 + i] > 0)
         assume(max(pads[i], pads[2 + i]) < kernel[i])
     size = (shape[2], shape[3]) if known else None
@@ -84,7 +84,7 @@ def test_it_draws_exactly_the_same(
     np.testing.assert_array_equal(run(rewritten, x), run(model, x))
 
 
-def test_the_dcgan_layer_becomes_the_narrowest_convolution() -> None:
+def test_the_dcgan_layer_becomes_a_2x2_convolution() -> None:
     model = to_subpixel(transposed(integers(5, 3, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1]))
     assert operators(model) == {"Conv": 1, "DepthToSpace": 1, "Slice": 1}
     (kernel,) = (tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
@@ -96,7 +96,7 @@ def test_a_kernel_as_wide_as_its_stride_needs_no_slice() -> None:
     assert operators(to_subpixel(model)) == {"Conv": 1, "DepthToSpace": 1}
 
 
-def test_a_single_pixel_is_drawn_without_neighbours() -> None:
+def test_a_single_input_pixel_becomes_a_1x1_convolution() -> None:
     model = transposed(integers(5, 3, 4, 4), (1, 1))
     rewritten = to_subpixel(model)
     assert operators(rewritten) == {"Conv": 1, "DepthToSpace": 1}
@@ -116,19 +116,19 @@ def test_a_single_pixel_is_drawn_without_neighbours() -> None:
         {"strides": [2, 2], "pads": [4, 4, 0, 0]},
     ],
 )
-def test_what_cannot_be_rewritten_stays(attributes: dict[str, Any]) -> None:
+def test_an_unsupported_transposed_convolution_is_unchanged(attributes: dict[str, Any]) -> None:
     model = transposed(integers(4, 2, 3, 3), **attributes)
     assert operators(to_subpixel(model)) == {"ConvTranspose": 1}
 
 
-def test_weights_that_are_computed_stay() -> None:
+def test_a_layer_with_computed_weights_is_unchanged() -> None:
     model = transposed(integers(4, 2, 3, 3))
     model.graph.node.insert(0, helper.make_node("Abs", ["weights"], ["computed"]))
     model.graph.node[2].input[1] = "computed"
     assert operators(to_subpixel(model)) == {"Abs": 1, "ConvTranspose": 1}
 
 
-def test_the_graph_that_was_given_is_not_changed_and_its_old_weights_are_dropped() -> None:
+def test_the_input_model_is_unchanged_and_the_old_weights_are_removed() -> None:
     model = transposed(integers(5, 3, 4, 4), strides=[2, 2], pads=[1, 1, 1, 1])
     before = model.SerializeToString(deterministic=True)
     rewritten = to_subpixel(model)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from onnx import helper
 
 from export.graph import Pixels, trace
-from export.halves import BOTH, split_latent
+from export.latent_split import BOTH, split_latent
 from export.subpixel import to_subpixel
 from tests import tiny
 from tests.export.test_graph import trained
@@ -21,7 +21,7 @@ def bfloat16(values: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def split() -> onnx.ModelProto:
-    """The smallest model, split, that also returns the halves."""
+    """The tiny model with a split latent, which it also returns as an output."""
     model = split_latent(to_subpixel(tiny.model(tiny.card())))
     model.graph.output.append(helper.make_tensor_value_info(BOTH, onnx.TensorProto.FLOAT, ["N", 16]))
     return model
@@ -29,7 +29,9 @@ def split() -> onnx.ModelProto:
 
 @given(latents=arrays.arrays(np.float32, (3, 8), elements=st.floats(-15, 15, width=32)))
 @settings(deadline=None)
-def test_the_halves_add_up_to_the_latent_and_bfloat16_keeps_them(split: onnx.ModelProto, latents: np.ndarray) -> None:
+def test_coarse_and_fine_add_up_to_the_latent_and_are_exact_in_bfloat16(
+    split: onnx.ModelProto, latents: np.ndarray
+) -> None:
     coarse, fine = np.split(tiny.run(split, BOTH, latent=latents), 2, axis=1)
     np.testing.assert_array_equal(coarse + fine, latents)
     np.testing.assert_array_equal(bfloat16(coarse), coarse)
@@ -37,17 +39,17 @@ def test_the_halves_add_up_to_the_latent_and_bfloat16_keeps_them(split: onnx.Mod
     np.testing.assert_allclose(kept, latents, atol=2.0**-13, rtol=0)  # bfloat16 alone would be off by up to 2**-5
 
 
-def test_a_generator_that_begins_with_a_dense_layer_draws_the_same() -> None:
+def test_a_generator_whose_first_layer_is_dense_gives_the_same_images() -> None:
     latent_dim = recipes.load("digits").generator.latent_dim
     model = trace(Pixels(trained("digits")), latent_dim)
     rewritten = split_latent(model)
     assert BOTH in {output for node in rewritten.graph.node for output in node.output}
     latents = np.random.default_rng(0).normal(size=(5, latent_dim)).astype(np.float32)
-    wanted, drawn = (tiny.run(one, "image", latent=latents).astype(int) for one in (model, rewritten))
-    assert np.abs(wanted - drawn).max() <= 1
+    expected, drawn = (tiny.run(one, "image", latent=latents).astype(int) for one in (model, rewritten))
+    assert np.abs(expected - drawn).max() <= 1
 
 
-def test_a_first_layer_that_is_not_known_stays() -> None:
+def test_an_unsupported_first_layer_is_unchanged() -> None:
     model = tiny.model(tiny.card())  # its transposed convolution was not rewritten
     assert split_latent(model) == model
     model.graph.node.insert(0, helper.make_node("Neg", ["latent"], ["negative"]))
