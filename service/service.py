@@ -27,7 +27,7 @@ from service.web.auth import Access
 from service.web.bento import CHECKED
 from service.web.schemas import MAX_LATENT
 
-LOADING = 10  # seconds in which models load before a worker accepts connections; after that, /readyz says why not
+LOADING = 10.0  # seconds in which models load before a lone worker accepts connections, so that /readyz says why not
 
 try:
     settings = read_settings()
@@ -85,9 +85,9 @@ class Nelumbo:
     def __init__(self) -> None:
         rlimit.raise_limit()
         suspects.start()
-        # A worker accepts no connection before this returns: beside others it is better silent than not ready.
         renderer.start(lambda: None)
-        renderer.settled.wait(LOADING)
+        # A worker accepts no connection before this returns. One beside others would answer 503 to what they can draw.
+        renderer.settled.wait(LOADING if settings.workers == 1 else None)
 
     @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
     async def render(self, latents: Latents) -> Images:
