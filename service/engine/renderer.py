@@ -25,6 +25,8 @@ from service.errors import ServiceError, redact_path
 
 logger = logging.getLogger("bentoml.nelumbo.renderer")
 
+LOAD_ENDS = 5.0  # seconds that closing waits for a model that is being opened
+
 
 class NotReadyError(Exception):
     """The renderer cannot draw now; the message says why."""
@@ -180,6 +182,9 @@ class Renderer:
         with self._state:
             self._closed, self._library, self._reason = True, None, "the server is stopping"
         self._checker.close()
+        # A thread that is in ONNX Runtime's code when the interpreter ends makes the process abort.
+        if self._loading.acquire(timeout=LOAD_ENDS):
+            self._loading.release()
         if self._batcher is not None:
             self._batcher.close()
 
@@ -198,8 +203,9 @@ class Renderer:
     def _serve(self, library: Library) -> None:
         """Serve ``library`` from now on; raises NotReadyError if the renderer was closed."""
         if first := self._batcher is None:
-            gc.collect()
-            gc.freeze()  # what is there now stays; not walking it again takes 20 ms off the 99th percentile
+            # What is there now stays; not walking it again takes 20 ms off the 99th percentile. It is not collected
+            # first: that takes 0.1 s, and frees 7,000 of 100,000 objects.
+            gc.freeze()
         with self._state:
             if self._closed:
                 raise NotReadyError(self._reason)
