@@ -1,6 +1,7 @@
 """``python -m service``: serve, or draw pictures without a server."""
 
 import errno
+import logging
 import os
 import signal
 import socket
@@ -9,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from service.engine.providers.registry import PROVIDERS
+from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
-Provider = Annotated[str | None, typer.Option(help=f"What runs them: {', '.join(PROVIDERS)}. Default: cpu.")]
+Provider = Annotated[str | None, typer.Option(help=f"What runs them: {', '.join(providers.PROVIDERS)}. Default: cpu.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -82,7 +82,11 @@ def generate(
         max_batch=settings.max_batch,
         queue=sys.maxsize,
     )
+    # What is refused is told below, or by the error where nothing is left.
+    logging.getLogger("bentoml.nelumbo").addHandler(logging.NullHandler())
     renderer.load()
+    for sentence in renderer.library.refused:
+        print(f"warning: {sentence}", file=sys.stderr)
     try:
         request = RenderRequest(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))
         if wanted is None:
@@ -98,6 +102,8 @@ def generate(
 def _draw_many(drawing: "Bulk") -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # what runs in the background is deaf to it
         signal.signal(signal.SIGINT, lambda *_: drawing.stop())
+    from rich.console import Console
+
     try:
         drawing.run(Console(stderr=True))
     except KeyboardInterrupt:
@@ -124,18 +130,6 @@ def openapi() -> None:
     print(text(), end="")
 
 
-def _check(settings: Settings) -> None:
-    """Find out before a server starts what would keep it from serving; raises ServiceError."""
-    from service.engine import state
-    from service.engine.checker import Checker
-    from service.engine.library import require_sound
-    from service.engine.providers.registry import require
-
-    require(settings.provider)
-    state.make()
-    require_sound(settings.models, settings.provider, Checker(settings.max_batch, settings.load_seconds))
-
-
 def _listen(settings: Settings, port: int) -> socket.socket:
     """Return a socket that listens on a port of the settings' host, for all workers; raises ServiceError."""
     try:
@@ -151,12 +145,14 @@ def _listen(settings: Settings, port: int) -> socket.socket:
 
 
 def _serve(settings: Settings) -> int:
-    _check(settings)
+    providers.require(settings.provider)
     ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]
     sockets = [_listen(settings, port) for port in ports]
     os.environ.update(settings.environment())  # the workers are processes of their own
+    from service.engine import state
     from service.runtime import supervisor
 
+    state.make()
     return supervisor.run(settings, sockets)
 
 

@@ -6,7 +6,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import limits
 from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -67,6 +66,8 @@ def _readable_token(path: Path) -> Path:
 
 
 def _limit(text: str) -> str:
+    import limits  # it imports asyncio and more: 0.04 s that most servers do without
+
     try:
         amount = limits.parse(text).amount
     except ValueError as error:

@@ -1,7 +1,6 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -124,22 +123,19 @@ def find_folders(folder: Path) -> list[Path]:
 
 
 def require_sound(folder: Path, provider: str, checker: Checker) -> None:
-    """Find out whether a model under ``folder`` can be served; raises ServiceError.
+    """Check all models under ``folder``; raises ServiceError where none of them can be served.
 
-    The others are checked on, on a thread, for the workers that start meanwhile.
+    What is found is shared with the workers as it is found, where the server's processes share a directory.
     """
     files = [_chosen(path, provider) for path in find_folders(folder)]
-    verdicts = checker.check(files)
     refused = []
-    for file, verdict in verdicts:
+    for file, verdict in checker.check(files):
         try:
             _card_at(file, verdict)
         except ContractError as error:
             refused.append(str(error))
-        else:
-            threading.Thread(target=lambda: list(verdicts), name="check", daemon=True).start()
-            return
-    raise _none_can_be_served(folder, refused)
+    if len(refused) == len(files):
+        raise _none_can_be_served(folder, refused)
 
 
 def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:

@@ -5,7 +5,9 @@ connections would use up the open files and the memory of a server.
 """
 
 import asyncio
+import gc
 import logging
+import os
 import signal
 import socket
 import threading
@@ -43,6 +45,7 @@ class Server(uvicorn.Server):
         """Start the app, then accept connections."""
         self.lifespan.state["draining"] = self.draining
         await super().startup(sockets)
+        gc.enable()  # Worker.target has disabled it for the imports
 
     def is_ready(self) -> bool:
         """Return whether this worker accepts connections and its models are loaded."""
@@ -64,7 +67,10 @@ class Server(uvicorn.Server):
                 logger.exception("Not reloaded")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop: at once on SIGINT, after ``drain`` seconds on SIGTERM."""
+        """Stop: at once on SIGINT, after ``drain`` seconds on SIGTERM; before the start is over, end this process."""
+        if not self.started:  # uvicorn would first wait for the models, and no connection is ours yet
+            signal.signal(sig, signal.SIG_DFL)
+            os.kill(os.getpid(), sig)
         self.draining.set()
         if sig == signal.SIGINT:
             self._interrupted = self.should_exit = True

@@ -1,97 +1,43 @@
 """The process that starts the workers and replaces those that die or hang: uvicorn's, with a log line and a counter.
 
-A worker and its supervisor talk through a pipe. The supervisor asks twice a second whether the worker is ready, and
-tells it to load the models again; nothing listens on a port but the workers, on the one socket that they share.
+Nothing listens on a port but the workers, on the one socket that they share. While they import what they need, this
+process has the model files checked.
 """
 
-import contextlib
 import logging
-import multiprocessing
-import os
 import signal
 import socket
 import threading
 import time
-from functools import cached_property
 from multiprocessing.connection import wait
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from service.engine import suspects
+from service.engine.checker import Checker
+from service.errors import ServiceError
+from service.runtime.backoff import Backoff
 from service.runtime.protocol import Protocol
-from service.runtime.server import Server
-from service.settings import Settings, read_settings
+from service.runtime.worker import INTERVAL, Worker
+from service.settings import Settings
 from service.telemetry import prometheus_dir
 
 logger = logging.getLogger("bentoml.nelumbo.supervisor")
 
-PING, RELOAD = b"ping", b"reload"
-INTERVAL = 0.5  # seconds between two looks at the workers, as Multiprocess.run has it
+CANNOT_START = {STARTUP_FAILURE, 2}  # exit codes; 2: the worker has said on stderr which setting is wrong
 MARGIN = 10.0  # seconds for a worker to stop beyond what its requests may take
 
 
-class Worker(Process):
-    """A worker process, as its supervisor sees it and as it runs."""
-
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
-        self.ready = False
-        self._unanswered = 0  # looks since the ping that it has not answered
-
-    def look(self) -> None:
-        """Take the worker's answer, if there is one, and ping it again."""
-        with contextlib.suppress(OSError, EOFError):  # it has just died
-            while self.parent_conn.poll():
-                self.ready, self._unanswered = self.parent_conn.recv(), 0
-            if not self._unanswered:
-                self.parent_conn.send(PING)
-            self._unanswered += 1
-
-    def is_hung(self, timeout: float) -> bool:
-        """Return whether it has been ready and then not answered for ``timeout`` seconds.
-
-        Looks are counted, not seconds: a machine that was suspended must not find its workers hung. A worker that
-        starts is left alone, as a library that takes long to load may keep it from answering.
-        """
-        return self.ready and self._unanswered * INTERVAL > timeout
-
-    def reload(self) -> None:
-        """Let the worker load the models again."""
-        with contextlib.suppress(OSError):
-            self.parent_conn.send(RELOAD)
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the worker, if it is still there."""
-        if self.process.is_alive() and self.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    @cached_property
-    def server(self) -> Server:
-        """The server that runs in the worker process."""
-        return Server(self.config, read_settings())
-
-    def target(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run in the worker process."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes; the supervisor reloads
-        threading.Thread(target=_stop_with_parent, name="parent", daemon=True).start()
-        server = self.server  # made before the thread that answers pings wants it
-        threading.Thread(target=self.always_pong, name="pong", daemon=True).start()
-        server.run(sockets)
-
-    def pong(self) -> None:
-        """Take one message of the supervisor; runs on a thread of the worker process."""
-        if self.child_conn.recv() == RELOAD:
-            self.server.reload()
-        else:
-            self.child_conn.send(self.server.is_ready())
-
-
 class Supervisor(Multiprocess):
-    """Starts the workers, replaces those that end or hang, passes signals on, and waits for them at the end."""
+    """Starts the workers, replaces those that end or hang, passes signals on, and waits for them at the end.
+
+    Attributes:
+        failed: whether a worker cannot start, for a reason that the next one would meet, too.
+        refused: why none of the models can be served, if so.
+    """
 
     processes: list[Worker]  # type: ignore[assignment]
 
@@ -100,13 +46,18 @@ class Supervisor(Multiprocess):
         self._settings = settings
         self._interrupted = False
         self._announced = False
+        self._backoffs = [Backoff() for _ in range(self.processes_num)]
+        self._due: dict[int, float] = {}  # places without a worker, and when they get one, by time.monotonic()
+        self._checker = Checker(settings.max_batch, settings.load_seconds)
         self.failed = False
+        self.refused: ServiceError | None = None
         from service.telemetry import metrics  # after its folder was chosen
 
         self._replaced = metrics.WORKERS_REPLACED
 
     def init_processes(self) -> None:
-        """Start the workers."""
+        """Start the workers, and the check of the models, for which they wait."""
+        threading.Thread(target=self._check_models, name="check", daemon=True).start()
         self.processes += [self._start() for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
@@ -115,7 +66,9 @@ class Supervisor(Multiprocess):
             worker.look()
             if self.should_exit.is_set():
                 return
-            if not worker.process.is_alive():
+            if index in self._due:
+                self._start_when_due(index)
+            elif not worker.process.is_alive():
                 self._replace(index, _end_of(worker))
             elif worker.is_hung(self.config.timeout_worker_healthcheck):
                 self._replace(index, f"did not answer for {self.config.timeout_worker_healthcheck} s")
@@ -151,9 +104,10 @@ class Supervisor(Multiprocess):
         """Close the listening socket here, so that it is gone when the workers have closed it, and let them drain."""
         for listening in self.sockets:
             listening.close()
+        self._checker.close()
         if not self._interrupted:
-            for worker in self.processes:
-                worker.signal(signal.SIGTERM)
+            for worker in self.processes:  # without a model, none has a request
+                worker.signal(signal.SIGKILL if self.refused else signal.SIGTERM)
 
     def join_all(self) -> None:
         """Wait for the workers, heed signals meanwhile, and kill what has not ended in time."""
@@ -177,24 +131,53 @@ class Supervisor(Multiprocess):
         worker.kill()
         worker.process.join()
         prometheus_dir.release(worker.pid or 0)
-        if worker.exitcode == STARTUP_FAILURE:
+        if worker.exitcode in CANNOT_START and not worker.ready:
             logger.error("Worker %d could not start; the server stops", worker.pid)
             self.failed = True
             self.should_exit.set()
             return
-        self._replaced.inc()
-        withdrawn = suspects.sweep()
+        if suspects.sweep():
+            self.handle_hup()  # the other workers serve a withdrawn model no more
+        if delay := self._backoffs[index].delay(worker.served()):
+            self._due[index] = time.monotonic() + delay
+            logger.error("Worker %d %s; its place is filled again in %g s", worker.pid, reason, delay)
+        else:
+            self._fill(index)
+            logger.warning("Worker %d %s; replaced by %d", worker.pid, reason, self.processes[index].pid)
+
+    def _start_when_due(self, index: int) -> None:
+        if time.monotonic() >= self._due[index]:
+            del self._due[index]
+            self._fill(index)
+            logger.warning("Started worker %d", self.processes[index].pid)
+
+    def _fill(self, index: int) -> None:
         self.processes[index] = self._start()
-        logger.warning("Worker %d %s; replaced by %d", worker.pid, reason, self.processes[index].pid)
-        if withdrawn:
-            self.handle_hup()  # the other workers serve that model no more
+        self._replaced.inc()
+
+    def _check_models(self) -> None:
+        """Check the model files, for all workers; stop if none is sound. Runs on a thread."""
+        from service.engine.library import require_sound  # with NumPy: 0.1 s, in which the workers start
+
+        try:
+            require_sound(self._settings.models, self._settings.provider, self._checker)
+        except ServiceError as error:
+            if not self.should_exit.is_set():
+                self.refused = error
+                self.should_exit.set()
 
 
 def run(settings: Settings, sockets: list[socket.socket]) -> int:
-    """Serve on these sockets, which listen, until told to stop; returns the exit code."""
+    """Serve on these sockets, which listen, until told to stop; returns the exit code.
+
+    Raises:
+        ServiceError: none of the models can be served.
+    """
     with prometheus_dir.chosen():
         supervisor = Supervisor(_config(settings), sockets, settings)
         supervisor.run()
+    if supervisor.refused:
+        raise supervisor.refused
     return 1 if supervisor.failed else 0
 
 
@@ -234,11 +217,3 @@ def _announce(settings: Settings) -> None:
 def _end_of(worker: Worker) -> str:
     code = worker.exitcode or 0
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def _stop_with_parent() -> None:
-    """Stop this worker when its supervisor is gone: nobody would replace it, and it would hold the port."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -15,4 +15,4 @@ def test_an_address_of_a_kind_that_the_machine_does_not_know_is_told(monkeypatch
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(ServiceError, match=r"cannot listen on ::1:3000: Address family not supported"):
-        _listen(read_settings(host="::1"))
+        _listen(read_settings(host="::1"), 3000)

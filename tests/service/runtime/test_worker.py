@@ -3,7 +3,7 @@ import socket
 import pytest
 import uvicorn
 
-from service.runtime.supervisor import INTERVAL, PING, RELOAD, Worker
+from service.runtime.worker import INTERVAL, PING, RELOAD, Worker
 
 
 @pytest.fixture
