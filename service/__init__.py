@@ -1,1 +1,1 @@
-"""model.onnx -> PNG over HTTP. Needs no torch and knows nothing of training/ or export/."""
+"""Serves model.onnx over HTTP: seeds or latents in, images out. It imports neither torch nor training/ nor export/."""

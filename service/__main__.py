@@ -1,4 +1,4 @@
-"""``python -m service``: serve, or draw pictures without a server."""
+"""``python -m service``: serve, or draw images without a server."""
 
 import errno
 import logging
@@ -18,14 +18,16 @@ from service.settings import Settings, read_settings
 if TYPE_CHECKING:
     from service.bulk.run import Bulk
 
-BACKLOG = 2048  # connections that wait to be accepted, as far as the kernel lets them
+BACKLOG = 2048  # most connections waiting to be accepted; the kernel may allow fewer
 
 app = typer.Typer(
-    add_completion=False, pretty_exceptions_enable=False, help="Serve the models on HTTP, or draw without a server."
+    add_completion=False, pretty_exceptions_enable=False, help="Serve the models over HTTP, or draw without a server."
 )
 
 Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
-Provider = Annotated[str | None, typer.Option(help=f"What runs them: {', '.join(providers.PROVIDERS)}. Default: cpu.")]
+Provider = Annotated[
+    str | None, typer.Option(help=f"Execution provider: {', '.join(providers.PROVIDERS)}. Default: cpu.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -36,14 +38,14 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes that share the port. Default: a half of the cores, or 1 on an accelerator."),
+        typer.Option(help="Worker processes. Default: one for two cores, or 1 on an accelerator."),
     ] = None,
     provider: Provider = None,
     device_streams: Annotated[
         int | None, typer.Option(help="Batches that run at once on an accelerator. Default: 1.")
     ] = None,
 ) -> None:
-    """Serve. Every flag, and more, can be set as NELUMBO_… in the environment."""
+    """Serve. Every option, and more settings, can be set as NELUMBO_… in the environment."""
     if context.invoked_subcommand is None:
         settings = read_settings(
             models=models, host=host, port=port, workers=workers, provider=provider, device_streams=device_streams
@@ -54,17 +56,23 @@ def serve(
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="With --seed a PNG; with --seeds a folder, .zip, .tar, faces-{0000}.tar.")],
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Which picture.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Which pictures, such as 0-999 or 1,5,9-12.")] = None,
-    model: Annotated[str | None, typer.Option(help="digits or digits@1. Default: the first.")] = None,
-    truncation: Annotated[float, typer.Option(min=0, max=2, help="Below 1: safer, more alike.")] = 1.0,
-    shard_size: Annotated[int | None, typer.Option(min=1, help="Pictures in each faces-{0000}.tar: 1000.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The seed of one image.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="The seeds of many images, such as 0-999 or 1,5,9-12.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model, such as digits or digits@1. Default: the first by name.")
+    ] = None,
+    truncation: Annotated[
+        float, typer.Option(min=0, max=2, help="Factor of the latents; below 1, images are safer and more alike.")
+    ] = 1.0,
+    shard_size: Annotated[
+        int | None, typer.Option(min=1, help="Images in each faces-{0000}.tar. Default: 1000.")
+    ] = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
-    """Draw pictures without a server; with --seeds, what was stopped goes on when it is started again."""
+    """Draw images without a server; with --seeds, the same command continues a run that was stopped."""
     if (seed is None) == (seeds is None):
-        raise ServiceError("say which pictures: --seed 42 for one, or --seeds 0-999 for many")
+        raise ServiceError("give either --seed 42 for one image, or --seeds 0-999 for many")
     settings = read_settings(models=models, provider=provider, workers=1)
     from service.bulk import run as bulk
     from service.engine.library import UnknownModelError
@@ -74,7 +82,7 @@ def generate(
 
     wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
-    # The queue is bounded by who submits.
+    # bulk.run bounds what it queues.
     renderer = Renderer(
         settings.models,
         settings.provider,
@@ -100,26 +108,26 @@ def generate(
 
 
 def _draw_many(drawing: "Bulk") -> None:
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # what runs in the background is deaf to it
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background process ignores SIGINT
         signal.signal(signal.SIGINT, lambda *_: drawing.stop())
     from rich.console import Console
 
     try:
         drawing.run(Console(stderr=True))
     except KeyboardInterrupt:
-        print(f"Stopped; the same command goes on. {drawing.tell()}", file=sys.stderr)
+        print(f"Stopped; the same command continues. {drawing.summary()}", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(drawing.tell())
+    print(drawing.summary())
 
 
 @app.command()
-def key(name: Annotated[str, typer.Argument(help="Whose key it is, such as mobile-app.")]) -> None:
-    """Make an API key: its line for the file of NELUMBO_API_KEYS on stdout, the key itself, this once, on stderr."""
+def key(name: Annotated[str, typer.Argument(help="Name of the key, such as mobile-app.")]) -> None:
+    """Make an API key: print its line for the file of NELUMBO_API_KEYS to stdout, and the key, only now, to stderr."""
     from service import keys
 
     made = keys.new()
     print(keys.line(name, made))
-    print(f"Give this key to {name}; it is not kept anywhere: {made}", file=sys.stderr)
+    print(f"Give this key to {name}; it is not stored: {made}", file=sys.stderr)
 
 
 @app.command()
@@ -131,12 +139,12 @@ def openapi() -> None:
 
 
 def _listen(settings: Settings, port: int) -> socket.socket:
-    """Return a socket that listens on a port of the settings' host, for all workers; raises ServiceError."""
+    """Return a socket for all workers that listens on the settings' host; raises ServiceError."""
     try:
         listening = socket.socket(socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((str(settings.host), port))
-        listening.listen(BACKLOG)  # so that another server's attempt fails now, not in its workers
+        listening.listen(BACKLOG)  # so that a second server fails here and not in its workers
         return listening
     except OSError as error:
         hint = "choose another --port" if error.errno == errno.EADDRINUSE else "choose another --host or --port"

@@ -36,7 +36,7 @@ def _provider(name: str) -> str:
         raise ValueError(str(error)) from error
 
 
-# The settings that are options of python -m service, too.
+# The settings that are also options of python -m service.
 FLAGS = ("models", "host", "port", "workers", "provider", "device_streams")
 
 
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="port that answers /metrics, and nothing else; without it, the service's own port does",
+        description="port that answers /metrics and nothing else; without it, the service's own port answers /metrics",
     )
     provider: Annotated[str, AfterValidator(_provider)] = Field(
         "cpu", description=f"execution provider: {', '.join(providers.PROVIDERS)}"
@@ -120,29 +120,30 @@ class Settings(BaseSettings):
         description="worker processes; by default one for two cores, or one on an accelerator",
     )
     device_streams: int = Field(
-        1, ge=1, le=16, description="batches that run at once on an accelerator; a CPU runs one on each core"
+        1, ge=1, le=16, description="batches that run concurrently on an accelerator; a CPU runs one on each core"
     )
-    max_batch: int = Field(16, ge=1, le=1024, description="most images in one inference")
+    max_batch: int = Field(16, ge=1, le=1024, description="most images in a batch")
     max_images: int = Field(64, ge=1, le=4096, description="most images in one request")
-    queue: int = Field(1024, ge=1, description="most images that wait in one worker; requests for more get 503")
-    load_seconds: float = Field(
-        60.0, gt=0, le=3600, description="seconds that a model file may take to be checked before it is served"
-    )
+    queue: int = Field(1024, ge=1, description="most images in the queue of a worker; requests for more get 503")
+    load_seconds: float = Field(60.0, gt=0, le=3600, description="seconds that the check of a model file may take")
     deadline: float = Field(30.0, gt=0, le=3600, description="seconds after which a request gets 504")
     drain: float = Field(
-        1.0, ge=0, le=600, description="seconds to keep serving after SIGTERM, not ready, until load balancers notice"
+        1.0,
+        ge=0,
+        le=600,
+        description="seconds to keep serving after SIGTERM, while /readyz answers 503, until load balancers notice",
     )
     client_timeout: float = Field(
         30.0, gt=0, le=3600, description="seconds that a client may take to send a request, and to receive its answer"
     )
     worker_timeout: int = Field(
-        10, ge=1, le=3600, description="seconds until a worker that does not answer its supervisor is replaced"
+        10, ge=1, le=3600, description="seconds after which a worker that does not answer its supervisor is replaced"
     )
     admin_token: SecretStr | None = Field(
-        None, min_length=16, description="who sends it may use /admin; without it, /admin answers 404"
+        None, min_length=16, description="token that requests to /admin must send; without it, /admin answers 404"
     )
     admin_token_file: Annotated[Path, AfterValidator(_readable_token)] | None = Field(
-        None, description="file of the admin token instead, read at each request to /admin"
+        None, description="file that contains the admin token, read at each request to /admin"
     )
     c2pa_key: Path | None = Field(None, description="PEM file of the key that signs images (C2PA)")
     c2pa_certificate: Path | None = Field(
@@ -150,7 +151,7 @@ class Settings(BaseSettings):
     )
     log_requests: bool = Field(False, description="write a line of JSON to stdout for each request")
     max_body: int = Field(
-        2**18, ge=1024, description="most bytes in a request's body; a latent takes up to 22 bytes a number"
+        2**18, ge=1024, description="most bytes in a request's body; each number of a latent takes up to 22 bytes"
     )
     api_keys: Annotated[Path, AfterValidator(_readable_keys)] | None = Field(
         None, description="file of API keys, made with python -m service key; without it, no key is needed"
@@ -162,10 +163,10 @@ class Settings(BaseSettings):
     quota: Limit | None = Field(None, description='quota of each key, in images, such as "10000/day"')
     limits_uri: Annotated[SecretStr, AfterValidator(_redis)] | None = Field(
         None,
-        description="Redis in which workers and pods count together, redis://…; without it, each worker counts alone",
+        description="Redis that counts for all workers and pods, redis://…; without it, each worker counts by itself",
     )
     limits_failure: Literal["open", "closed"] = Field(
-        "open", description="what happens while that Redis is away: open draws without counting, closed answers 503"
+        "open", description="while Redis is unavailable: open draws without counting, closed answers 503"
     )
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ BATCHES = 4  # in a request: the thread that writes is woken less often, and eac
 AHEAD = 2  # requests a core that are queued: no core idles while a file is written, and memory is bounded
 SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
 SHARD_SIZE = 1000
-POLL = 0.2  # seconds between two looks whether to stop
+POLL = 0.2  # seconds between two checks whether to stop
 
 
 class Part(NamedTuple):
@@ -142,7 +142,7 @@ class Bulk:
 
     Attributes:
         drawn: images that were drawn.
-        kept: images that were there already.
+        kept: images that existed already.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Bulk:
     def stop(self) -> None:
         """Let ``run`` raise KeyboardInterrupt between two images; for a handler of Ctrl-C, which raises nothing itself.
 
-        An exception raised by the handler could leave a lock taken, and the drawing threads would wait for ever.
+        An exception raised by the handler could leave a lock held, and the drawing threads would wait forever.
         """
         self._stopped = True
 
@@ -168,9 +168,9 @@ class Bulk:
         """Return the images drawn per second, as text."""
         return f"{self.drawn / (time.monotonic() - self._started):,.0f} images/s"
 
-    def tell(self) -> str:
+    def summary(self) -> str:
         """Return a sentence with what was drawn."""
-        kept = f"; {self.kept:,} were there already" if self.kept else ""
+        kept = f"; {self.kept:,} existed already" if self.kept else ""
         return f"{self.drawn:,} images of {self._request.model.ref} drawn to {self._plan.out} at {self.speed()}{kept}."
 
     def run(self, console: Console) -> None:
@@ -191,7 +191,7 @@ class Bulk:
             with progress:
                 self.write(report)
         except OSError as error:
-            kept = "; the same command goes on with what is there" if self.drawn + self.kept else ""
+            kept = "; the same command continues" if self.drawn + self.kept else ""
             raise ServiceError(f"{self._plan.out} cannot be written: {error.strerror}{kept}") from error
 
     def write(self, report: Callable[[], None]) -> None:

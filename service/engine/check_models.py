@@ -36,10 +36,10 @@ PR_SET_PDEATHSIG = 1  # Linux's: linux/prctl.h
 def main() -> None:
     """Check the files that the arguments name, one after the other."""
     parser = argparse.ArgumentParser(prog="python -m service.engine.check_models", description=__doc__)
-    parser.add_argument("--batch", type=int, required=True, help="most images that are drawn at once")
+    parser.add_argument("--batch", type=int, required=True, help="most images in a batch")
     parser.add_argument("--memory", type=int, required=True, help="bytes that such a batch may take")
     parser.add_argument("--seconds", type=float, required=True, help="CPU time that a file may take")
-    parser.add_argument("--nice", type=int, default=0, help="how far this process stands back for others")
+    parser.add_argument("--nice", type=int, default=0, help="nice value of this process")
     parser.add_argument("files", type=Path, nargs="+")
     asked = parser.parse_args()
     end_with_parent()

@@ -1,4 +1,4 @@
-"""Starts the process that checks model files, holds it to its time, and remembers what it found.
+"""Starts the process that checks model files, limits its time, and stores its verdicts.
 
 Each file may take ``seconds``. One that takes more than ``QUICK`` is put off until the others are through, so that a
 slow one keeps no other from being served. The processes of one server share what they found, and check one at a time.
@@ -31,14 +31,14 @@ logger = logging.getLogger("bentoml.nelumbo.checker")
 
 QUICK = 3.0  # seconds for a file while others wait
 START = 60.0  # seconds until the process says which file it begins with
-POLL = 0.05  # seconds between two looks at what another process of this server found
+POLL = 0.05  # seconds between two checks for another process's verdicts
 MOST = 2**31  # bytes for a batch: 128 MiB for each of 16 images, three times what 1024×1024 pixels take
 MAX_LINE = 2**20  # bytes: a card has at most 2**15 a field
 
 
 @dataclass
 class Progress:
-    """How far a child process has come: which file it is at, and until when."""
+    """The progress of a child process: the file that it checks, and the deadline."""
 
     deadline: float
     file: Path | None = None
@@ -97,7 +97,7 @@ class Checker:
                 patience = self.seconds
 
     def close(self) -> None:
-        """End what is being checked; what waits for it gets a refusal."""
+        """Stop the check that is running; those who wait for it get a refusal."""
         self._closed.set()
         if (child := self._child) is not None:
             child.kill()
@@ -197,7 +197,7 @@ def _environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _lines(pipe: IO[bytes], at: Progress) -> Iterator[dict[str, Any]]:
-    """Yield what a child says until it ends, says what is no line of JSON, or ``at.deadline`` is over."""
+    """Yield the lines of a child until it ends, writes a line that is not JSON, or ``at.deadline`` passes."""
     held, poll = b"", select.poll()
     poll.register(pipe, select.POLLIN)
     with contextlib.suppress(ValueError):
@@ -216,7 +216,7 @@ def _lines(pipe: IO[bytes], at: Progress) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _turn() -> Iterator[bool]:
-    """Tell whether it is this process's turn to check, of all that share a directory; until the block ends."""
+    """Return whether this process may check, of all that share a directory; it holds a lock until the block ends."""
     if (folder := state.folder()) is None:
         yield True
         return

@@ -21,7 +21,7 @@ class DeadlinePassedError(Exception):
 
 @dataclass
 class Timing:
-    """Where a job's time went, in seconds of work: what two threads do at once counts twice."""
+    """The time of a job's stages, in seconds of work: the work of concurrent threads is added up."""
 
     queue: float = 0.0
     infer: float = 0.0
@@ -120,7 +120,7 @@ Entry = tuple[Job, int]  # a job and the index of one of its items
 class Outputs:
     """The outputs of one batch, which one thread or several encode; jobs that are complete are delivered at the end.
 
-    Delivered all at once: a thread that wakes up to send one takes the interpreter from those that encode the others.
+    Jobs are delivered together, as a thread that wakes up to send one takes the GIL from those that still encode.
     """
 
     def __init__(self, pairs: Sequence[tuple[Entry, Any]], seconds: float, call_help: Callable[[int], None]) -> None:

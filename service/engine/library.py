@@ -33,9 +33,9 @@ logger = logging.getLogger("bentoml.nelumbo.library")
 
 Determinism = Literal["exact", "approximate"]
 
-README = "README.md"  # what a person says of a model, beside its file
+README = "README.md"  # a description of the model, beside its file
 MAX_README = 2**16
-NICE = 5  # how far the check stands back while the server serves
+NICE = 5  # nice value of the check while the server serves
 
 
 class UnknownModelError(LookupError):
@@ -278,7 +278,7 @@ def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: in
 def _warm_up(model: Model, path: Path, largest: int) -> None:
     """Run each size of batch that doubles up to the largest: memory is laid out, kernels are chosen or compiled.
 
-    A model that some size breaks is told from the others here, not when the first of them is asked for.
+    A model that fails at some batch size is found here, and not by the first request for that size.
     """
     card = model.card
     for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):

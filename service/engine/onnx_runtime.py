@@ -1,4 +1,4 @@
-"""ONNX Runtime, imported when it is first needed, with its reports to its makers turned off."""
+"""ONNX Runtime, imported when it is first needed, with its telemetry turned off."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""Draws requests: holds the models and the batcher, and knows whether they are ready."""
+"""Draws requests: the models, the batcher that runs them, and whether they are ready."""
 
 import functools
 import gc
@@ -203,8 +203,8 @@ class Renderer:
     def _serve(self, library: Library) -> None:
         """Serve ``library`` from now on; raises NotReadyError if the renderer was closed."""
         if first := self._batcher is None:
-            # What is there now stays; not walking it again takes 20 ms off the 99th percentile. It is not collected
-            # first: that takes 0.1 s, and frees 7,000 of 100,000 objects.
+            # The collector walks none of this again, which lowers the 99th percentile by 20 ms. No collection before: it
+            # takes 0.1 s, and frees 7,000 of 100,000 objects.
             gc.freeze()
         with self._state:
             if self._closed:

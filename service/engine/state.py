@@ -1,7 +1,7 @@
 """A directory that the processes of one server share, and that is gone when the server ends.
 
-It holds what one of them found out and the others should know: which model files passed their check (``verdicts``), and
-which model a worker ran when it died (``suspects``).
+They share which model files passed their check (``verdicts``), and which model a worker ran when it crashed
+(``suspects``).
 """
 
 import atexit
@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-VARIABLE = "NELUMBO_STATE"  # tells the workers which directory their server made
+VARIABLE = "NELUMBO_STATE"  # the directory, for the workers
 
 
 def make() -> Path:

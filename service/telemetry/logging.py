@@ -1,7 +1,7 @@
-"""Logs that never block: lines wait in a bounded queue for a thread, which alone waits for the pipe or terminal.
+"""Logs that never block: lines wait in a bounded queue, and one thread writes them to the pipe or terminal.
 
-A pipe that nobody reads takes 64 KiB; what writes to it then stands still. Here lines are dropped instead, and counted
-in ``nelumbo_dropped_log_lines_total``.
+A pipe that nobody reads holds 64 KiB; then a write blocks. Here lines are dropped instead, and counted in
+``nelumbo_dropped_log_lines_total``.
 """
 
 import atexit
@@ -79,7 +79,7 @@ class NonBlockingHandler(logging.Handler):
             self.handleError(record)
 
     def flush(self) -> None:
-        """Give what waits a moment."""
+        """Wait a moment for the queue to empty."""
         self._writer.flush()
 
 

@@ -1,4 +1,4 @@
-"""The mounted app: the routes, and around them what holds for every request, be it answered well or not."""
+"""The outermost ASGI app: the routes, and the middleware around them that handles every request and every error."""
 
 import itertools
 import logging
@@ -19,7 +19,7 @@ from service.formats.c2pa import Signer
 from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, request_log
-from service.web.auth import Access, Gate
+from service.web.auth import Access, KeyMiddleware
 from service.web.bento import bento_route
 from service.web.body import NOBODY, ClientGoneError, check_target
 from service.web.headers import SAFE, SHARED, Header, completed
@@ -32,10 +32,12 @@ from service.web.routes import routes
 logger = logging.getLogger("bentoml.nelumbo.http")
 
 _numbers = itertools.count()
-_prefix = secrets.token_hex(8)  # of this process; a random id a request would give the GIL away for it
+_prefix = secrets.token_hex(8)  # of this process; a random id for each request would release the GIL
 
 REQUEST_ID = re.compile(r"[\w.:+/=-]{1,128}", re.ASCII)
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others would be labels without end
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+)  # others would make label values without limit
 
 
 def make_app(
@@ -55,26 +57,26 @@ def make_app(
         reload: loads the models again; by default in this process alone.
         access: the API keys; by default those of the settings.
         signer: signs the images.
-        bentoml: BentoML's app, which answers its own routes and starts and stops the service; None: there is none.
-        metrics_port: the one port that answers /metrics, and nothing else; None: the service's own port does.
+        bentoml: BentoML's app, which answers its own routes and handles the lifespan; None: there is none.
+        metrics_port: the port that answers /metrics and nothing else; None: the service's own port answers it.
     """
     access = access or Access(settings)
     table = routes(renderer, settings, reload or renderer.reload, access, signer)
     if bentoml is not None:
         table.append(bento_route(bentoml))
     router = ExactRouter(table, redirect_slashes=False)
-    inner: ASGIApp = Gate(router, access) if access.keys else router
+    inner: ASGIApp = KeyMiddleware(router, access) if access.keys else router
     if metrics_port is not None:
         inner = MetricsPort(inner, metrics_port)
     templates: dict[object, str] = {route.endpoint: route.path for route in table}
     edge: ASGIApp = Edge(inner, templates, log=settings.log_requests, shared=bool(settings.cors_origins))
     if settings.cors_origins:
-        edge = cors.opened(edge, settings.cors_origins)
+        edge = cors.with_cors(edge, settings.cors_origins)
     return Lifespan(edge, bentoml, renderer) if bentoml is not None else edge
 
 
 class ExactRouter(Router):
-    """A router that takes no path with a newline: Starlette's patterns end in $, which also matches before one."""
+    """A router that refuses paths with a newline, before which the $ of Starlette's patterns also matches."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request; raises HTTPException, 404 or 405."""
@@ -84,7 +86,7 @@ class ExactRouter(Router):
 
 
 class Lifespan:
-    """Sends requests one way, and start and stop another: they are BentoML's."""
+    """Passes ASGI lifespan events to BentoML's app, and requests to ours."""
 
     def __init__(self, app: ASGIApp, bentoml: ASGIApp, renderer: Renderer) -> None:
         self._app = app
@@ -92,7 +94,7 @@ class Lifespan:
         self._renderer = renderer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, or start and stop; the server finds the renderer in the state."""
+        """Serve a request, or pass a lifespan event on; puts the renderer into the lifespan state, for the server."""
         if scope["type"] == "lifespan":
             scope.get("state", {})["renderer"] = self._renderer
             await self._bentoml(scope, receive, send)
@@ -101,7 +103,7 @@ class Lifespan:
 
 
 class Edge:
-    """Request ids, metrics, logs, safe headers, and a problem document for whatever goes wrong: no exception passes."""
+    """Adds request ids, metrics, logs and security headers, and turns every exception into a problem document."""
 
     def __init__(self, app: ASGIApp, templates: dict[object, str], *, log: bool, shared: bool) -> None:
         self.app = app
@@ -111,12 +113,12 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request."""
-        if scope["type"] != "http":  # there are no WebSockets here
+        if scope["type"] != "http":  # no route is a WebSocket
             await send({"type": "websocket.close"})
             return
         started = time.monotonic()
         request_log.begin()
-        scope.setdefault("app", self)  # Starlette raises what has no route only inside of an app
+        scope.setdefault("app", self)  # else Starlette answers 404 and 405 itself instead of raising HTTPException
         answer = Answer(scope, send, self._safe)
         try:
             check_target(scope)
@@ -125,13 +127,13 @@ class Edge:
             await NOBODY(scope, receive, answer.send)
         except Exception as error:
             await self._fail(error, scope, receive, answer)
-        self._tell(scope, answer, time.monotonic() - started)
+        self._record(scope, answer, time.monotonic() - started)
 
-    def _tell(self, scope: Scope, answer: "Answer", seconds: float) -> None:
+    def _record(self, scope: Scope, answer: "Answer", seconds: float) -> None:
         route = self._templates.get(scope.get("endpoint"), "none")
         method = scope["method"] if scope["method"] in METHODS else "other"
         metrics.REQUESTS.labels(route, method, answer.status).inc()
-        if answer.status < HTTPStatus.BAD_REQUEST:  # a refusal is quick, and would make the others look so
+        if answer.status < HTTPStatus.BAD_REQUEST:  # refusals are quick, and would lower the percentiles
             metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         if self._log:
             request_log.write(answer.request_id, method, route, answer.status, seconds)
@@ -145,7 +147,7 @@ class Edge:
 
 
 class Answer:
-    """One answer on its way: gives it the request's id and safe headers, and remembers its status (0: not begun)."""
+    """The answer to one request: adds the request id and security headers, and keeps the status (0: not started)."""
 
     def __init__(self, scope: Scope, send: Send, safe: Sequence[Header]) -> None:
         self._scope = scope
@@ -155,12 +157,12 @@ class Answer:
         self.status = 0
 
     async def send(self, message: Message) -> None:
-        """Pass a message on."""
+        """Send a message of the answer."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = completed(message["headers"], self._safe)
             message["headers"].append((b"x-request-id", self.request_id.encode()))
-            if is_draining(self._scope):  # so that this client's next request goes to another server
+            if is_draining(self._scope):  # the client then sends its next request to another server
                 message["headers"].append((b"connection", b"close"))
         await self._send(message)
 
@@ -175,7 +177,7 @@ def _problem(error: Exception) -> Problem:
         return error
     if isinstance(error, NotReadyError):
         return unavailable(ProblemType.NOT_READY, f"Not ready: {error}; ask again later.")
-    if isinstance(error, HTTPException):  # Starlette's: no such route, or no such method on it
+    if isinstance(error, HTTPException):  # Starlette's: 404 or 405
         return _unrouted(error)
     return Problem(
         ProblemType.INTERNAL_ERROR, "The server has a fault; report it with the X-Request-Id of this answer."

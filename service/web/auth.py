@@ -1,4 +1,4 @@
-"""Who may draw, and how much: where there are API keys, all but a few routes ask for one."""
+"""API keys: if there are any, all but a few routes require one; images are counted for each key."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,26 +7,26 @@ from service.keys import Keys
 from service.settings import Settings
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
-from service.web.rate_limit import Allowance
+from service.web.rate_limit import RateLimiter
 
-# What tells how the server does and how to use it; /admin has a token of its own. All else, known or not, is closed.
+# Paths without a key: documentation, probes, metrics; /admin has its own token. All others need one, even unknown ones.
 OPEN = frozenset({"/", "/favicon.ico", "/docs", "/openapi.json", "/metrics", "/livez", "/readyz", "/healthz"})
 OPEN_FOLDERS = ("/page/", "/admin/", "/problems/")
 OWNER = "nelumbo.owner"  # in a request's scope
 
 
 class Access:
-    """The keys, if there are any, and what each may have."""
+    """The API keys, if there are any, and the rate limits of each."""
 
     def __init__(self, settings: Settings) -> None:
         self.keys = Keys(settings.api_keys) if settings.api_keys else None
-        self._allowance = Allowance(settings) if settings.rate or settings.quota else None
+        self._limiter = RateLimiter(settings) if settings.rate or settings.quota else None
 
     def check(self, scope: Scope) -> None:
-        """Note whose key a request shows; raises Problem, 401, where it shows none that is known."""
+        """Store the name of the request's key in its scope; raises Problem, 401, without a valid key."""
         if self.keys is None or scope["path"] in OPEN or scope["path"].startswith(OPEN_FOLDERS):
             return
-        key = _shown(Headers(scope=scope))
+        key = _key_of(Headers(scope=scope))
         scope[OWNER] = self.keys.owner(key)
         if scope[OWNER] is None:
             detail = "Send an API key that is valid, as Authorization: Bearer or X-API-Key."
@@ -34,12 +34,12 @@ class Access:
             raise Problem(ProblemType.INVALID_KEY, detail, headers={"WWW-Authenticate": challenge})
 
     async def spend(self, scope: Scope, images: int) -> dict[str, str]:
-        """Count images for the key that was checked, and return headers that tell it; raises Problem, 422 or 429."""
-        return await self._allowance.spend(scope[OWNER], images) if self._allowance else {}
+        """Count images for the checked key, and return RateLimit headers; raises Problem, 422, 429, 503 or 504."""
+        return await self._limiter.spend(scope[OWNER], images) if self._limiter else {}
 
 
-class Gate:
-    """An app behind the keys."""
+class KeyMiddleware:
+    """Middleware that requires an API key."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app = app
@@ -51,7 +51,7 @@ class Gate:
         await self.app(scope, receive, send)
 
 
-def _shown(headers: Headers) -> str:
-    """Return the key that a request shows, or nothing."""
+def _key_of(headers: Headers) -> str:
+    """Return the key in a request's headers, or an empty string."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")

@@ -1,7 +1,7 @@
 """The route that BentoML answers, behind ours: the description that BentoML's clients read first.
 
 Every request enters our app first, which answers ``/render`` itself (:mod:`service.web.render`). What it hands to
-BentoML is marked, since under BentoML's own command our app stands between BentoML's server and BentoML's routes, and
+BentoML is marked, since under BentoML's own command our app lies between BentoML's server and BentoML's routes, and
 meets it again.
 """
 

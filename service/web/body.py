@@ -26,7 +26,7 @@ NOBODY = Response(status_code=499)
 
 
 class ClientGoneError(Exception):
-    """The client has closed the connection: nobody is there to be answered."""
+    """The client has closed the connection."""
 
 
 def check_target(scope: Scope) -> None:
@@ -83,7 +83,7 @@ def parse_json(headers: Headers, body: bytes) -> Any:
     except ValueError as error:
         raise _invalid(str(error)) from error
     if _colons(body) > _keys(data):
-        raise _invalid("a key stands twice in one object")
+        raise _invalid("a key occurs twice in an object")
     return data
 
 
@@ -94,12 +94,12 @@ def _check_structure(body: bytes) -> None:
 
 
 def _colons(body: bytes) -> int:
-    """Return how many colons of valid JSON stand outside of its strings: one a key."""
+    """Return the number of colons outside strings in valid JSON: one for each key."""
     return b"".join(body.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')[::2]).count(b":")
 
 
 def _keys(data: Any) -> int:
-    """Return how many keys all objects in ``data`` have; the parser keeps the last of those that stand twice."""
+    """Return the number of keys of all objects in ``data``; of a repeated key, the parser keeps the last only."""
     if isinstance(data, dict):
         return len(data) + sum(map(_keys, data.values()))
     if isinstance(data, list):

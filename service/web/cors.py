@@ -12,7 +12,7 @@ READ = (
 )
 
 
-def opened(app: ASGIApp, origins: str) -> ASGIApp:
+def with_cors(app: ASGIApp, origins: str) -> ASGIApp:
     """Return an app that pages of ``origins``, separated by commas, may call; without cookies."""
     return Headers(
         CORSMiddleware(

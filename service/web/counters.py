@@ -9,8 +9,8 @@ from typing import Protocol
 from limits import RateLimitItem
 
 
-class CountersAwayError(Exception):
-    """What holds the counters has not answered for as long as it is waited for."""
+class CountersUnavailableError(Exception):
+    """The store of the counters has not answered in time."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Counters(Protocol):
     """
 
     def count(self, owner: str, images: int) -> "Future[Count]":
-        """Count; the future raises CountersAwayError, at once while it is known to be away."""
+        """Count; the future raises CountersUnavailableError, immediately while the store is known to be unavailable."""
 
 
 class MemoryCounters:

@@ -1,4 +1,4 @@
-"""Security headers of every answer: a browser runs, sniffs, frames and shares none of it."""
+"""Security headers of every answer: against script injection, MIME sniffing, framing and cross-origin use."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ SHARED = (b"cross-origin-resource-policy", b"cross-origin")  # where other sites
 
 
 def completed(headers: Iterable[Header], wanted: Iterable[Header] = SAFE) -> list[Header]:
-    """Return an answer's headers, and those of ``wanted`` that it lacks."""
+    """Return an answer's headers, with those of ``wanted`` added that it does not have."""
     found = list(headers)
     names = {name for name, _ in found}
     return found + [header for header in wanted if header[0] not in names]

@@ -1,4 +1,4 @@
-"""Images as resources: what a URL names never changes, so that any cache may keep it without asking again."""
+"""Images under URLs that never change, so that a cache may keep them without revalidation."""
 
 import functools
 import hashlib
@@ -35,7 +35,7 @@ class ImageRoutes:
         renderer: whose models are asked for.
         respond: draws and answers.
         max_images: most images in one request.
-        shared_caches: whether a cache may send one client's image to another: not where each needs an API key.
+        shared_caches: whether a cache may send one client's image to another; false if clients need API keys.
         signer: signs the images, if there is one.
     """
 
@@ -47,7 +47,7 @@ class ImageRoutes:
         self._samples = range(min(THUMBNAILS, max_images))
         self._cache_control = f"{'public' if shared_caches else 'private'}, {CACHED}"
         self._signer = signer.fingerprint if signer else ""
-        _software()  # here, so that no request waits for it
+        _software()  # cached now, so that no request waits for it
 
     async def image(self, request: Request) -> Response:
         """Send the image of one seed."""
@@ -81,10 +81,10 @@ class ImageRoutes:
 
 
 def _etag(drawing: RenderRequest, extension: str, signer: str) -> str:
-    """Return an ETag, without drawing: a digest of what decides the image.
+    """Return an ETag without drawing: a digest of everything that determines the image.
 
-    It is a weak one (RFC 9110, section 8.8.1), as the bytes may differ where it does not: another kind of processor may
-    round a pixel otherwise (docs/determinism.md), and each signature has a random number.
+    It is weak (RFC 9110, section 8.8.1), as equal ETags do not promise equal bytes: another processor may round a pixel
+    differently (docs/determinism.md), and each signature has a random number.
     """
     model = drawing.model
     parts = (model.ref, model.digest, model.provider, drawing.seeds, drawing.truncation, extension)
@@ -94,9 +94,9 @@ def _etag(drawing: RenderRequest, extension: str, signer: str) -> str:
 
 @functools.cache
 def _software() -> tuple[str, ...]:
-    """Return the versions of what draws and encodes: another one may make other bytes of the same image."""
+    """Return the versions of the packages that draw and encode; another version may give other bytes."""
     runtime = onnx_runtime.load()
-    packages = Path(runtime.__file__).parent.parent  # a walk over all of their metadata would take 0.4 s
+    packages = Path(runtime.__file__).parent.parent  # searching all package metadata would take 0.4 s
     plugins = sorted(folder.name for folder in packages.glob("onnxruntime_ep_*.dist-info"))
     return (runtime.__version__, *plugins, *(_version(name) for name in ("numpy", "isal", "pillow")))
 

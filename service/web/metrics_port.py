@@ -1,4 +1,4 @@
-"""``/metrics`` on a port of its own, so that a network can keep it from those who draw."""
+"""``/metrics`` on its own port, so that a network policy can separate it from the API."""
 
 from http import HTTPStatus
 
@@ -16,7 +16,7 @@ class MetricsPort:
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; raises HTTPException, 404, for a path that the port it came to does not have."""
+        """Serve a request; raises HTTPException, 404, for a path that its port does not serve."""
         if (scope["server"][1] == self._port) != (scope["path"] == METRICS):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         await self._app(scope, receive, send)

@@ -12,7 +12,7 @@ from service.web.problems import FieldError, Problem, invalid
 MAX_ACCEPT = 4096  # characters of an Accept header that are read, and
 MAX_RANGES = 32  # media ranges: browsers send up to 8
 QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
-# What stands between two commas or semicolons; a quoted string may hold either.
+# An item between two commas or semicolons; a quoted string may contain either.
 PARTS = {mark: re.compile(rf'(?:[^{mark}"]|"(?:[^"\\]|\\.)*"?)+') for mark in ",;"}
 
 

@@ -133,7 +133,7 @@ def _images() -> Json:
         "/images/{model}/{seed}.{format}": {
             "get": {
                 "operationId": "image",
-                "summary": "One image, under a URL that caches may keep for ever",
+                "summary": "One image, under a URL that caches may keep forever",
                 "parameters": [
                     _model_parameter(),
                     _parameter("seed", "path", seed),

@@ -1,4 +1,4 @@
-"""What an orchestrator asks: whether to restart this worker, and whether to send it requests."""
+"""Liveness and readiness probes: whether to restart this worker, and whether to send it requests."""
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response

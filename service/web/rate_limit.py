@@ -1,7 +1,6 @@
-"""How many images a key may have: so many in a short time (its rate) and in a long one (its quota).
+"""Rate limits in images: each key has a rate (over a short window) and a quota (over a long one).
 
-A request for 64 images counts 64, when it is asked for; what is then not drawn, as the queue is full, has been counted
-all the same.
+A request for 64 images counts 64 when it arrives. It is not refunded if it is then refused, as when the queue is full.
 """
 
 import asyncio
@@ -11,18 +10,18 @@ from limits import RateLimitItem, parse
 
 from service.settings import Settings
 from service.telemetry import metrics
-from service.web.counters import Count, Counters, CountersAwayError, MemoryCounters, Window
+from service.web.counters import Count, Counters, CountersUnavailableError, MemoryCounters, Window
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
 
-PATIENCE = 5.0  # seconds without an answer after which Redis is away; or half the deadline, so that all can be answered
+PATIENCE = 5.0  # seconds without an answer after which Redis is unavailable; at most half the deadline
 
 
-class Allowance:
+class RateLimiter:
     """Counts images by key.
 
-    While Redis is slow, requests wait for it within their deadline. While it is away, ``limits_failure`` decides:
-    ``open`` draws without counting (``nelumbo_uncounted_requests_total``), ``closed`` answers 503.
+    While Redis is slow, requests wait for it within their deadline. While it is unavailable, ``limits_failure``
+    decides: ``open`` draws without counting (``nelumbo_uncounted_requests_total``), ``closed`` answers 503.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -41,8 +40,8 @@ class Allowance:
         """Count images; returns the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-10) of the answer.
 
         Raises:
-            Problem: 429 when so many are not left; 422 when they never are; 503 when they cannot be counted and must
-                be, or too many requests wait to be; 504 when Redis does not answer within the deadline.
+            Problem: 429 if fewer images are left in a window; 422 if more are asked for than a window has; 503 if they
+                cannot be counted and must be, or too many requests wait for it; 504 after the deadline.
         """
         for name, limit in self._limits.items():
             if images > limit.amount:
@@ -50,7 +49,7 @@ class Allowance:
                 raise Problem(ProblemType.OVER_LIMIT, detail)
         try:
             count = await self._count(owner, images)
-        except CountersAwayError:
+        except CountersUnavailableError:
             if not self._open:
                 raise unavailable(
                     ProblemType.NOT_COUNTED, "Images cannot be counted now; ask again in a second."
@@ -80,11 +79,11 @@ class Allowance:
 
     def _headers(self, count: Count, images: int) -> dict[str, str]:
         spent = images if count.counted else 0
-        told = ", ".join(
+        remaining = ", ".join(
             f'"{name}";r={max(0, limit.amount - window.used - spent)};t={_whole_seconds(window)}'
             for (name, limit), window in zip(self._limits.items(), count.windows.values(), strict=True)
         )
-        return {"RateLimit-Policy": self._policy, "RateLimit": told}
+        return {"RateLimit-Policy": self._policy, "RateLimit": remaining}
 
     def _refusal(self, count: Count, images: int, headers: dict[str, str]) -> Problem:
         metrics.LIMITED.inc()

@@ -1,8 +1,8 @@
 """Counters of images in a Redis that several workers and pods share.
 
-The client of Redis runs on a thread of its own and blocks there, so that only Redis's own silence counts against Redis:
-the operating system measures it while the thread waits for a socket, however late the event loop is. The thread sends
-all requests that wait in one pipeline, as one script each: a round trip counts a hundred requests as fast as one.
+The Redis client blocks on its own thread, so that its socket timeout measures Redis alone and not a late event loop.
+The thread sends all waiting requests in one pipeline, with a script for each: a round trip counts a hundred requests
+as fast as one.
 """
 
 import logging
@@ -19,7 +19,7 @@ from limits import RateLimitItem
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service.web.counters import Count, CountersAwayError, Window
+from service.web.counters import Count, CountersUnavailableError, Window
 
 logger = logging.getLogger("bentoml.nelumbo.counters")
 
@@ -56,26 +56,26 @@ class Waiting:
 
 
 class RedisCounters:
-    """Counters in Redis; the thread that asks it lives as long as the process."""
+    """Counters in Redis; their thread lives as long as the process."""
 
     def __init__(self, uri: str, limits: Mapping[str, RateLimitItem], patience: float) -> None:
-        """Take the windows of every key, and how long a silent or unreachable Redis is waited for, in seconds."""
+        """Take the windows of every key, and the seconds to wait for a Redis that does not answer."""
         self._limits = limits
         self._patience = patience
-        # One thread, so one connection: after a restart of Redis, none is left to be found stale later.
+        # One thread, so one connection: after a restart of Redis, no stale connection stays in the pool.
         self._redis = redis.Redis.from_url(
             uri, socket_timeout=patience, socket_connect_timeout=patience, retry=Retry(NoBackoff(), 0)
         )
         self._queue: queue.SimpleQueue[Waiting] = queue.SimpleQueue()
-        self._away = threading.Event()
+        self._unavailable = threading.Event()
         self._numbers = [number for one in limits.values() for number in (one.amount, one.get_expiry() * 1000)]
         self._thread: threading.Thread | None = None
 
     def count(self, owner: str, images: int) -> "Future[Count]":
-        """Queue a request for the thread, which starts with the first: a fork would not take it along."""
+        """Queue a request for the thread, which is started by the first request, as threads do not survive a fork."""
         future: Future[Count] = Future()
-        if self._away.is_set():
-            future.set_exception(CountersAwayError())
+        if self._unavailable.is_set():
+            future.set_exception(CountersUnavailableError())
             return future
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="redis", daemon=True)
@@ -88,19 +88,19 @@ class RedisCounters:
             waiting = self._next()
             try:
                 counts = self._ask_until_it_answers(waiting)
-            except Exception as error:  # an end of this thread would leave every request waiting
-                self._away.set()
+            except Exception as error:  # if this thread ended, every request would wait
+                self._unavailable.set()
                 logger.error("Redis does not count images: %s", error)
                 _fail([*waiting, *self._left()])
                 self._wait_until_it_answers()
                 logger.warning("Redis counts images again")
-                self._away.clear()
+                self._unavailable.clear()
             else:
                 for one, count in zip(waiting, counts, strict=True):
                     one.future.set_result(count)
 
     def _next(self) -> list[Waiting]:
-        """Wait for requests; those whose client has gone are dropped."""
+        """Wait for requests, and drop those whose client has disconnected."""
         waiting = [self._queue.get()]
         while len(waiting) < PIPELINE and not self._queue.empty():
             waiting.append(self._queue.get())
@@ -113,7 +113,7 @@ class RedisCounters:
         return [one for one in left if one.future.set_running_or_notify_cancel()]
 
     def _ask_until_it_answers(self, waiting: Sequence[Waiting]) -> list[Count]:
-        """Ask for so long as patience lasts, also through a restart of Redis; raises RedisError.
+        """Retry for ``patience`` seconds, also through a restart of Redis; raises RedisError.
 
         What was sent and not answered may be counted twice: a key never gets more than it may have.
         """
@@ -152,4 +152,4 @@ class RedisCounters:
 
 def _fail(waiting: Sequence[Waiting]) -> None:
     for one in waiting:
-        one.future.set_exception(CountersAwayError())
+        one.future.set_exception(CountersUnavailableError())

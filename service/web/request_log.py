@@ -28,7 +28,7 @@ _drawing: ContextVar[Drawing | None] = ContextVar("drawing", default=None)
 
 
 def begin() -> None:
-    """Forget the drawing of another request: uvicorn runs a pipelined request in the context of the one before it."""
+    """Clear what the previous request drew: uvicorn runs a pipelined request in the context of the one before it."""
     _drawing.set(None)
 
 

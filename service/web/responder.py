@@ -1,4 +1,4 @@
-"""Draws what a request asks for, and makes the HTTP answer of it."""
+"""Draws the images of a request, and makes the HTTP answer."""
 
 import time
 from collections.abc import Awaitable, Callable

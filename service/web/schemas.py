@@ -31,7 +31,7 @@ from service.web.problems import FieldError, Problem, invalid
 
 MAX_TRUNCATION = 2.0
 MAX_STEPS = 64
-MAX_UNKNOWN = 16  # fields of a request that are told to be unknown
+MAX_UNKNOWN = 16  # unknown fields of a request that an error names
 MAX_NUMBERS = 4096  # of a latent: no model takes more (contract.Card.latent_dim)
 MAX_ITEMS = 4096  # seeds or latents of a request: NELUMBO_MAX_IMAGES can be no more
 MAX_LATENT = 1000.0  # far outside of a normal distribution, and far from float32's limits

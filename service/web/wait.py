@@ -1,4 +1,4 @@
-"""Waits for the result of a drawing, until the client is gone or the deadline has passed."""
+"""Waits for the result of a request, until the client disconnects or the deadline passes."""
 
 import asyncio
 from concurrent.futures import Future
@@ -8,13 +8,13 @@ from starlette.types import Receive
 from service.engine.jobs import DeadlinePassedError
 from service.web.body import ClientGoneError
 
-# Seconds until a task watches whether the client is still there. The task costs 15 µs, as much as the rest of the
-# waiting, and what takes less than this would be drawn anyway.
+# Seconds before a task watches for a disconnect. The task costs 15 µs, as much as the rest of the wait, and a request
+# that takes less than this would be drawn anyway.
 UNWATCHED = 0.1
 
 
 async def wait_for_result(result: "Future[bytes]", receive: Receive, deadline: float) -> bytes:
-    """Return the result; where that does not come first, cancel it.
+    """Return the result, or cancel it if the client disconnects or the deadline passes first.
 
     Raises:
         ClientGoneError: when the client closed the connection.
@@ -28,7 +28,7 @@ async def wait_for_result(result: "Future[bytes]", receive: Receive, deadline: f
 
 
 async def _wait_unwatched(result: "Future[bytes]", seconds: float) -> None:
-    """Wait with one callback from the drawing thread: half of what ``asyncio.wrap_future`` and ``wait`` cost."""
+    """Wait with one callback from the drawing thread, at half the cost of ``asyncio.wrap_future`` and ``wait``."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
     timer = loop.call_later(seconds, _end, over)

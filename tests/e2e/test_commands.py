@@ -76,7 +76,7 @@ def test_ctrl_c_says_how_drawing_many_goes_on(models: Path, tmp_path: Path) -> N
         finally:
             process.kill()
     assert process.returncode == 130
-    assert said.startswith("Stopped; the same command goes on.")
+    assert said.startswith("Stopped; the same command continues.")
     assert said.count("\n") == 1
     assert not list(tmp_path.glob(".*"))
 

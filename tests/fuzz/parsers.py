@@ -88,7 +88,7 @@ def image(data: bytes) -> None:
 def headers(data: bytes) -> None:
     first, _, second = data.partition(b"\n")
     given = Headers(raw=[(b"authorization", first), (b"x-api-key", second), (b"x-request-id", second)])
-    auth._shown(given)
+    auth._key_of(given)
     assert app.REQUEST_ID.fullmatch(app._request_id(given))
 
 

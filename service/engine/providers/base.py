@@ -50,9 +50,9 @@ class Provider:
     """One execution provider.
 
     Attributes:
-        name: what people type: ``--provider cuda``.
+        name: as in ``--provider cuda``.
         runtime_name: what ONNX Runtime calls it.
-        package: what brings it, as it is typed or told.
+        package: how to install it: a command, or where that is described.
         runs_on: the devices that it takes.
         precision: what its pixels can be trusted to be.
         check: raises ServiceError, with one sentence, where the provider is not installed or has no device.

@@ -144,7 +144,7 @@ def _rows(data: bytes) -> dict[str, list[int]]:
 def engine_cache(data: bytes) -> str | None:
     """Return the folder of a model's engines, or None where the disk takes none.
 
-    Each model needs its own: TensorRT knows engines by their graph, and so takes another version's weights for these.
+    Each model needs its own: TensorRT identifies an engine by its graph and would use another version's weights.
     """
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

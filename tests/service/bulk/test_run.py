@@ -105,8 +105,8 @@ def test_what_is_there_is_not_drawn_again(renderer: Renderer, tmp_path: Path, ou
     before = files(tmp_path)
     drawing = draw(renderer, "0-14", tmp_path / out, shard_size=shard_size)
     assert (drawing.drawn, drawing.kept) == (5, 10)
-    assert drawing.tell().startswith(f"5 images of rgb@1 drawn to {tmp_path / out} at ")
-    assert drawing.tell().endswith("; 10 were there already.")
+    assert drawing.summary().startswith(f"5 images of rgb@1 drawn to {tmp_path / out} at ")
+    assert drawing.summary().endswith("; 10 existed already.")
     assert before.items() < files(tmp_path).items()
 
 
@@ -139,7 +139,9 @@ def test_a_full_disk_is_one_sentence_and_the_rest_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setitem(archives.KINDS, ".png", Kind(full, archives._read_png))
-        with pytest.raises(ServiceError, match=r"cannot be written: No space left on device; the same command goes on"):
+        with pytest.raises(
+            ServiceError, match=r"cannot be written: No space left on device; the same command continues"
+        ):
             draw(renderer, "0-20", tmp_path)
     assert len(files(tmp_path)) == 7
     assert draw(renderer, "0-20", tmp_path).kept == 7

@@ -10,7 +10,7 @@ import pytest
 from limits import parse
 from redis import Redis
 
-from service.web.counters import Count, Counters, CountersAwayError, MemoryCounters
+from service.web.counters import Count, Counters, CountersUnavailableError, MemoryCounters
 from service.web.redis_counters import RedisCounters
 from tests.e2e.redis import redis
 from tests.e2e.server import free_port
@@ -105,11 +105,11 @@ def test_a_redis_that_is_away_is_told_at_once_until_it_counts_again(how: str) ->
         else:
             first.kill()
             first.wait()
-        with pytest.raises(CountersAwayError):
+        with pytest.raises(CountersUnavailableError):
             counters.count("a", 1).result(SOON)
         later = counters.count("a", 1)
         assert later.done()
-        assert isinstance(later.exception(), CountersAwayError)
+        assert isinstance(later.exception(), CountersUnavailableError)
         if how == "silent":
             os.kill(first.pid, signal.SIGCONT)
             until(lambda: not is_away(counters))
@@ -126,7 +126,7 @@ def test_a_redis_that_refuses_to_write_is_away() -> None:
         admin = Redis(port=port)
         counters = RedisCounters(f"redis://127.0.0.1:{port}", LIMITS, patience=SOON)
         admin.config_set("maxmemory", 1)
-        with pytest.raises(CountersAwayError):
+        with pytest.raises(CountersUnavailableError):
             counters.count("a", 1).result(SOON)
         admin.config_set("maxmemory", 0)
         until(lambda: not is_away(counters))
@@ -147,7 +147,7 @@ def test_what_nobody_waits_for_any_more_is_not_counted() -> None:
 
 
 def is_away(counters: Counters) -> bool:
-    return isinstance(counters.count("probe", 0).exception(SOON), CountersAwayError)
+    return isinstance(counters.count("probe", 0).exception(SOON), CountersUnavailableError)
 
 
 def until(come: Callable[[], bool]) -> None:
