@@ -110,7 +110,7 @@ def test_the_drawing_has_every_room_and_every_arrow() -> None:
     assert drawn == wanted, f"docs/architecture.svg lacks {wanted - drawn} and has {drawn - wanted}"
 
 
-def test_the_way_of_a_request_is_drawn_in_the_steps_of_the_page() -> None:
+def test_the_drawing_has_the_steps_of_the_page() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     steps = re.findall(r"^(\d+)\. ", page, re.MULTILINE)
     numbers = [element.text for element in DRAWING.iter() if element.get("class") == "step"]

@@ -55,7 +55,7 @@ def test_drawing_to_files_stops_when_the_time_is_up(out: str, tmp_path: Path) ->
     assert 0 < speed.p50 <= speed.p95 <= speed.p99
 
 
-def test_a_neighbour_who_slows_a_turn_does_not_change_the_ratio() -> None:
+def test_a_turn_slowed_by_other_load_does_not_change_the_ratio() -> None:
     assert median(MEASURED[MODEL, BARE]).rate == 600
     assert ratio(MEASURED[MODEL, "32 connections"], MEASURED[MODEL, BARE]) == pytest.approx(0.9)
 

@@ -39,7 +39,7 @@ def test_serving_needs_neither_torch_nor_the_other_packages(module: str) -> None
     assert result.stdout.strip() == "[]"
 
 
-def test_training_knows_nothing_of_export_and_service() -> None:
+def test_training_imports_neither_export_nor_service() -> None:
     for path in (ROOT / "training").rglob("*.py"):
         assert not re.search(r"^\s*(from|import) (export|service)\b", path.read_text(), re.MULTILINE), path
 
@@ -71,7 +71,7 @@ def test_the_readme_lists_every_recipe() -> None:
     assert sorted(listed) == recipes.names()
 
 
-def test_a_wheel_holds_all_that_a_package_reads() -> None:
+def test_a_wheel_contains_all_data_files_of_a_package() -> None:
     for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
         packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
         there = {path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}

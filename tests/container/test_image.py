@@ -93,9 +93,7 @@ def children(pid: int) -> Sequence[str]:
         return []
 
 
-def test_it_draws_what_the_host_draws_with_a_read_only_root_and_no_rights_and_ends_when_told(
-    image: Image, tmp_path: Path
-) -> None:
+def test_it_draws_the_hosts_bytes_read_only_and_unprivileged_and_stops_on_sigterm(image: Image, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service", "generate", "--seed", "42", "--out", tmp_path / "42.png"]
     subprocess.run(command, cwd=ROOT, check=True)
     with served(image) as (server, first):
@@ -116,7 +114,7 @@ def test_it_is_unhealthy_where_nothing_is_served(image: Image) -> None:
     assert image.run(*image.config["Healthcheck"]["Test"][1:], NELUMBO_PORT=str(free_port())).wait() != 0
 
 
-def test_a_killed_worker_comes_back(image: Image) -> None:
+def test_a_killed_worker_is_replaced(image: Image) -> None:
     with served(image) as (server, first):
         (worker,) = children(first)
         os.kill(int(worker), signal.SIGKILL)
@@ -134,7 +132,7 @@ def test_it_is_small(image: Image) -> None:
     assert float(whole) - float(below) <= 450
 
 
-def test_it_holds_neither_torch_nor_a_compiler_nor_pip(image: Image) -> None:
+def test_it_contains_neither_torch_nor_a_compiler_nor_pip(image: Image) -> None:
     site = next(image.root.glob("opt/nelumbo/lib/python3*/site-packages"))
     assert (site / "onnxruntime").exists()
     assert [name for name in ("torch", "pip", "setuptools", "training", "export") if (site / name).exists()] == []

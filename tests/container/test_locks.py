@@ -31,7 +31,7 @@ def test_a_lock_pins_every_wheel_by_hash(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_lock_holds_what_serving_needs_at_the_versions_that_were_tested(target: str) -> None:
+def test_a_lock_pins_the_dependencies_of_serving_at_the_tested_versions(target: str) -> None:
     constraints = pins((ROOT / "constraints.txt").read_text())
     extras = ["c2pa", "redis", "traces", *(["openvino"] if target == "openvino" else [])]
     needed = {*PROJECT["dependencies"], *(name for extra in extras for name in PROJECT["optional-dependencies"][extra])}
@@ -48,7 +48,7 @@ def test_a_lock_holds_what_serving_needs_at_the_versions_that_were_tested(target
 @pytest.mark.parametrize(
     "path", ["constraints.txt", "pyproject.toml", "training/loop.py", "export/graph.py", "service/web/page/page.js"]
 )
-def test_the_context_holds_what_an_image_that_trains_is_made_of(path: str) -> None:
+def test_the_build_context_has_what_an_image_for_training_needs(path: str) -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert any(fnmatch(path, line[1:]) for line in lines if line.startswith("!")), "docs/distributed.md installs it"
 

@@ -198,7 +198,7 @@ def test_keys_and_token_reach_the_pod_as_the_secrets_that_the_service_reads(fold
     assert TOKEN not in yaml.safe_dump(deployment)
 
 
-def test_git_ignores_the_files_that_hold_secrets() -> None:
+def test_git_ignores_the_files_with_secrets() -> None:
     generators = read(FOLDER / "overlays" / "access" / "kustomization.yaml")["secretGenerator"]
     for generator in generators:
         for name in [*generator.get("files", ()), *generator.get("envs", ())]:
@@ -247,7 +247,7 @@ def test_every_selector_finds_the_pods() -> None:
     assert scraped["port"] in {port["name"] for port in base("service")["spec"]["ports"]}
 
 
-def test_prometheus_reaches_the_metrics_and_nobody_else_does() -> None:
+def test_only_prometheus_reaches_the_metrics() -> None:
     ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
     (given,) = (one["value"] for one in container()["env"] if one["name"] == "NELUMBO_METRICS_PORT")
     assert int(given) == ports["metrics"] != ports["http"]

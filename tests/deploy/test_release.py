@@ -45,7 +45,7 @@ def test_two_builds_of_a_commit_are_the_same_bytes(built: Path, tmp_path: Path) 
     assert (tmp_path / release.SUMS).read_text() == (built / release.SUMS).read_text()
 
 
-def test_the_wheel_holds_what_is_committed_and_no_more(built: Path) -> None:
+def test_the_wheel_contains_every_committed_module_and_no_other_file(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     code = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     committed = release.git("ls-tree", "-r", "--name-only", "HEAD").decode().splitlines()

@@ -18,7 +18,7 @@ def test_the_tables_say_what_the_code_says(page: Path) -> None:
     assert fill(text) == text, "run: python -m docs.tables"
 
 
-def test_every_table_stands_in_one_page() -> None:
+def test_every_table_is_in_one_page() -> None:
     found = [name for page in PAGES for name in re.findall(r"<!-- table: (\w+) -->", page.read_text())]
     assert sorted(found) == sorted(TABLES)
 

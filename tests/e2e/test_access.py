@@ -58,7 +58,7 @@ def test_no_spelling_of_a_path_goes_past_the_key(models: Path, file: Path, tmp_p
             assert connection.getresponse().status == 401, path
 
 
-def test_a_bentoml_client_may_show_a_key(models: Path, file: Path, tmp_path: Path) -> None:
+def test_a_bentoml_client_may_send_a_key(models: Path, file: Path, tmp_path: Path) -> None:
     with (
         serving(tmp_path / "log", models=models, api_keys=file) as server,
         bentoml.SyncHTTPClient(server.url, token=KEY) as client,

@@ -148,7 +148,7 @@ def test_curl(server: Server, tmp_path: Path) -> None:
     assert all(part in printed for part in written)
 
 
-def test_curl_comes_back_to_a_full_server(server: Server, tmp_path: Path) -> None:
+def test_curl_retries_after_503(server: Server, tmp_path: Path) -> None:
     (line,) = re.findall(r"^curl --retry .*$", examples("curl", "sh")[0], re.MULTILINE)
     with busy(server) as proxy:
         run(["bash", "-e"], line, proxy.url, tmp_path)

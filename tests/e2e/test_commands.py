@@ -41,9 +41,7 @@ __main__.main()
 @pytest.mark.parametrize(
     ("out", "begun", "count"), [("folder", "seed0100.png", "1"), ("faces-{000}.tar", "faces-001.tar", "150")]
 )
-def test_drawing_many_goes_on_where_it_was_killed(
-    models: Path, tmp_path: Path, out: str, begun: str, count: str
-) -> None:
+def test_generate_continues_after_it_was_killed(models: Path, tmp_path: Path, out: str, begun: str, count: str) -> None:
     seeds, killed, whole = "0-2999", tmp_path / "killed", tmp_path / "whole"
 
     def command(folder: Path) -> list[str]:
@@ -64,7 +62,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_ctrl_c_says_how_drawing_many_goes_on(models: Path, tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_continue_generate(models: Path, tmp_path: Path) -> None:
     command = [*SERVE, "generate", "--seeds", "0-9999999", "--out", str(tmp_path), "--models", str(models)]
     # What a shell runs in the background is deaf to Ctrl-C, and so is what that starts, these tests among it.
     hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

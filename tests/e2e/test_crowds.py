@@ -48,7 +48,7 @@ def test_a_burst_of_256_connections_gets_what_each_gets_alone(server: Server) ->
             assert answers[seed].content == client.post("/generate", json={"seed": seed, "model": "rgb"}).content
 
 
-def test_a_thousand_idle_connections_are_in_nobodys_way(models: Path, tmp_path: Path) -> None:
+def test_requests_are_answered_beside_a_thousand_idle_connections(models: Path, tmp_path: Path) -> None:
     with open_files(1024), serving(tmp_path / "log", models=models) as server, ExitStack() as idle:
         with open_files(4096):  # the clients'; the server was started with a limit as low as many systems'
             host, port = server.url.removeprefix("http://").split(":")

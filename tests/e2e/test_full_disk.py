@@ -44,7 +44,7 @@ def ask_for_all_kinds_of_answers(server: Server) -> None:
             assert httpx.request(method, f"{server.url}{path}").status_code < 500
 
 
-def test_a_full_disk_keeps_nobody_from_drawing(
+def test_with_a_full_disk_requests_are_still_drawn(
     models: Path, tmp_path: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(disk))

@@ -50,7 +50,7 @@ def test_the_good_model_is_served_beside_the_whole_corpus(folder: Path, tmp_path
         assert server.stop() == 0
 
 
-def test_a_slow_file_keeps_no_other_model_waiting_and_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_slow_file_delays_no_other_model_and_is_named(folder: Path, tmp_path: Path) -> None:
     slow = hostile.slow().SerializeToString()
     hostile.write(folder, "a-slow-one", slow)
     with serving(tmp_path / "log", models=folder, load_seconds=20) as server:

@@ -34,7 +34,7 @@ sys.exit(environment.process_exit_code)
 """
 
 
-def test_all_kinds_of_users_get_what_they_ask_of_two_workers(models: Path, tmp_path: Path) -> None:
+def test_two_workers_answer_all_kinds_of_users_correctly(models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models, workers=2) as server:
         ran = subprocess.run(locust(server.url, "smoke", tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -65,9 +65,7 @@ def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path
     assert "has other pixels than before" in said
 
 
-def test_faults_at_random_cost_nobody_a_right_picture(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_random_faults_give_no_wrong_image(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copied = Path(shutil.copytree(models, tmp_path / "models"))
     with serving(tmp_path / "log", models=copied, workers=2) as server:
         assert chaos.run(server, seconds=12, seed=1, workers=2, models=copied) == []

@@ -13,7 +13,7 @@ from tests.e2e.server import PATIENCE, ROOT, SERVE, Server, bentoml_home, counte
 
 
 @pytest.mark.parametrize("log_requests", [True, False])
-def test_a_pipe_that_nobody_reads_holds_up_neither_requests_nor_the_end(
+def test_a_full_log_pipe_blocks_neither_requests_nor_the_shutdown(
     models: Path, tmp_path: Path, log_requests: bool
 ) -> None:
     port = free_port()

@@ -132,7 +132,7 @@ def test_a_seed_is_edited_and_back_goes_to_the_one_before(page: Page, server: Se
 
 
 @pytest.mark.parametrize("seed", ["", "-1", "4294967296", "1.5"])
-def test_a_seed_that_is_none_is_told_and_not_asked_for(page: Page, seed: str) -> None:
+def test_an_invalid_seed_is_reported_by_the_page_without_a_request(page: Page, seed: str) -> None:
     page.fill("#seed", seed)
     with sent(page) as bodies:
         page.click("text=Show")
@@ -148,7 +148,7 @@ def test_an_address_that_makes_no_sense_still_shows_pictures(browser: Browser, s
         expect(page.locator("#grid img")).to_have_count(16)
 
 
-def test_an_address_with_a_model_that_is_gone_says_so(browser: Browser, server: Server) -> None:
+def test_a_url_with_a_removed_model_says_so(browser: Browser, server: Server) -> None:
     with visiting(browser, f"{server.url}/?model=cats@3&seed=1") as page:
         expect(page.locator("#status")).to_have_text("cats@3 is not served here. This is grey@1.")
 
@@ -318,7 +318,7 @@ def walk(page: Page) -> None:
     expect(page.locator("#stage")).to_be_visible()
 
 
-def test_a_walk_plays_from_one_picture_to_the_other(page: Page, server: Server) -> None:
+def test_an_interpolation_plays_from_one_image_to_the_other(page: Page, server: Server) -> None:
     with sent(page) as bodies:
         walk(page)
     expect(page.locator("#stage-title")).to_have_text("From 42 to 51 and back")
@@ -384,7 +384,7 @@ def test_a_walk_between_mixed_pictures_is_downloaded_too(page: Page) -> None:
 # A server that does not answer as it should
 
 
-def test_a_quota_that_is_used_up_is_told_and_not_waited_for(browser: Browser, server: Server) -> None:
+def test_an_exhausted_quota_is_shown_without_a_retry(browser: Browser, server: Server) -> None:
     answer = {
         "status": 429,
         "headers": {"retry-after": "3600"},
@@ -424,7 +424,7 @@ def test_a_busy_or_absent_server_is_waited_for(browser: Browser, server: Server)
         assert page.locator("#status").get_attribute("data-kind") == "done"
 
 
-def test_thumbnails_come_where_nobody_waited_for_the_first_pictures(browser: Browser, server: Server) -> None:
+def test_thumbnails_load_if_the_first_images_are_not_waited_for(browser: Browser, server: Server) -> None:
     with visiting(browser, f"{server.url}/{GREY}") as page:
         held: list[Route] = []
         page.route("**/generate", lambda route: route.continue_() if held else held.append(route))
@@ -434,7 +434,7 @@ def test_thumbnails_come_where_nobody_waited_for_the_first_pictures(browser: Bro
         expect(page.locator(".model img").last).to_have_attribute("src", "models/rgb@1/thumbnail.png")
 
 
-def test_what_the_server_refuses_is_told_in_its_words(browser: Browser, server: Server) -> None:
+def test_the_page_shows_the_servers_error(browser: Browser, server: Server) -> None:
     with visiting(browser, f"{server.url}/{GREY}", errors=True) as page:
         wait_for(page, "Seeds 42 – 57")
         page.route("**/generate", lambda route: route.fulfill(status=504, json={"detail": "Not drawn in time."}))

@@ -93,7 +93,7 @@ def test_a_killed_worker_is_replaced_with_a_log_line_and_a_count_and_fails_its_o
             assert counted(client.get("/metrics").text, "nelumbo_queue_images") == 0
 
 
-def test_a_lone_worker_that_is_killed_comes_back_to_clients_who_only_wait(models: Path, tmp_path: Path) -> None:
+def test_a_killed_single_worker_is_replaced_and_waiting_clients_are_answered(models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models) as server:
         os.kill(*pids(server), signal.SIGKILL)
         assert httpx.post(f"{server.url}/generate", timeout=PATIENCE).status_code == 200
@@ -120,7 +120,7 @@ def lost(asking: Load) -> int:
 
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "close"])
 @pytest.mark.parametrize("n", [1, 16])
-def test_a_server_that_is_told_to_stop_loses_no_request(models: Path, tmp_path: Path, n: int, keep_alive: bool) -> None:
+def test_sigterm_loses_no_request(models: Path, tmp_path: Path, n: int, keep_alive: bool) -> None:
     with (
         serving(tmp_path / "log", models=models, workers=2, drain=DRAIN) as server,
         load(server, 8, keep_alive=keep_alive, n=n) as asking,

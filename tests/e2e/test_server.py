@@ -189,7 +189,7 @@ def test_a_bentoml_client_renders_arrays(server: Server) -> None:
 @pytest.mark.parametrize(
     "wrong", [[[0.0] * 7], [0.0] * 8, [[1e9] * 8], [[0.0] * 8] * 65, [["a"] * 8], [[None] * 8], [], [[]], "x", 1]
 )
-def test_a_bentoml_client_gets_422_for_what_is_wrong_and_nobody_else_does(server: Server, wrong: object) -> None:
+def test_a_wrong_latent_from_a_bentoml_client_is_422_for_that_client_only(server: Server, wrong: object) -> None:
     good = {"latents": [[0.5] * 8]}
     with ThreadPoolExecutor(8) as pool, server.client() as client:
         bodies = [{"latents": wrong} if i % 2 else good for i in range(8)]
@@ -203,7 +203,7 @@ def test_a_bentoml_client_is_held_to_the_same_length_of_body(server: Server) -> 
         assert client.post("/render", content=(b" " * 2**16 for _ in range(20))).status_code == 413
 
 
-def test_a_full_server_turns_away_at_once_and_serves_on(slow_models: Path, tmp_path: Path) -> None:
+def test_a_full_queue_refuses_immediately_and_the_server_keeps_serving(slow_models: Path, tmp_path: Path) -> None:
     limits = {"queue": 8, "max_images": 8, "max_batch": 1}
     with serving(tmp_path / "log", models=slow_models, **limits) as server, server.client() as client:
         with ThreadPoolExecutor(12) as pool:  # one client's: each of its own takes a while to make
@@ -216,7 +216,7 @@ def test_a_full_server_turns_away_at_once_and_serves_on(slow_models: Path, tmp_p
         assert counted(client.get("/metrics").text, "nelumbo_rejected_total") == len(refused)
 
 
-def test_a_deadline_is_kept_and_what_is_late_is_not_drawn(slow_models: Path, tmp_path: Path) -> None:
+def test_a_request_past_its_deadline_is_504_and_not_drawn(slow_models: Path, tmp_path: Path) -> None:
     limits = {"deadline": 2, "max_images": 512, "max_batch": 1}  # enough for one picture, and for no 512
     with serving(tmp_path / "log", models=slow_models, **limits) as server, server.client() as client:
         started = time.monotonic()

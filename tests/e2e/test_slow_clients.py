@@ -65,7 +65,7 @@ def problem(answer: bytes, status: int) -> None:
 
 @pytest.mark.parametrize("path", ["/generate", "/render"])
 @pytest.mark.parametrize("sent", [b"GET", HEAD, HEAD + b"Content-Length: 9\r\n\r\n{"], ids=["line", "head", "body"])
-def test_a_request_that_stops_half_way_is_given_up(server: Server, sent: bytes, path: str) -> None:
+def test_a_stalled_request_gets_408(server: Server, sent: bytes, path: str) -> None:
     with connected(server) as connection:
         started = time.monotonic()
         connection.sendall(sent.replace(b"/generate", path.encode()))
@@ -73,7 +73,7 @@ def test_a_request_that_stops_half_way_is_given_up(server: Server, sent: bytes, 
         assert PATIENCE <= time.monotonic() - started < PATIENCE + SOON
 
 
-def test_a_request_that_comes_in_drops_is_given_up_too(server: Server) -> None:
+def test_a_request_sent_byte_by_byte_is_ended_too(server: Server) -> None:
     with connected(server) as connection:
         started = time.monotonic()
         with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server: Se
         assert received(connection) == b""
 
 
-def test_an_answer_that_is_not_taken_is_given_up(server: Server) -> None:
+def test_an_answer_that_is_not_read_is_cut_off(server: Server) -> None:
     body = b'{"n":8}'
     with connected(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -103,7 +103,7 @@ def test_an_answer_that_is_not_taken_is_given_up(server: Server) -> None:
         assert len(rest) < length
 
 
-def test_who_takes_their_time_within_it_is_served_and_may_ask_again(patient: Server) -> None:
+def test_a_slow_client_within_the_timeout_is_served_and_may_send_another_request(patient: Server) -> None:
     body = b'{"seed":1}'
     with connected(patient) as connection:
         for _ in range(3):
@@ -116,7 +116,7 @@ def test_who_takes_their_time_within_it_is_served_and_may_ask_again(patient: Ser
             answer.read()
 
 
-def test_a_crowd_of_them_keeps_nobody_else_waiting(patient: Server) -> None:
+def test_many_slow_clients_do_not_delay_others(patient: Server) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(300):
             stack.enter_context(connected(patient)).sendall(HEAD)

@@ -60,7 +60,7 @@ def test_a_request_that_names_no_path_has_a_span_too() -> None:
     assert tracing._details({"method": "OPTIONS", "path": "*"}) == ("OPTIONS /*", {})
 
 
-def test_every_request_is_a_span_and_tells_no_secret(models: Path, tmp_path: Path, collector: Collector) -> None:
+def test_every_request_is_a_span_without_secrets(models: Path, tmp_path: Path, collector: Collector) -> None:
     key = keys.new()
     (tmp_path / "keys").write_text(keys.line("us", key))
     headers = {"x-api-key": key, "authorization": f"Bearer {key}", "traceparent": PARENT}

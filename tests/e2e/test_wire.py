@@ -56,7 +56,7 @@ def test_and_so_has_what_is_drawn_or_refused(server: Server, path: str, body: di
 @pytest.mark.parametrize(
     "sent", [b"nonsense\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"]
 )
-def test_what_is_no_http_is_a_problem_document(server: Server, sent: bytes) -> None:
+def test_invalid_http_gets_a_problem_document(server: Server, sent: bytes) -> None:
     status, headers, body = exchange(server, sent)
     assert (status, headers["content-type"], headers["connection"]) == (400, "application/problem+json", "close")
     assert b"Send valid HTTP." in body
@@ -106,7 +106,7 @@ def test_endless_headers_take_no_memory(models: Path, tmp_path: Path) -> None:
         assert "Traceback" not in server.said()
 
 
-def test_a_server_that_is_not_ready_tells_no_path(tmp_path: Path) -> None:
+def test_a_server_that_is_not_ready_reveals_no_path(tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=tmp_path, command=[*BENTOML, "serve"], until="/livez") as server:
         for path in ("/readyz", "/models"):
             answer = httpx.get(f"{server.url}{path}")
@@ -155,7 +155,7 @@ def test_a_valid_request_before_garbage_is_answered(server: Server) -> None:
         assert data.rindex(b"HTTP/1.1 200 ") < data.index(b"HTTP/1.1 400 ")
 
 
-def test_what_the_app_never_sees_is_counted(server: Server) -> None:
+def test_requests_refused_by_the_protocol_are_counted(server: Server) -> None:
     def requests(status: str) -> float:
         return counted(httpx.get(f"{server.url}/metrics").text, "nelumbo_requests_total", status=status)
 

@@ -42,7 +42,7 @@ def test_another_one_for_the_same_seed_is_wrong(pictures: Pictures) -> None:
     assert pictures.archive("a@1", 0, 2, archive(png(), png(9))) == "seed 1 of a@1 has other bytes than before"
 
 
-def test_what_is_damaged_or_of_another_size_is_wrong(pictures: Pictures) -> None:
+def test_a_damaged_image_or_one_of_another_size_is_wrong(pictures: Pictures) -> None:
     assert "no picture" in (pictures.png("a@1", 1, b"no PNG") or "")
     assert "no picture" in (pictures.png("a@1", 2, png()[:-30]) or "")
     assert "(5, 3)" in (pictures.png("a@1", 3, png(size=(5, 3))) or "")

@@ -9,7 +9,7 @@ from service.errors import ServiceError
 from service.settings import read_settings
 
 
-def test_an_address_of_a_kind_that_the_machine_does_not_know_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_of_an_unsupported_family_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> socket.socket:
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
 

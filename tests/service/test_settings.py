@@ -24,7 +24,7 @@ def test_a_worker_reads_from_the_environment_what_its_server_was_given(monkeypat
     assert read_settings() == Settings(**given.model_dump() | files)
 
 
-def test_a_token_is_kept_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_admin_token_is_not_printed_or_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NELUMBO_ADMIN_TOKEN", "correct-horse-battery")
     settings = read_settings()
     assert settings.admin_token is not None

@@ -73,7 +73,7 @@ def test_an_out_that_cannot_be_meant_is_refused(out: str, shard_size: int | None
         bulk.plan("1", Path(out), shard_size)
 
 
-def test_a_folder_holds_the_servers_bytes(renderer: Renderer, tmp_path: Path) -> None:
+def test_a_folder_has_the_bytes_that_the_server_sends(renderer: Renderer, tmp_path: Path) -> None:
     drawing = draw(renderer, "3,40-49,4294967295", tmp_path / "new" / "folder", truncation=0.5)
     assert (drawing.drawn, drawing.kept) == (12, 0)
     found = files(tmp_path / "new" / "folder")
@@ -83,7 +83,7 @@ def test_a_folder_holds_the_servers_bytes(renderer: Renderer, tmp_path: Path) ->
         assert renderer.submit(picture, named("png"), math.inf)[0].result() == data
 
 
-def test_an_archive_holds_what_a_folder_holds(renderer: Renderer, tmp_path: Path) -> None:
+def test_an_archive_has_the_files_of_a_folder(renderer: Renderer, tmp_path: Path) -> None:
     draw(renderer, "0-9", tmp_path / "folder")
     draw(renderer, "0-9", tmp_path / "all.zip")
     draw(renderer, "0-9", tmp_path / "part-{000}.tar", shard_size=4)
@@ -99,7 +99,7 @@ def test_an_archive_holds_what_a_folder_holds(renderer: Renderer, tmp_path: Path
 
 
 @pytest.mark.parametrize("out", ["folder", "a-{0}.zip", "a-{0}.tar"])
-def test_what_is_there_is_not_drawn_again(renderer: Renderer, tmp_path: Path, out: str) -> None:
+def test_existing_files_are_not_drawn_again(renderer: Renderer, tmp_path: Path, out: str) -> None:
     shard_size = None if out == "folder" else 5
     draw(renderer, "0-9", tmp_path / out, shard_size=shard_size)
     before = files(tmp_path)
@@ -120,7 +120,7 @@ def test_half_a_picture_is_drawn_again(renderer: Renderer, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("out", ["folder", "a.zip", "a.tar"])
-def test_pictures_of_another_kind_are_left_alone(renderer: Renderer, tmp_path: Path, out: str) -> None:
+def test_files_with_other_images_are_not_overwritten(renderer: Renderer, tmp_path: Path, out: str) -> None:
     draw(renderer, "0-4", tmp_path / out)
     before = files(tmp_path)
     with pytest.raises(ServiceError, match="holds other images"):
@@ -128,7 +128,7 @@ def test_pictures_of_another_kind_are_left_alone(renderer: Renderer, tmp_path: P
     assert files(tmp_path) == before
 
 
-def test_a_full_disk_is_one_sentence_and_the_rest_goes_on(
+def test_a_full_disk_is_one_sentence_and_the_same_command_continues(
     renderer: Renderer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(file: IO[bytes], samples: Iterable[Sample]) -> None:
@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_goes_on(
     assert len(files(tmp_path)) == 21
 
 
-def test_what_is_stopped_ends_between_two_pictures(renderer: Renderer, tmp_path: Path) -> None:
+def test_a_stopped_run_ends_between_two_images(renderer: Renderer, tmp_path: Path) -> None:
     drawing = Bulk(bulk.plan("0-99", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3)
     with pytest.raises(KeyboardInterrupt):
         drawing.write(drawing.stop)  # which is called after each order of 12

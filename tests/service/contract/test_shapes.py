@@ -92,12 +92,12 @@ def test_what_keeps_the_images_apart_is_served(one: onnx.NodeProto, constants: d
         (node("Clip", "x z"), {"inputs": {"z": []}}),
     ],
 )
-def test_what_may_mix_the_images_is_refused(one: onnx.NodeProto, constants: dict[str, Any]) -> None:
+def test_a_graph_that_may_mix_the_images_of_a_batch_is_refused(one: onnx.NodeProto, constants: dict[str, Any]) -> None:
     with pytest.raises(ShapeError):
         rows(one, **constants)
 
 
-def test_the_peak_is_what_is_held_at_once_for_a_batch() -> None:
+def test_the_peak_is_the_memory_of_all_live_values_of_a_batch() -> None:
     chain = [node("Relu", "x", "a"), node("Relu", "a", "b"), node("Relu", "b", "y")]
     model = graph_of(*chain)
     image = 2 * 4 * 4 * 4

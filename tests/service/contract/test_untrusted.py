@@ -40,7 +40,7 @@ def with_node(*nodes: onnx.NodeProto, **constants: np.ndarray) -> onnx.ModelProt
 
 
 @pytest.mark.parametrize("location", ["../../../etc/passwd", "/etc/passwd", "weights.bin", "..\\weights.bin"])
-def test_weights_elsewhere_are_refused_wherever_they_are_said_to_be(location: str) -> None:
+def test_external_weights_are_refused_wherever_they_point(location: str) -> None:
     made = tiny.model(tiny.card())
     external(made.graph.initializer[0], location)
     assert "weights lie in other files" in refusal(made)
@@ -67,7 +67,7 @@ def test_links_within_the_folder_are_followed_as_kubernetes_mounts_are(tmp_path:
     assert graph.read_model(tmp_path / "link").card == tiny.card()
 
 
-def test_a_readme_that_links_to_a_secret_is_told_to_nobody(tmp_path: Path) -> None:
+def test_a_readme_that_links_out_of_the_folder_is_not_shown(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path / "models")
     (tmp_path / "secret").write_text("horse")
     (folder / "README.md").symlink_to(tmp_path / "secret")
@@ -75,7 +75,7 @@ def test_a_readme_that_links_to_a_secret_is_told_to_nobody(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", [contract.MODEL_FILE, "README.md"])
-def test_a_pipe_holds_nobody_up(tmp_path: Path, name: str) -> None:
+def test_a_pipe_does_not_block_the_reader(tmp_path: Path, name: str) -> None:
     folder = tiny.write(tmp_path / "models", tiny.card("pipe"))
     tiny.write(tmp_path / "models", tiny.card("good"))
     (folder / name).unlink(missing_ok=True)
@@ -120,7 +120,7 @@ def test_a_picture_larger_than_any_card_may_say_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Loop", "If"])
-def test_a_graph_that_may_loop_for_ever_is_refused(kind: str) -> None:
+def test_a_graph_with_a_loop_is_refused(kind: str) -> None:
     body = helper.make_graph([], "body", [], [])
     attributes = {"Loop": {"body": body}, "If": {"then_branch": body, "else_branch": body}}[kind]
     assert f"branches or loops ({kind})" in refusal(with_node(helper.make_node(kind, [], ["out"], **attributes)))
@@ -138,7 +138,7 @@ def test_a_truncated_file_is_refused_even_with_its_digest(tmp_path: Path, part: 
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 1000, b"\x80\x04\x95cos\nsystem\n", b"PK\x03\x04", b"\x7fELF", b"{}"])
-def test_what_is_no_onnx_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_onnx_is_refused(tmp_path: Path, data: bytes) -> None:
     folder = tiny.write(tmp_path)
     (folder / contract.MODEL_FILE).write_bytes(data)
     (folder / contract.DIGEST_FILE).write_text(f"{contract.digest_of(data)}  {contract.MODEL_FILE}\n")

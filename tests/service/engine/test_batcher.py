@@ -144,7 +144,7 @@ def test_more_jobs_than_fit_in_a_batch_take_turns() -> None:
     assert engine.batches[1:3] == [[0, 1, 2, 3], [4, 5, 10, 11]]
 
 
-def test_nobody_is_answered_before_his_whole_batch_is_encoded() -> None:
+def test_jobs_are_delivered_when_their_whole_batch_is_encoded() -> None:
     seen: list[int] = []
     with busy() as (engine, made):
         jobs = [job(i, encode=lambda *_: seen.append(sum(one.future.done() for one in jobs))) for i in range(4)]
@@ -229,7 +229,7 @@ def test_a_job_whose_part_cannot_be_made_fails_alone() -> None:
         assert good.future.result(WAIT) == ["bb"]
 
 
-def test_what_is_given_up_is_dropped_before_it_runs() -> None:
+def test_a_cancelled_job_is_dropped_before_it_runs() -> None:
     with busy() as (engine, made):
         gone, stays = job("gone"), job("stays")
         made.submit(gone)
@@ -241,7 +241,7 @@ def test_what_is_given_up_is_dropped_before_it_runs() -> None:
     assert not any("gone" in batch for batch in engine.batches)
 
 
-def test_what_is_too_late_is_dropped_before_it_runs() -> None:
+def test_a_job_past_its_deadline_is_dropped_before_it_runs() -> None:
     with busy() as (engine, made):
         late = job("late", seconds=0)
         made.submit(late)
@@ -251,7 +251,7 @@ def test_what_is_too_late_is_dropped_before_it_runs() -> None:
     assert not any("late" in batch for batch in engine.batches)
 
 
-def test_closing_finishes_what_is_queued_and_takes_nothing_more() -> None:
+def test_closing_runs_queued_jobs_and_refuses_new_ones() -> None:
     engine = Engine()
     made = Batcher(as_it_is, engine, slots=2, threads=2, max_batch=2, bound=100)
     jobs = [job(*range(10)) for _ in range(5)]
@@ -263,7 +263,7 @@ def test_closing_finishes_what_is_queued_and_takes_nothing_more() -> None:
         made.submit(job(1))
 
 
-def test_the_time_of_a_job_is_told_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_has_the_time_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     for module in ("jobs", "batcher"):
         monkeypatch.setattr(f"service.engine.{module}.time", SimpleNamespace(monotonic=lambda: now[0]))

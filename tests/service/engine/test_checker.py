@@ -41,7 +41,7 @@ def test_a_good_model_passes_with_its_card(tmp_path: Path) -> None:
     assert verdict.exact
 
 
-def test_a_file_that_crashes_hangs_or_babbles_costs_itself_alone(tmp_path: Path) -> None:
+def test_a_file_that_crashes_hangs_or_writes_garbage_is_refused_alone(tmp_path: Path) -> None:
     files = [write(tmp_path, name) for name in ("babble", "crash", "good", "hang", "sound")]
     found = outcomes(Checker(seconds=1, module=STUB), files)
     assert {name for name, refused in found.items() if refused is None} == {"good", "sound"}
@@ -123,7 +123,7 @@ def test_the_same_bytes_in_another_folder_are_refused_by_that_name(tmp_path: Pat
         assert str(folder) in (verdict.refused or "")
 
 
-def test_closing_ends_what_is_being_checked(tmp_path: Path) -> None:
+def test_closing_stops_the_check_that_is_running(tmp_path: Path) -> None:
     made = Checker(seconds=60, module=STUB)
     file = write(tmp_path, "hang")
     found: list[object] = []
@@ -147,7 +147,7 @@ def test_a_model_without_its_digest_is_refused_unchecked(tmp_path: Path) -> None
     assert DIGEST_FILE in (outcomes(Checker(module="no.such.module"), [file])["good"] or "")
 
 
-def test_the_child_is_told_no_secret() -> None:
+def test_the_child_process_gets_no_secret() -> None:
     given = {"NELUMBO_ADMIN_TOKEN": "s", "NELUMBO_LIMITS_URI": "s", "PROMETHEUS_MULTIPROC_DIR": "s", "PATH": "/bin"}
     assert set(checker._environment(given)) == {"PATH", "PYTHONPATH"}
 

@@ -74,7 +74,7 @@ def test_a_folder_with_another_name_than_the_card_is_refused(tmp_path: Path) -> 
         load_library(tmp_path, "cpu")
 
 
-def test_models_of_which_none_is_whole_are_told_before_a_server_starts(tmp_path: Path) -> None:
+def test_a_folder_of_damaged_models_is_an_error_before_a_server_starts(tmp_path: Path) -> None:
     cut = tiny.write(tmp_path, tiny.card("cut")) / "model.onnx"
     cut.write_bytes(cut.read_bytes()[:-1])
     tiny.write(tmp_path, tiny.card("renamed")).parent.rename(tmp_path / "other")
@@ -162,7 +162,7 @@ def test_a_second_reading_takes_over_what_has_not_changed(tmp_path: Path) -> Non
     assert second.find("b").digest != first.find("b").digest
 
 
-def test_a_second_reading_takes_over_what_is_said_of_a_model_now(tmp_path: Path) -> None:
+def test_a_reload_reads_the_readme_of_an_unchanged_model_again(tmp_path: Path) -> None:
     path = tiny.write(tmp_path, tiny.card("a"))
     first = load_library(tmp_path, "cpu")
     (path / "README.md").write_text("# New")

@@ -78,7 +78,7 @@ def test_it_is_not_ready_until_it_is_loaded(models: Path) -> None:
         renderer.submit(RenderRequest(model, seeds=(1,)), ARRAYS, 1)
 
 
-def test_what_keeps_it_from_getting_ready_is_told(tmp_path: Path) -> None:
+def test_the_error_says_why_the_renderer_is_not_ready(tmp_path: Path) -> None:
     renderer = Renderer(tmp_path)
     with pytest.raises(ServiceError, match="no model"):
         renderer.load()

@@ -86,7 +86,7 @@ def test_a_crash_while_nothing_ran_charges_no_model(shared: Path) -> None:
         assert suspects.sweep() == []
 
 
-def test_a_worker_that_lives_is_left_alone(shared: Path) -> None:
+def test_a_living_worker_is_not_charged(shared: Path) -> None:
     code = "import sys; from service.engine import suspects; suspects.start(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -9,7 +9,7 @@ from service.formats import apng, png
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("count", [2, 64])
-def test_a_reader_plays_the_very_frames_for_ever(channels: int, count: int) -> None:
+def test_a_reader_gets_the_exact_frames_in_an_endless_loop(channels: int, count: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (count, 5, 7, channels), np.uint8)
     images[-1] = images[0]  # equal frames are frames, too
     data = apng.join([png.encode(image) for image in images], 40, [(b"tEXt", b"key\0text")])

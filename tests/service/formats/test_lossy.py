@@ -43,7 +43,7 @@ def test_a_reader_finds_how_to_make_the_picture_again(encode: Callable[[np.ndarr
 
 
 @pytest.mark.parametrize(("encode", "side"), [(lossy.webp, lossy.MAX_WEBP_SIDE), (lossy.jpeg, lossy.MAX_JPEG_SIDE)])
-def test_a_format_holds_its_largest_side_and_no_more(
+def test_a_format_encodes_its_largest_side_and_no_more(
     encode: Callable[[np.ndarray, dict[str, str]], bytes], side: int
 ) -> None:
     assert read(encode(np.zeros((1, side, 1), np.uint8), TEXTS)).size == (side, 1)

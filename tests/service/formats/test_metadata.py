@@ -58,7 +58,7 @@ def test_exiftool_finds_the_marking_in_every_format(
 
 
 @pytest.mark.parametrize("answer_format", offered((ImageFormat, AnimationFormat)), ids=lambda one: one.media_type)
-def test_every_format_holds_the_marking(library: Library, answer_format: AnswerFormat) -> None:
+def test_every_format_has_the_marking(library: Library, answer_format: AnswerFormat) -> None:
     data = _made(library, answer_format)
     image = Image.open(io.BytesIO(data))
     image.load()

@@ -53,7 +53,7 @@ def test_many_images_are_one_sheet_that_names_all_its_seeds(library: Library) ->
     assert image.info["seed"] == "1,2,3"
 
 
-def test_json_holds_each_png_with_its_seed(library: Library) -> None:
+def test_json_has_each_png_with_its_seed(library: Library) -> None:
     request = RenderRequest(library.find("grey"), 0.5, seeds=(5, 9))
     answer = json.loads(made(named("json"), request))
     assert (answer["model"], answer["truncation"]) == ("grey@2", 0.5)

@@ -33,7 +33,7 @@ def test_lines_are_written_in_order(pipe: tuple[int, int]) -> None:
     assert os.read(reader, 2**16) == b"".join(lines)
 
 
-def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_dropped_is_counted(pipe: tuple[int, int]) -> None:
+def test_a_full_pipe_blocks_no_caller_and_dropped_lines_are_counted(pipe: tuple[int, int]) -> None:
     _, descriptor = pipe
     writer, before = LineWriter(descriptor, most=10), dropped()
     for _ in range(100):
@@ -42,7 +42,7 @@ def test_a_pipe_that_nobody_reads_holds_nobody_up_and_what_is_dropped_is_counted
     assert 84 <= dropped() - before <= 90
 
 
-def test_a_reader_that_has_gone_is_no_error(pipe: tuple[int, int]) -> None:
+def test_a_closed_pipe_is_no_error(pipe: tuple[int, int]) -> None:
     reader, descriptor = pipe
     writer = LineWriter(descriptor)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -57,7 +57,7 @@ def record(line: int = 1) -> logging.LogRecord:
     return logging.LogRecord("name", logging.WARNING, "file.py", line, "Invalid %s", ("HTTP",), None)
 
 
-def test_records_of_one_line_of_source_are_bounded_and_the_rest_told_a_minute_later(
+def test_records_of_one_source_line_are_limited_and_the_rest_is_counted_a_minute_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [0.0]

@@ -26,12 +26,12 @@ def ask(made: ASGIApp, peer: str = "127.0.0.1", **headers: str) -> httpx.Respons
     return Client(made, (peer, 4711)).post("/admin/reload", headers=named)
 
 
-def test_a_reload_tells_what_is_served(renderer: Renderer) -> None:
+def test_a_reload_lists_the_served_models(renderer: Renderer) -> None:
     answer = ask(app(renderer))
     assert answer.json() == {"models": ["grey@2", "grey@1", "rgb@1"], "refused": []}
 
 
-def test_a_reload_tells_what_is_refused(renderer: Renderer) -> None:
+def test_a_reload_lists_the_refused_models(renderer: Renderer) -> None:
     refusing = Library(renderer.library, ["bad/1/model.onnx is not an ONNX model"])
     answer = ask(app(renderer, lambda: refusing))
     assert answer.json()["refused"] == ["bad/1/model.onnx is not an ONNX model"]
@@ -58,12 +58,14 @@ def test_a_reload_that_finds_nothing_says_that_nothing_has_changed(renderer: Ren
     ],
 )
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "192.0.2.1", "unix"])
-def test_without_a_token_nothing_is_there_for_anybody(renderer: Renderer, host: str, headers: dict[str, str]) -> None:
+def test_without_a_token_setting_admin_is_404_for_everybody(
+    renderer: Renderer, host: str, headers: dict[str, str]
+) -> None:
     made = make_app(renderer, read_settings(), lambda: pytest.fail("it was done"))
     problem(ask(made, host, **headers), "not-found")
 
 
-def test_the_token_may_stand_in_a_file_that_is_followed(renderer: Renderer, tmp_path: Path) -> None:
+def test_the_token_may_be_in_a_file_that_is_read_again(renderer: Renderer, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     made = make_app(renderer, read_settings(admin_token_file=file), renderer.reload)
@@ -85,13 +87,13 @@ def test_a_file_without_a_token_is_refused_at_the_start(tmp_path: Path, text: st
         read_settings(admin_token_file=tmp_path / "none")
 
 
-def test_with_a_token_whoever_has_it_may(renderer: Renderer) -> None:
+def test_the_right_token_may_reload(renderer: Renderer) -> None:
     made = app(renderer, admin_token=TOKEN)
     assert ask(made, "192.0.2.1", authorization=f"Bearer {TOKEN}").status_code == 200
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \u00e9"])
-def test_with_a_token_nobody_else_may(renderer: Renderer, given: str) -> None:
+def test_any_other_token_is_401(renderer: Renderer, given: str) -> None:
     made = app(renderer, lambda: pytest.fail("it was done"), admin_token=TOKEN)
     answer = Client(made).post("/admin/reload", headers=[(b"authorization", given.encode())] if given else [])
     problem(answer, "invalid-token")

@@ -93,7 +93,7 @@ def test_n_images_have_consecutive_seeds_that_wrap(client: Client) -> None:
     assert answer.headers["x-seed"] == "4294967295,0,1"
 
 
-def test_every_form_holds_the_same_pixels(client: Client) -> None:
+def test_every_format_has_the_same_pixels(client: Client) -> None:
     body = {"seeds": [3, 9, 4], "model": "rgb"}
     alone = [pixels(client.post("/generate", json={"seed": seed, "model": "rgb"}).content) for seed in body["seeds"]]
     sheet = pixels(client.post("/generate", json=body).content)
@@ -108,7 +108,7 @@ def test_every_form_holds_the_same_pixels(client: Client) -> None:
             np.testing.assert_array_equal(sheet[y : y + 24, x : x + 20], image)
 
 
-def test_webp_and_jpeg_come_to_those_who_like_them_best(client: Client) -> None:
+def test_webp_and_jpeg_are_sent_to_clients_that_prefer_them(client: Client) -> None:
     body = {"seeds": [3, 9], "model": "rgb"}
     sheet = pixels(client.post("/generate", json=body).content)
     webp = client.post("/generate", json=body, headers={"accept": "image/png;q=0.9, image/webp"})
@@ -120,7 +120,7 @@ def test_webp_and_jpeg_come_to_those_who_like_them_best(client: Client) -> None:
     assert pixels(jpeg.content).shape == sheet.shape
 
 
-def test_a_sheet_that_a_format_cannot_hold_is_refused_before_it_is_drawn(
+def test_tiled_images_too_large_for_a_format_are_refused_before_they_are_drawn(
     client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy = ImageFormat("toy", "image/toy", "toy", max_side=39, encode=lambda image, _: image.tobytes())
@@ -225,7 +225,9 @@ def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) ->
         ({"sede": 1}, "sede", "sede is not a field; the fields are model, seed"),
     ],
 )
-def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], field: str, said: str) -> None:
+def test_an_error_names_the_field_with_a_wrong_value(
+    client: Client, body: dict[str, Any], field: str, said: str
+) -> None:
     slug = next((slug for word, slug in SLUG_OF.items() if word in said), "invalid-field")
     document = problem(client.post("/generate", json={"model": "grey"} | body), slug)
     assert document["errors"][0]["field"] == field
@@ -233,19 +235,19 @@ def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], fi
     assert said in document["detail"]
 
 
-def test_a_whole_number_may_be_written_with_a_point(client: Client) -> None:
+def test_an_integer_may_be_written_with_a_decimal_point(client: Client) -> None:
     body = {"model": "grey", "seed": 7.0, "n": 2.0}
     assert client.post("/generate", json=body).headers["x-seed"] == "7,8"
     assert client.post("/generate", json={"model": "grey", "seeds": [7.0, 8]}).headers["x-seed"] == "7,8"
 
 
-def test_every_wrong_field_is_told_at_once(client: Client) -> None:
+def test_an_error_names_every_wrong_field(client: Client) -> None:
     document = problem(client.post("/generate", json={"seed": -1, "n": 0, "x": 1}), "invalid-field")
     assert {error["field"] for error in document["errors"]} == {"seed", "n", "x"}
 
 
 @pytest.mark.parametrize("body", ["[1]", "null", "1", '"seed"', "true"])
-def test_a_body_that_is_no_object_is_told_what_one_is(client: Client, body: str) -> None:
+def test_a_body_that_is_not_an_object_is_422_with_an_example(client: Client, body: str) -> None:
     assert '{"seed": 42' in problem(client.post("/generate", content=body, headers=JSON), "invalid-field")["detail"]
 
 
@@ -269,7 +271,7 @@ def test_a_body_that_is_no_object_is_told_what_one_is(client: Client, body: str)
         (b" ", "line 1"),
     ],
 )
-def test_a_body_that_is_no_json_is_told_why(client: Client, body: bytes, said: str | None) -> None:
+def test_a_body_that_is_not_json_is_400_with_the_reason(client: Client, body: bytes, said: str | None) -> None:
     answer = client.post("/generate", content=body, headers=JSON)
     if said is None:
         problem(answer, "invalid-field")
@@ -311,7 +313,7 @@ def test_a_body_that_is_too_long_is_413_announced_or_not(client: Client) -> None
     assert "4096 bytes" in problem(client.post("/generate", content=chunks(), headers=JSON), "body-too-large")["detail"]
 
 
-def test_an_answer_that_nobody_accepts_is_406(client: Client) -> None:
+def test_an_accept_header_without_an_offered_format_is_406(client: Client) -> None:
     assert "image/png" in problem(client.post("/generate", headers={"accept": "text/html"}), "not-acceptable")["detail"]
 
 
@@ -322,7 +324,7 @@ def test_a_model_that_is_not_served_is_404_with_those_that_are(client: Client, m
     )
 
 
-def test_what_is_not_there_is_404(client: Client) -> None:
+def test_an_unknown_path_is_404(client: Client) -> None:
     for path in ("/nothing", "/generate/", "http://test//generate", "/models/grey/1", "/%00", "/é", "/problems/x"):
         problem(client.get(path), "not-found")
     problem(client.get("/models/cats"), "unknown-model")
@@ -368,7 +370,7 @@ def test_a_service_that_is_not_ready_is_503_with_the_reason() -> None:
         assert answer.headers["retry-after"]
 
 
-def test_a_fault_of_ours_is_500_without_its_inside_and_logged_with_the_request(
+def test_an_unexpected_exception_is_500_without_details_and_logged_with_the_request_id(
     client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> None:
@@ -409,7 +411,7 @@ def test_metrics_are_labelled_by_route_template_and_never_by_what_a_client_sends
         assert f"nelumbo_{name}_count" in text
 
 
-def test_a_model_that_is_gone_is_gone_from_the_metrics(tmp_path: Path) -> None:
+def test_a_removed_model_is_not_in_the_metrics(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path, tiny.card("old"))
     tiny.write(tmp_path, tiny.card("kept"))
     renderer = Renderer(tmp_path)
@@ -437,7 +439,7 @@ def test_only_the_time_of_requests_that_got_what_they_asked_for_is_counted(clien
     assert count() == before + 1
 
 
-def test_a_turned_away_request_is_counted(client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_request_is_counted(client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     before = metrics.REJECTED._value.get()
     monkeypatch.setattr(renderer._batcher, "_bound", 2)
     problem(client.post("/generate", json={"n": 3}), "queue-full")
@@ -454,7 +456,7 @@ fields = st.sampled_from(["model", "seed", "seeds", "latent", "latents", "n", "t
 
 @settings(max_examples=300, deadline=None)
 @given(body=st.dictionaries(fields, json_values, max_size=4))
-def test_nothing_that_a_client_sends_is_a_fault_of_ours(client: Client, body: dict[str, Any]) -> None:
+def test_no_request_causes_a_500(client: Client, body: dict[str, Any]) -> None:
     answer = client.post("/generate", json=body)
     if answer.status_code != 200:
         problem(answer, answer.json()["type"].removeprefix("/problems/"))

@@ -42,7 +42,7 @@ def closed(renderer: Renderer, file: Path) -> Client:
 
 
 @pytest.mark.parametrize(("method", "path"), ASKED)
-def test_what_draws_or_tells_of_models_needs_a_key(closed: Client, method: str, path: str) -> None:
+def test_routes_that_draw_or_describe_models_need_a_key(closed: Client, method: str, path: str) -> None:
     answer = closed.request(method, path)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == 'Bearer realm="nelumbo"'
@@ -50,7 +50,7 @@ def test_what_draws_or_tells_of_models_needs_a_key(closed: Client, method: str, 
         problem(answer, "invalid-key")
 
 
-def test_nobody_without_a_key_makes_the_server_read_a_body(closed: Client) -> None:
+def test_without_a_key_no_body_is_read(closed: Client) -> None:
     problem(closed.post("/generate", content=b"x" * 2**22), "invalid-key")
 
 
@@ -63,11 +63,11 @@ def test_a_key_opens_by_either_header(closed: Client, headers: dict[str, str]) -
 
 
 @pytest.mark.parametrize("given", [f"Bearer {KEY}x", f"Basic {KEY}", KEY, "Bearer é"])
-def test_no_other_key_opens(closed: Client, given: str) -> None:
+def test_no_other_key_is_accepted(closed: Client, given: str) -> None:
     problem(closed.post("/generate", headers=[(b"authorization", given.encode())]), "invalid-key")
 
 
-def test_a_wrong_key_is_told_from_none(closed: Client) -> None:
+def test_the_challenge_for_a_wrong_key_says_invalid_token(closed: Client) -> None:
     answer = closed.post("/generate", headers={"authorization": "Bearer wrong"})
     assert answer.headers["www-authenticate"] == 'Bearer realm="nelumbo", error="invalid_token"'
     assert "wrong" not in answer.text.replace("invalid", "")
@@ -78,14 +78,14 @@ def test_the_page_the_description_and_the_metrics_are_open(closed: Client, path:
     assert closed.get(path).status_code == 200
 
 
-def test_a_key_is_no_admin_and_the_admin_needs_no_key(renderer: Renderer, file: Path) -> None:
+def test_an_api_key_gives_no_admin_access_and_the_admin_needs_no_api_key(renderer: Renderer, file: Path) -> None:
     client = Client(make_app(renderer, read_settings(api_keys=file, admin_token="correct-horse-battery")))
     problem(client.post("/admin/reload", headers={"x-api-key": KEY, "authorization": f"Bearer {KEY}"}), "invalid-token")
     assert client.post("/admin/reload", headers={"authorization": "Bearer correct-horse-battery"}).status_code == 200
     problem(client.post("/generate", headers={"authorization": "Bearer correct-horse-battery"}), "invalid-key")
 
 
-def test_no_cache_between_may_give_a_picture_to_who_has_no_key(closed: Client, client: Client) -> None:
+def test_no_shared_cache_may_store_an_image_that_needs_a_key(closed: Client, client: Client) -> None:
     asked: dict[str, Any] = {"url": "/images/grey@2/1.png", "headers": {"x-api-key": KEY}}
     assert closed.get(**asked).headers["cache-control"] == f"private, {CACHED}"
     assert client.get(**asked).headers["cache-control"] == f"public, {CACHED}"
@@ -103,7 +103,7 @@ def draw(client: Client, key: str = KEY, **body: Any) -> httpx.Response:
     return client.post("/generate", json=body or {"seed": 1}, headers={"x-api-key": key})
 
 
-def test_a_key_that_has_had_its_images_is_429_and_told_when_to_come_back(renderer: Renderer, file: Path) -> None:
+def test_a_key_over_its_limit_gets_429_with_retry_after(renderer: Renderer, file: Path) -> None:
     client = limited(renderer, file, rate="5/hour", quota="100/day")
     answer = draw(client, seed=1, n=3)
     assert answer.status_code == 200
@@ -122,13 +122,13 @@ def test_each_key_has_its_own_images(renderer: Renderer, file: Path) -> None:
     assert [draw(client, key).status_code for key in (KEY, KEY, KEY[::-1], KEY[::-1])] == [200, 429, 200, 429]
 
 
-def test_a_request_that_can_never_be_met_is_not_told_to_come_back(renderer: Renderer, file: Path) -> None:
+def test_a_request_over_the_whole_limit_is_422_without_retry_after(renderer: Renderer, file: Path) -> None:
     answer = draw(limited(renderer, file, rate="5/hour"), seed=1, n=6)
     assert "at most 5 images" in problem(answer, "over-limit")["detail"]
     assert "retry-after" not in answer.headers
 
 
-def test_walks_and_images_by_url_count_and_what_is_not_drawn_does_not(renderer: Renderer, file: Path) -> None:
+def test_interpolations_and_images_by_url_count_and_undrawn_answers_do_not(renderer: Renderer, file: Path) -> None:
     client = limited(renderer, file, quota="100/day")
     key = {"x-api-key": KEY}
     walk = client.post("/interpolate", json={"from": 1, "to": 2, "steps": 4}, headers=key)

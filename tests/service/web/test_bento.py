@@ -54,7 +54,7 @@ def test_its_own_handlers_are_never_reached(behind: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/docs.json", "/static_content/main.css", "/echo", "/schema.json%0A", "/render%0A"])
-def test_nothing_else_of_bentomls_can_be_reached(behind: TestClient, path: str) -> None:
+def test_no_other_route_of_bentoml_can_be_reached(behind: TestClient, path: str) -> None:
     problem(behind.post(path, json={"latents": [1.0]}), 404)
 
 

@@ -37,7 +37,7 @@ def test_as_many_parameters_as_allowed_are_named_where_they_are_wrong(client: Cl
 
 
 @pytest.mark.parametrize("path", ["/generate", "/interpolate", "/render"])
-def test_of_many_unknown_fields_the_first_are_told(client: Client, path: str) -> None:
+def test_of_many_unknown_fields_the_first_are_named(client: Client, path: str) -> None:
     body = json.dumps({f"{i:04}": 0 for i in range(300)})
     document = problem(client.post(path, content=body, headers=dict(JSON)), "invalid-field")
     assert [error["field"] for error in document["errors"]] == [f"{i:04}" for i in range(16)]
@@ -84,7 +84,7 @@ def test_good_json_is_parsed_whatever_its_strings_hold(value: Any, in_ascii: boo
         '{"\\"":1,"\\"":2}',
     ],
 )
-def test_a_key_that_stands_twice_is_400_however_it_is_written(body: str) -> None:
+def test_a_duplicate_key_is_400_however_it_is_escaped(body: str) -> None:
     with pytest.raises(Problem) as raised:
         parse_json(JSON, body.encode())
     assert raised.value.kind is ProblemType.INVALID_JSON

@@ -17,7 +17,7 @@ def opened(renderer: Renderer, tmp_path_factory: pytest.TempPathFactory) -> Clie
     return Client(make_app(renderer, read_settings(cors_origins=f"{US},{THEM}", api_keys=file)))
 
 
-def test_no_other_site_may_ask_by_default(client: Client) -> None:
+def test_by_default_no_other_origin_is_allowed(client: Client) -> None:
     assert client.request("OPTIONS", "/generate", headers={"origin": US} | PREFLIGHT).status_code == 405
     answer = client.post("/generate", headers={"origin": US})
     assert "access-control-allow-origin" not in answer.headers
@@ -25,7 +25,7 @@ def test_no_other_site_may_ask_by_default(client: Client) -> None:
 
 
 @pytest.mark.parametrize("origin", [US, THEM])
-def test_sites_that_are_named_may_ask_and_read_why_not(opened: Client, origin: str) -> None:
+def test_named_origins_may_call_and_read_errors(opened: Client, origin: str) -> None:
     allowed = opened.request("OPTIONS", "/generate", headers={"origin": origin} | PREFLIGHT)
     assert allowed.status_code == 200  # before any key: a browser's question has none
     assert allowed.headers["x-content-type-options"] == "nosniff"
@@ -37,11 +37,11 @@ def test_sites_that_are_named_may_ask_and_read_why_not(opened: Client, origin: s
     assert "access-control-allow-credentials" not in answer.headers
 
 
-def test_others_may_not(opened: Client) -> None:
+def test_other_origins_are_not_allowed(opened: Client) -> None:
     answer = opened.post("/generate", headers={"origin": "https://us.example.evil"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_all_may_where_all_are_let_in(renderer: Renderer) -> None:
+def test_a_star_allows_every_origin(renderer: Renderer) -> None:
     client = Client(make_app(renderer, read_settings(cors_origins="*")))
     assert client.post("/generate", headers={"origin": THEM}).headers["access-control-allow-origin"] == "*"

@@ -75,7 +75,7 @@ def test_many_at_once_get_no_more_than_there_is() -> None:
         assert sum(future.result(SOON).counted for future in futures) == 5
 
 
-def test_a_redis_that_pauses_or_restarts_within_patience_loses_no_count() -> None:
+def test_no_count_is_lost_when_redis_pauses_or_restarts_within_the_timeout() -> None:
     port = free_port()
     with redis(port) as first:
         counters = RedisCounters(f"redis://127.0.0.1:{port}", LIMITS, patience=SOON)
@@ -95,7 +95,7 @@ def test_a_redis_that_pauses_or_restarts_within_patience_loses_no_count() -> Non
 
 
 @pytest.mark.parametrize("how", ["silent", "gone"])
-def test_a_redis_that_is_away_is_told_at_once_until_it_counts_again(how: str) -> None:
+def test_an_unavailable_redis_fails_requests_immediately_until_it_counts_again(how: str) -> None:
     port = free_port()
     with redis(port) as first:
         counters = RedisCounters(f"redis://127.0.0.1:{port}", LIMITS, patience=0.3)
@@ -112,15 +112,15 @@ def test_a_redis_that_is_away_is_told_at_once_until_it_counts_again(how: str) ->
         assert isinstance(later.exception(), CountersUnavailableError)
         if how == "silent":
             os.kill(first.pid, signal.SIGCONT)
-            until(lambda: not is_away(counters))
+            until(lambda: not is_unavailable(counters))
             assert not counters.count("a", 1).result(SOON).counted  # what was counted before still is
         else:
             with redis(port):
-                until(lambda: not is_away(counters))
-                assert all(not is_away(counters) for _ in range(100))
+                until(lambda: not is_unavailable(counters))
+                assert all(not is_unavailable(counters) for _ in range(100))
 
 
-def test_a_redis_that_refuses_to_write_is_away() -> None:
+def test_a_redis_that_refuses_writes_is_unavailable() -> None:
     port = free_port()
     with redis(port):
         admin = Redis(port=port)
@@ -129,11 +129,11 @@ def test_a_redis_that_refuses_to_write_is_away() -> None:
         with pytest.raises(CountersUnavailableError):
             counters.count("a", 1).result(SOON)
         admin.config_set("maxmemory", 0)
-        until(lambda: not is_away(counters))
+        until(lambda: not is_unavailable(counters))
         assert counters.count("a", 5).result(SOON).counted
 
 
-def test_what_nobody_waits_for_any_more_is_not_counted() -> None:
+def test_a_cancelled_request_is_not_counted() -> None:
     port = free_port()
     with redis(port) as process:
         counters = RedisCounters(f"redis://127.0.0.1:{port}", LIMITS, patience=SOON)
@@ -146,7 +146,7 @@ def test_what_nobody_waits_for_any_more_is_not_counted() -> None:
         assert used(counters.count("a", 1).result(SOON))["rate"] == 2
 
 
-def is_away(counters: Counters) -> bool:
+def is_unavailable(counters: Counters) -> bool:
     return isinstance(counters.count("probe", 0).exception(SOON), CountersUnavailableError)
 
 

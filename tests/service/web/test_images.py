@@ -26,7 +26,7 @@ def undrawn(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer, "submit", lambda *_: pytest.fail("it was drawn"))
 
 
-def test_an_image_is_what_generate_draws_and_may_be_kept_for_ever(client: Client) -> None:
+def test_an_image_has_the_bytes_of_generate_and_may_be_cached_forever(client: Client) -> None:
     answer = client.get(URL, params={"truncation": 0.7})
     drawn = client.post("/generate", json={"model": "rgb", "seed": 42, "truncation": 0.7})
     assert answer.content == drawn.content
@@ -74,7 +74,7 @@ def test_head_has_the_etag_of_get(client: Client) -> None:
     assert client.request("HEAD", URL).headers["etag"] == client.get(URL).headers["etag"]
 
 
-def test_the_etag_is_a_weak_one_as_another_processor_may_draw_other_bytes(client: Client) -> None:
+def test_the_etag_is_weak_as_another_processor_may_give_other_bytes(client: Client) -> None:
     assert re.fullmatch(r'W/"[0-9a-f]{32}"', client.get(URL).headers["etag"])
 
 
@@ -120,7 +120,7 @@ def test_a_name_without_a_version_leads_to_the_newest_and_is_not_kept(client: Cl
         ("/images/cats/1.png", "unknown-model", "grey@2, grey@1, rgb@1"),
     ],
 )
-def test_what_is_wrong_is_told(client: Client, url: str, slug: str, said: str) -> None:
+def test_a_wrong_seed_or_query_is_an_error_that_names_it(client: Client, url: str, slug: str, said: str) -> None:
     assert said in problem(client.get(url), slug)["detail"]
 
 

@@ -44,7 +44,7 @@ def test_an_animation_goes_from_the_one_picture_to_the_other(
     assert len({image.tobytes() for image in drawn}) == 5
 
 
-def test_every_form_holds_the_same_frames(client: Client) -> None:
+def test_every_format_has_the_same_frames(client: Client) -> None:
     drawn = frames(client.post("/interpolate", json=BODY).content)
     strip = client.post("/interpolate", json=BODY | {"form": "strip"})
     assert strip.headers["content-type"] == "image/png"
@@ -141,14 +141,16 @@ def test_the_paths_differ_and_the_great_circle_is_the_default(client: Client) ->
         ({"start": 1}, "start", "is not a field"),
     ],
 )
-def test_a_wrong_value_is_told_by_field(client: Client, body: dict[str, Any], field: str, said: str) -> None:
+def test_an_error_names_the_field_with_a_wrong_value(
+    client: Client, body: dict[str, Any], field: str, said: str
+) -> None:
     slug = "invalid-latent" if "takes, not" in said else "invalid-field"
     document = problem(client.post("/interpolate", json=BODY | body), slug)
     assert [error["field"] for error in document["errors"]] == [field]
     assert said in document["detail"]
 
 
-def test_what_is_missing_is_told(client: Client) -> None:
+def test_a_missing_field_is_named(client: Client) -> None:
     document = problem(client.post("/interpolate"), "invalid-field")
     assert [error["field"] for error in document["errors"]] == ["from", "to"]
     assert '{"from": 1, "to": 2' in problem(client.post("/interpolate", json=[1]), "invalid-field")["detail"]

@@ -27,7 +27,7 @@ def test_other_versions_and_the_thumbnail_are_named(client: Client) -> None:
     assert client.get(one["thumbnail"]).headers["x-model"] == "grey@1"
 
 
-def test_what_stands_beside_a_model_is_told_to_a_bound(tmp_path: Path) -> None:
+def test_a_readme_beside_a_model_is_shown_up_to_a_limit(tmp_path: Path) -> None:
     (tiny.write(tmp_path) / "README.md").write_bytes("# Tiny, \xfc\n".encode() + b"\xff" + b"." * MAX_README)
     renderer = Renderer(tmp_path)
     renderer.load()

@@ -69,7 +69,7 @@ def test_no_accept_header_breaks_it(accept: str) -> None:
 JSON = b"application/json"
 
 
-def test_what_is_accepted_does_not_hang_on_who_asks_and_in_which_order() -> None:
+def test_negotiation_ignores_the_order_of_headers() -> None:
     pairs = [(b"user-agent", b"curl/8.5.0"), (b"content-type", JSON), (b"accept", JSON)]
     for order in itertools.permutations(pairs):
         assert choose(Headers(raw=list(order)), OFFERS) == "application/json"

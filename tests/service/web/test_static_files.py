@@ -22,19 +22,19 @@ def test_a_person_gets_the_page(client: Client, accept: str) -> None:
     assert answer.headers["vary"] == "Accept"
 
 
-def test_a_program_is_told_where_to_go(client: Client) -> None:
+def test_a_program_gets_a_json_description_of_the_api(client: Client) -> None:
     answer = client.get("/", headers={"accept": "application/json"})
     assert answer.json()["draw"] == "POST /generate"
     assert answer.headers["vary"] == "Accept"
 
 
-def test_the_page_is_told_how_many_images_may_be_asked_for() -> None:
+def test_the_page_contains_the_most_images_in_a_request() -> None:
     client = Client(make_app(Renderer(Path("models")), read_settings(max_images=7)))
     assert 'data-max-images="7"' in client.get("/").text
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_file_has_its_type_and_may_load_from_nowhere_else(client: Client, name: str) -> None:
+def test_each_file_has_its_media_type_and_a_strict_content_security_policy(client: Client, name: str) -> None:
     answer = client.get(f"/page/{name}")
     assert answer.status_code == 200
     assert answer.headers["content-type"].partition(";")[0] == MEDIA_TYPES[name[name.index(".") :]]
@@ -63,7 +63,7 @@ def test_nothing_else_is_sent(client: Client, path: str) -> None:
     problem(client.get(path), "not-found")
 
 
-def test_the_page_holds_no_inline_script_or_style_and_names_no_other_host() -> None:
+def test_the_page_has_no_inline_script_or_style_and_names_no_other_host() -> None:
     html = (FOLDER / "index.html").read_text()
     assert not re.search(r"\bstyle=|\bon\w+=|<style|<script(?! type=\"module\" src=)", html)
     for name in NAMES:

@@ -21,7 +21,7 @@ async def leaves() -> Message:
 
 
 @pytest.mark.parametrize("after", [0.0, 0.02, wait.UNWATCHED + 0.1])
-def test_what_is_drawn_in_another_thread_is_returned_soon_and_late(after: float) -> None:
+def test_a_result_from_another_thread_is_returned_before_and_after_the_watch_starts(after: float) -> None:
     drawn: Future[bytes] = Future()
     thread = threading.Timer(after, drawn.set_result, [b"png"])
     thread.start()
@@ -44,7 +44,7 @@ def test_why_it_could_not_be_drawn_is_raised(after: float) -> None:
 
 
 @pytest.mark.parametrize("deadline", [0.02, wait.UNWATCHED + 0.1])
-def test_what_is_late_is_given_up(deadline: float) -> None:
+def test_a_result_after_the_deadline_is_cancelled(deadline: float) -> None:
     drawn: Future[bytes] = Future()
     started = time.monotonic()
     with pytest.raises(DeadlinePassedError):
@@ -53,7 +53,7 @@ def test_what_is_late_is_given_up(deadline: float) -> None:
     assert deadline <= time.monotonic() - started < 5
 
 
-def test_what_nobody_waits_for_is_given_up() -> None:
+def test_a_result_is_cancelled_when_the_client_disconnects() -> None:
     drawn: Future[bytes] = Future()
     started = time.monotonic()
     with pytest.raises(ClientGoneError):
