@@ -1,7 +1,7 @@
 # make serve   draw pictures on http://127.0.0.1:3000      make test   run the tests      make lint   style and types
 PYTHON ?= python3
 PORT ?= 3000
-# Serving and development each have an environment of their own: a server needs no torch.
+# Serving and development have separate environments, as a server needs no torch.
 SERVING := .venv
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -15,23 +15,23 @@ serve: $(SERVING)/installed
 test: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m pytest $(ARGS)
 
-# The README and docs/ as a site that needs nothing from elsewhere: open site/index.html
+# The README and docs/ as a site that loads nothing from other hosts: open site/index.html
 docs: $(DEVELOPMENT)/installed
 	NO_MKDOCS_2_WARNING=1 $(DEVELOPMENT)/bin/python -m mkdocs build --strict
 
-# The service beside the generator alone, 13 minutes; ARGS='--size 64 --turns 1' for less (benchmarks/README.md)
+# The service's speed compared with the generator alone, 13 minutes; ARGS='--size 64 --turns 1' for less
 bench: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m benchmarks.serving $(ARGS)
 
-# Users on a server of its own, more and more of them, and a report; ARGS='--shape spike' for another crowd
+# A server with 8 to 128 simulated users, and a report; ARGS='--shape spike' for another shape
 load: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m load_tests $(ARGS)
 
-# Ten minutes in which workers are killed and stopped, and cores and connections used up; ARGS='--minutes 1' for fewer
+# Ten minutes of random faults: killed workers, exhausted cores and connections; ARGS='--minutes 1' for less
 chaos: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m load_tests.chaos $(ARGS)
 
-# Twenty minutes at 70% of what the server can bear, in which it must not grow
+# Twenty minutes at 70% of the server's capacity, in which its resources must not grow
 soak: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m load_tests.soak $(ARGS)
 
@@ -39,7 +39,7 @@ soak: $(DEVELOPMENT)/installed
 fuzz: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m tests.fuzz $(ARGS)
 
-# What is known to be weak in what we use, and what looks weak in what we write
+# Known vulnerabilities of dependencies, insecure code and leaked secrets
 audit: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m tests.audit
 
@@ -51,7 +51,7 @@ lint: $(DEVELOPMENT)/installed
 # The environment to train in: .venv-dev/bin/python -m training …
 train: $(DEVELOPMENT)/installed
 
-# The wheels that the container images hold, with their hashes; with ARGS=--upgrade, newer ones of what no one pinned.
+# Lock files of the container images, with hashes; ARGS=--upgrade updates what constraints.txt does not pin.
 LOCK = $(DEVELOPMENT)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url \
 	--no-header --constraint constraints.txt $(ARGS)
 SERVED = --extra c2pa --extra redis --extra traces pyproject.toml
@@ -62,11 +62,11 @@ lock: $(DEVELOPMENT)/installed
 		$(SERVED) deploy/container/cuda.in
 	$(LOCK) --output-file deploy/container/build.txt --allow-unsafe deploy/container/build.in
 
-# The digests that the images' tags have now, in the Dockerfile and the overlays; ARGS=--check only compares
+# Pin the current digests of the images' tags in the Dockerfile and the overlays; ARGS=--check only compares
 pin: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m deploy.digests $(ARGS)
 
-# The wheel, an SBOM for each container image and SHA256SUMS of the commit that is checked out, into dist/
+# The wheel, an SBOM for each container image and SHA256SUMS of the checked-out commit, into dist/
 sbom: $(DEVELOPMENT)/installed
 	rm -rf dist
 	$(DEVELOPMENT)/bin/python -m deploy.release

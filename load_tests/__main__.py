@@ -1,4 +1,4 @@
-"""``python -m load_tests``: a server of its own on a free port, Locust's users on it, and a report."""
+"""``python -m load_tests``: start a server on a free port, run Locust's users on it, and write a report."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""``python -m load_tests.chaos``: faults at random under load, for which nobody may get a wrong picture."""
+"""``python -m load_tests.chaos``: random faults under load, during which no client may get a wrong image."""
 
 import argparse
 import shutil
@@ -27,7 +27,7 @@ RECOVERY = 60  # seconds
 
 
 def main() -> int:
-    """Run the faults, and tell what they did; 1 where the server did not bear them."""
+    """Run the faults and print their effects; the exit code is 1 if an expectation fails."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random")
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def run(server: Server, seconds: float, seed: int, workers: int, models: Path) -> list[str]:
-    """Let clients ask and faults happen for so long; returns what the server did not bear, in sentences.
+    """Run clients and faults for so long; returns a sentence for each failed expectation.
 
     ``models`` is the folder that it serves; hostile models are added to it.
     """
@@ -68,7 +68,7 @@ def run(server: Server, seconds: float, seed: int, workers: int, models: Path) -
 
 
 def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float]) -> list[str]:
-    """Say what clients may not have met: a wrong picture, an answer that is no refusal, a loss without a killing."""
+    """Return a sentence for each wrong image, unexpected status, and request lost without a killed worker."""
     found = [f"a wrong picture: {wrong}" for wrong in sorted(set(record.wrong))]
     if odd := {status: n for status, n in record.statuses.items() if status not in REFUSALS | {200}}:
         found.append(f"answers that are neither pictures nor refusals: {odd}")
@@ -86,7 +86,7 @@ def _was_killed(failure: Failure, kills: Sequence[float]) -> bool:
 
 
 def _happen(chaos: Chaos, end: float) -> Counter[str]:
-    """Let one fault after the other begin, and wait for the last; returns how often each happened."""
+    """Start one fault after the other, and wait for the last; returns how often each happened."""
     happened: Counter[str] = Counter()
     threads = []
     next_poison = time.monotonic()
@@ -105,7 +105,7 @@ def _happen(chaos: Chaos, end: float) -> Counter[str]:
 
 
 def _ready(server: Server, workers: int) -> list[str]:
-    """Wait until the server is as it was: ready, with as many workers."""
+    """Wait until the server is ready again, with as many workers as before."""
     end = time.monotonic() + RECOVERY
     while time.monotonic() < end:
         there = len(process.workers(server))

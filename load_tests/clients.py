@@ -1,4 +1,4 @@
-"""Clients that ask for pictures all the time, look at each answer and write down how it went."""
+"""Clients that send requests continuously, check each answer and record the outcome."""
 
 import http.client
 import json
@@ -46,7 +46,7 @@ class Record:
             self.statuses[status] += 1
 
     def drawn(self, images: int, seconds: float, fault: str | None) -> None:
-        """Note an answer with pictures, and what is wrong with them."""
+        """Record an answer with images, and what is wrong with them."""
         with self._lock:
             self.images += images
             self.seconds.append(seconds)
@@ -59,7 +59,7 @@ class Record:
 
 
 class Clients:
-    """Clients of a server's first model; they ask as fast as they are answered, or ``rate`` times a second in all."""
+    """Clients of a server's first model: closed-loop, or together ``rate`` requests a second."""
 
     def __init__(self, url: str, count: int, *, seed: int = 0, rate: float | None = None) -> None:
         self.record = Record()
@@ -70,7 +70,7 @@ class Clients:
         self._threads = [threading.Thread(target=self._run, args=(random.Random(seed + i),)) for i in range(count)]
 
     def learn(self) -> None:
-        """Ask for every seed once, to know what each picture is."""
+        """Request every seed once, to learn its image."""
         for seed in range(SEEDS + MANY):
             answer = httpx.post(f"{self._url}/generate", json={"model": self._model, "seed": seed}, timeout=PATIENCE)
             assert self.pictures.png(self._model, seed, answer.raise_for_status().content) is None

@@ -1,4 +1,4 @@
-"""What chaos does to a server: each fault is a function and its line in ``FAULTS``, and is over when it returns."""
+"""The faults that chaos injects: each is a function with a line in ``FAULTS``, and lasts until it returns."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 
 
 class Chaos:
-    """The server that suffers, the dice, and what was seen: when workers were killed, what floods were answered."""
+    """The server under test, the random generator, and what was observed: killed workers, answers to floods."""
 
     def __init__(self, server: Server, seed: int, models: Path) -> None:
         self.server = server
@@ -48,14 +48,14 @@ class Chaos:
 
 
 def kill(chaos: Chaos) -> None:
-    """End a worker as the kernel does when memory is short."""
+    """Kill a worker with SIGKILL, as the kernel's OOM killer does."""
     if worker := chaos.worker():
         chaos.kills.append(time.monotonic())
         _signal(worker, signal.SIGKILL)
 
 
 def stop(chaos: Chaos) -> None:
-    """Let a worker stand still for some seconds, as a machine does that swaps or is moved."""
+    """Stop a worker with SIGSTOP for some seconds, as on a machine that swaps or is migrated."""
     if worker := chaos.worker():
         _signal(worker, signal.SIGSTOP)
         time.sleep(chaos.chance.uniform(0.5, 4))
@@ -63,7 +63,7 @@ def stop(chaos: Chaos) -> None:
 
 
 def flood(chaos: Chaos) -> None:
-    """Ask for thousands of pictures at once: more than wait in line are refused."""
+    """Request thousands of images at once: what exceeds the queue is refused."""
     began = time.monotonic()
     with _connections(chaos.server, BURST) as connections:
         for connection in connections:
@@ -86,7 +86,7 @@ def dawdle(chaos: Chaos) -> None:
 
 
 def leave(chaos: Chaos) -> None:
-    """Ask for pictures and hang up."""
+    """Request images, and disconnect."""
     with _connections(chaos.server, SLOW) as connections:
         for connection in connections:
             with contextlib.suppress(OSError):
@@ -109,7 +109,7 @@ def reload(chaos: Chaos) -> None:
 
 
 def poison(chaos: Chaos) -> None:
-    """Drop a hostile model into the folder of the models, and have all workers read them again."""
+    """Add a hostile model to the models' folder, and reload all workers."""
     if chaos.hostile:
         name = chaos.hostile.pop()
         hostile.write(chaos.models, name, hostile.slow().SerializeToString() if name == SLOW_MODEL else None)

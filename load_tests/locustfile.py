@@ -1,6 +1,6 @@
 """What Locust runs: the users, the shape that --shape names, and the thresholds that decide the exit code.
 
-python -m load_tests does all of it with a server of its own; this is for a server that is there:
+python -m load_tests starts a server for it; on an existing server, run:
 
 locust -f load_tests/locustfile.py --headless --host http://127.0.0.1:3000 --shape ramp --html report.html --csv report
 """
@@ -39,7 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """End with 1, and say why, where a threshold was broken."""
+    """Set exit code 1, and print why, if a threshold was exceeded."""
     if isinstance(environment.runner, WorkerRunner):  # the master sees the whole
         return
     shape = environment.parsed_options.shape

@@ -1,4 +1,4 @@
-"""What a right answer is: a PNG of the stated size, and for the same model and seed the same one as ever."""
+"""What a correct answer is: a PNG of the card's size, always the same for the same model and seed."""
 
 import hashlib
 import io
@@ -10,7 +10,7 @@ REMEMBERED = 10_000  # seeds below are remembered: a run of days is to need no m
 
 
 class Pictures:
-    """Remembers digests of what was answered, by model and seed; each method returns what is wrong, or None."""
+    """Keeps digests of answers by model and seed; each method returns what is wrong, or None."""
 
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
@@ -21,7 +21,7 @@ class Pictures:
         return self._differs((model, seed, "bytes"), data) or self.pixels(model, seed, data)
 
     def pixels(self, model: str, seed: int, data: bytes) -> str | None:
-        """Check a picture that is to look like that of a seed: the file may say something else of itself."""
+        """Check that an image has the pixels of a seed; its metadata may differ."""
         try:
             image = Image.open(io.BytesIO(data))
             image.load()
@@ -32,7 +32,7 @@ class Pictures:
         return self._differs((model, seed, "pixels"), image.tobytes())
 
     def archive(self, model: str, seed: int, n: int, data: bytes) -> str | None:
-        """Check a zip of n pictures, each against the one that is asked for alone."""
+        """Check a zip of n images, each against the image of its seed alone."""
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 pngs = [archive.read(name) for name in archive.namelist()]

@@ -1,4 +1,4 @@
-"""How many users there are over time, and what the run has to keep to."""
+"""The shapes of load: users over time, and the thresholds of a run."""
 
 from dataclasses import dataclass
 

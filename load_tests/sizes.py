@@ -1,4 +1,4 @@
-"""What a server holds: memory, threads, open files and series of metrics, all its processes together."""
+"""The resources of a server, over all its processes: memory, threads, open files and series of metrics."""
 
 from dataclasses import astuple, dataclass
 

@@ -1,4 +1,4 @@
-"""``python -m load_tests.soak``: at 70% of the load that it can bear, a server has to stay as large as it is."""
+"""``python -m load_tests.soak``: at 70% of its capacity, a server's resources must not grow."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ FLAT = {"rss": (0.02, 8.0), "threads": (0.0, 1.0), "files": (0.0, 4.0), "series"
 
 
 def main() -> int:
-    """Soak a server, and tell what grew; 1 where anything did, or an answer was wrong."""
+    """Load a server and print what grew; the exit code is 1 if anything did, or an answer was wrong."""
     parser = argparse.ArgumentParser(prog="python -m load_tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--models", type=Path, default=ROOT / "models")
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def soak(server: Server, seconds: float) -> dict[str, Any]:
-    """Find out what the server can bear, give it a share of that for so long, and look at it all the while."""
+    """Measure the server's capacity, send a share of it for so long, and sample its resources."""
     capacity = _capacity(server, max(seconds / 40, 2))
     with Clients(server.url, CLIENTS, rate=SHARE * capacity) as clients:
         started = time.monotonic()
@@ -65,7 +65,7 @@ def soak(server: Server, seconds: float) -> dict[str, Any]:
 
 
 def _capacity(server: Server, seconds: float) -> float:
-    """Return how many requests a second the server answers clients who ask as fast as they are answered."""
+    """Return the requests a second that the server answers to closed-loop clients."""
     with Clients(server.url, CLIENTS) as clients:
         time.sleep(seconds)
         return _answered(clients.record) / seconds
@@ -76,7 +76,7 @@ def _answered(record: Record) -> int:
 
 
 def _watch(server: Server, seconds: float) -> list[tuple[float, Sizes]]:
-    """Look every few seconds; returns when, and what was seen."""
+    """Sample every few seconds; returns the times and the samples."""
     started, samples = time.monotonic(), []
     while (now := time.monotonic() - started) < seconds:
         samples.append((now, measure(server)))

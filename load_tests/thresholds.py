@@ -1,4 +1,4 @@
-"""What a run has to keep to: one sentence for each bound that it broke."""
+"""The thresholds of a run: a sentence for each that it exceeds."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Thresholds:
 
 
 def broken(times: Times, failed: int, kinds: Sequence[str], bounds: Thresholds) -> list[str]:
-    """Say which bounds a run broke, and whether it treated one kind of users unfairly."""
+    """Return a sentence for each exceeded threshold, and for unfairness to a kind of user."""
     asked = {kind: times.get(kind, Counter()) for kind in kinds}
     answered = sum(found.total() for found in asked.values())
     refused = sum(times.get(refusals(kind), Counter()).total() for kind in kinds)

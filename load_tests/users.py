@@ -1,4 +1,4 @@
-"""Users who draw, each kind in its own way; every answer is looked at, and a wrong one counts as a failure."""
+"""The kinds of users; each checks every answer, and a wrong one counts as a failure."""
 
 import base64
 import random
@@ -42,7 +42,7 @@ class User(FastHttpUser):
         self.ask("POST", "/generate", check, json={"model": self.ref, **body}, headers=headers)
 
     def ask(self, method: str, path: str, check: Check, status: int = 200, **how: Any) -> Any:
-        """Ask, look at the answer, and do as it says where the server is full: that is no failure."""
+        """Send a request and check the answer; on 503, which is no failure, wait for Retry-After and retry."""
         with self.client.request(method, path, name=self.kind, catch_response=True, **how) as answer:
             if answer.status_code == 503 and "Retry-After" in answer.headers:
                 answer.request_meta["name"] = refusals(self.kind)
@@ -56,7 +56,7 @@ class User(FastHttpUser):
 
 
 class OneSeed(User):
-    """Draws a seed of its own, or every eighth time one that is known."""
+    """Draws random seeds, and every eighth time a shared one."""
 
     kind = "one seed"
     weight = 8
@@ -69,7 +69,7 @@ class OneSeed(User):
 
 
 class Latent(User):
-    """Sends the numbers that a known seed stands for: they are to draw that seed's pixels."""
+    """Sends the latent of a shared seed, which must give that seed's pixels."""
 
     kind = "latent"
     weight = 2
@@ -83,7 +83,7 @@ class Latent(User):
 
 
 class Sixteen(User):
-    """Draws sixteen at once, each of which is to be what its seed draws alone."""
+    """Draws sixteen images in a request, each of which must have the bytes of its seed alone."""
 
     kind = "sixteen"
     weight = 1
