@@ -13,9 +13,9 @@ from rich.table import Table
 
 try:
     import torch
-except ModuleNotFoundError:  # an environment made for serving
-    what = "make train, and then: source .venv-dev/bin/activate"
-    print(f"error: training needs PyTorch, which is not installed here; type: {what}", file=sys.stderr)
+except ModuleNotFoundError:  # an environment for serving only
+    what = "make train; source .venv-dev/bin/activate"
+    print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
 from training import configs, distributed, images, mnist, plan, report, transfer
@@ -29,9 +29,12 @@ from training.pictures import grid, png, to_pixels
 from training.run import Config, Run
 
 app = typer.Typer(
-    help="Train generators on images.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="Train, sample and evaluate image generators (GANs).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Fetch data sets.", no_args_is_help=True)
+data_app = typer.Typer(help="Download data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 console = Console(highlight=False)
 CHOICES = " ".join(f"{field}: {', '.join(table)}." for field, table in recipes.CHOICES.items())
@@ -42,25 +45,29 @@ def train(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
     recipe: Annotated[
-        str, typer.Option(help=f"One of {', '.join(recipes.names())}, or your own .yaml file.")
+        str, typer.Option(help=f"One of {', '.join(recipes.names())}, or the path of a .yaml file.")
     ] = "digits",
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     crop: Annotated[
-        configs.Crop | None, typer.Option(help="Of images that are not square: cut, or pad with white.")
+        configs.Crop | None, typer.Option(help="How images are made square: cropped, or padded with white.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this long.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this many minutes.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
-    out: Annotated[Path, typer.Option(help="The folder in which run folders are made.")] = Path("runs"),
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of weights, data order and latents.")] = 0,
+    out: Annotated[Path, typer.Option(help="Parent folder of run folders.")] = Path("runs"),
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights, data order and latents.")
+    ] = 0,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=f"Change a field of the recipe. {CHOICES}")
     ] = None,
     init_from: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Start with the networks of this run folder, where they fit.")
+        Path | None, typer.Option(metavar="RUN", help="Initialise the networks from this run folder, where shapes fit.")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run folder.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and an estimate, and train nothing.")
+    ] = False,
 ) -> None:
     """Train a generator on a folder of images."""
     distributed.init()
@@ -69,13 +76,13 @@ def train(
         _resume(resume, _given(context), dry_run=dry_run)
         return
     if data is None:
-        raise InputError("--data is missing: name a folder or zip of images, or an idx file (or --resume a run)")
+        raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
     _check_budget(minutes, kimg)
     resolved = distributed.on_first_rank(
         lambda: recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
     )
     if resolved.critic.frozen and init_from is None:
-        raise InputError("critic.frozen without --init-from would freeze random layers: name a run to start from")
+        raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
     pretrained = _read_pretrained(init_from) if init_from else None
     config = Config(
         name=recipe,
@@ -91,13 +98,13 @@ def train(
 
 def _check_budget(minutes: float | None, kimg: float | None) -> None:
     if minutes and kimg:
-        raise InputError("--minutes and --kimg are two budgets; give one")
+        raise InputError("--minutes cannot be combined with --kimg")
     if minutes == math.inf:
-        raise InputError("--minutes inf has no end; give a number of minutes, Ctrl-C stops and saves sooner")
+        raise InputError("--minutes must be finite; Ctrl-C stops a run earlier and saves it")
 
 
 def _given(context: typer.Context) -> list[str]:
-    """Return the options that were given on the command line."""
+    """Return the names of the options on the command line."""
     found = {
         parameter.opts[0]: context.get_parameter_source(parameter.name or "") for parameter in context.command.params
     }
@@ -106,7 +113,7 @@ def _given(context: typer.Context) -> list[str]:
 
 def _resume(path: Path, given: list[str], *, dry_run: bool) -> None:
     if others := [option for option in given if option not in ("--resume", "--dry-run")]:
-        raise InputError(f"--resume uses the run's own settings; leave out {', '.join(others)}")
+        raise InputError(f"--resume uses the run's own settings and cannot be combined with {', '.join(others)}")
     run = distributed.on_first_rank(lambda: Run.open(path))
     config = distributed.on_first_rank(run.config)
     origin = None if distributed.on_first_rank(run.has_checkpoint) else config.init_from
@@ -120,12 +127,12 @@ def _read_pretrained(path: Path) -> transfer.Pretrained:
 def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | None = None, *, dry_run: bool) -> None:
     """Train into a new folder under a path, or resume a run."""
     if dry_run and distributed.size() > 1:
-        raise InputError("--dry-run plans for one process: leave torchrun out")
+        raise InputError("--dry-run runs in one process; start it without torchrun")
     distributed.check_batch(config.recipe.batch, groups=config.recipe.critic.minibatch_std)
     device = distributed.on_all_ranks(lambda: devices.choose(config.device))
     dataset = distributed.on_all_ranks(lambda: images.read(Path(config.data), config.recipe.images))
     if len(set(distributed.gather(dataset.report.digest))) > 1:
-        raise InputError(f"{config.data} does not hold the same images for all processes")
+        raise InputError(f"{config.data} does not contain the same images for all processes")
     plan.show(config, dataset.report, device, console)
     if pretrained:
         console.print(transfer.describe(pretrained, config.recipe), soft_wrap=True, markup=False)
@@ -137,7 +144,7 @@ def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | 
     run = where if isinstance(where, Run) else distributed.on_first_rank(lambda: Run.create(where, config))
     begun = distributed.on_first_rank(run.has_checkpoint)
     if begun and distributed.on_first_rank(run.report).digest != dataset.report.digest:
-        raise InputError(f"{config.data} no longer holds the images that {run.path} was trained on")
+        raise InputError(f"{config.data} no longer contains the images that {run.path} was trained on")
     distributed.on_first_rank(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
     trainer = Trainer(run, config, dataset, device, console)
     if resuming:
@@ -155,16 +162,16 @@ def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | 
 
 
 def _conclude(run: Run, *, finished: bool) -> None:
-    """Write the report, and say what comes next."""
+    """Write the report, and print the next command."""
     run.write_text("report.html", report.build(run))
     if finished:
         console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
     else:
-        console.print(f"Stopped and saved. Go on with: python -m training train --resume {run.path}", soft_wrap=True)
+        console.print(f"Stopped and saved. Resume with: python -m training train --resume {run.path}", soft_wrap=True)
 
 
 def _resume_hint(run: Run) -> str:
-    return f"; go on with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
+    return f"; resume with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
 
 
 @app.command("recipes")
@@ -177,10 +184,10 @@ def list_recipes() -> None:
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder, or one of its generator-*.pt.")],
-    seeds: Annotated[str, typer.Option(help="Such as 0-63 or 1,5,9-12.")] = "0-63",
-    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("grid.png"),
+    seeds: Annotated[str, typer.Option(help="Seeds, such as 0-63 or 1,5,9-12.")] = "0-63",
+    out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("grid.png"),
 ) -> None:
-    """Draw a grid of a run's latest generator; a seed gives the picture that the service will give."""
+    """Draw a grid of images with a run's latest generator; a seed gives the same image as in the service."""
     snapshot = Run.open(run).load_generator()
     latent_dim = snapshot.recipe.generator.latent_dim
     latents = np.stack([np.random.RandomState(s).randn(latent_dim).astype(np.float32) for s in parse_seeds(seeds)])
@@ -193,28 +200,32 @@ def sample(
 @app.command()
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(help="A model.onnx, a run folder for its latest generator, or a generator-*.pt.")
+        Path, typer.Argument(help="A model.onnx, a run folder (its latest generator), or a generator-*.pt.")
     ],
-    data: Annotated[Path, typer.Option(help="The images that it was trained on: a folder, or an idx file.")],
-    samples: Annotated[int, typer.Option(min=16, help="At most half as many as there are images.")] = 10_000,
-    crop: Annotated[configs.Crop | None, typer.Option(help="As in training, which a run folder knows.")] = None,
-    out: Annotated[Path, typer.Option(help="The JSON to write, for python -m export onnx --metrics.")] = Path(
+    data: Annotated[Path, typer.Option(help="The training images: a folder, a zip or an idx file.")],
+    samples: Annotated[
+        int, typer.Option(min=16, help="Number of samples; at most half the number of images.")
+    ] = 10_000,
+    crop: Annotated[configs.Crop | None, typer.Option(help="As in training; a run folder stores it.")] = None,
+    out: Annotated[Path, typer.Option(help="JSON file to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
-    stack: Annotated[bool, typer.Option("--stacked", help="Stacked MNIST: count the modes of 1000.")] = False,
-    inception: Annotated[Path | None, typer.Option(help="inception-2015-12-05.pt, for fid (docs/evaluate.md).")] = None,
+    stack: Annotated[bool, typer.Option("--stacked", help="Count modes of Stacked MNIST (of 1000).")] = False,
+    inception: Annotated[
+        Path | None, typer.Option(help="Path of inception-2015-12-05.pt, for fid (docs/evaluate.md).")
+    ] = None,
     metric: Annotated[
-        list[str] | None, typer.Option(help="Only this metric; may be repeated. Default: all that apply.")
+        list[str] | None, typer.Option(help="Compute only this metric; repeatable. Default: all that apply.")
     ] = None,
 ) -> None:
-    """Score a generator's samples against real images, each score beside its floor and a collapsed control."""
-    from training import evaluate as evaluation  # torchmetrics is slow to import, and the rest does without
+    """Score samples of a generator against real images; every score has a floor and a control for mode collapse."""
+    from training import evaluate as evaluation  # torchmetrics is slow to import, and the other commands do not need it
 
     if not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}")
+        raise InputError(f"--out {out}: the folder {out.parent} does not exist")
     if stack and inception:
-        raise InputError("--stacked counts modes and looks at nothing else; leave out --inception")
-    with console.status("Drawing and scoring …"):
+        raise InputError("--stacked cannot be combined with --inception")
+    with console.status("Drawing and scoring samples …"):
         if stack:
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
@@ -229,26 +240,26 @@ def evaluate(
     if result.closest:
         pairs = out.with_name(f"{out.stem}-nearest.png")
         write_atomically(pairs, png(result.closest))
-        console.print(f"The 16 that are most like a training image, each beside it: {pairs}", soft_wrap=True)
+        console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Return the seeds that ``0-63`` or ``1,5,9-12`` names; raises InputError for anything else."""
+    """Return the seeds of a list such as ``0-63`` or ``1,5,9-12``; raises InputError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last < 2**32 or last - first >= 10_000:
             raise InputError(
-                f"--seeds {text}: write numbers from 0 to 4294967295 and rising ranges, such as 0-63 or 1,5,9-12"
+                f"--seeds {text} is invalid; use numbers below 4294967296 and ascending ranges: 0-63 or 1,5,9-12"
             )
         seeds += range(first, last + 1)
     return seeds
 
 
 @data_app.command("mnist")
-def fetch_mnist(out: Annotated[Path, typer.Option(help="The folder to put it into.")]) -> None:
-    """Fetch MNIST, checksums verified."""
+def fetch_mnist(out: Annotated[Path, typer.Option(help="Folder to write to.")]) -> None:
+    """Download MNIST and verify its checksums."""
     mnist.fetch(out)
     console.print(
         f"MNIST is in {out}. Train on it with: python -m training train --data {out} --recipe digits", soft_wrap=True
@@ -257,23 +268,23 @@ def fetch_mnist(out: Annotated[Path, typer.Option(help="The folder to put it int
 
 @data_app.command("stacked")
 def stack_mnist(
-    data: Annotated[Path, typer.Option(help="The folder of MNIST, or another idx file of digits.")],
-    out: Annotated[Path, typer.Option(help="The zip to write.")] = Path("stacked.zip"),
+    data: Annotated[Path, typer.Option(help="Folder of MNIST, or another idx file of digits.")],
+    out: Annotated[Path, typer.Option(help="Zip file to write.")] = Path("stacked.zip"),
 ) -> None:
-    """Make Stacked MNIST: images of three random digits, one in each channel."""
+    """Write Stacked MNIST: images with a random digit in each of three channels."""
     if not out.parent.is_dir():
-        raise InputError(f"--out {out}: there is no folder {out.parent}")
+        raise InputError(f"--out {out}: the folder {out.parent} does not exist")
     stacked.write(data, out)
     how = f"--data {out} --recipe digits-best --set images.channels=3"
     console.print(f"Stacked MNIST is in {out}. Train on it with: python -m training train {how}", soft_wrap=True)
 
 
 def main() -> NoReturn:
-    """Run the command line: 0 done, 1 failed, 2 wrong input, 130 stopped by the user."""
+    """Run the command line; exit code 0: done, 1: failed, 2: wrong input, 130: stopped by the user."""
     try:
         app(prog_name="python -m training")
     except TrainingError as error:
-        # All processes of a run raise it; none may end before the first one has printed it.
+        # All processes of a run raise it; none may exit before the first one has printed it.
         sentence = f"error: {error}"
         distributed.on_first_rank(lambda: print(sentence, file=sys.stderr))
         distributed.shutdown()

@@ -1,4 +1,4 @@
-"""Where and in what precision a run computes."""
+"""The device and the precision of a training run."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ Thing = TypeVar("Thing", Tensor, nn.Module)
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device and whether it multiplies bfloat16 matrices faster than float32 ones."""
+    """A torch device, and whether bfloat16 is faster than float32 on it."""
 
     torch: torch.device
     bfloat16: bool
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Run the forward pass in bfloat16 where that pays; weights and optimisers stay float32."""
+        """Run the forward pass in bfloat16 where that is faster; weights and optimiser state stay float32."""
         return torch.autocast(self.torch.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
     def place(self, thing: Thing) -> Thing:
-        """Move images or a network here, channels last: the layout that convolutions are fastest in.
+        """Move images or a network to the device in channels-last layout, in which convolutions are fastest.
 
-        In float32, too: DCGAN's step took 1.07 times as long in the other layout, on CPUs with AVX2 as with AVX-512.
+        In float32, too: a DCGAN step takes 1.07 times as long in the contiguous layout, with AVX2 and with AVX-512.
         """
         placed: Thing = thing.to(device=self.torch, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
@@ -37,10 +37,12 @@ class Device:
 
 
 def choose(name: str) -> Device:
-    """Return the device called ``auto``, ``cpu`` or ``cuda``; auto takes a GPU if there is one, each process its own.
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; each process of a machine gets its own GPU.
+
+    ``auto`` is a GPU if there is one, else the CPU.
 
     Raises:
-        InputError: ``cuda`` was asked for and there is none, or there are fewer than processes on this machine.
+        InputError: ``cuda`` is requested and there is no GPU, or this machine has fewer GPUs than processes.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -48,14 +50,14 @@ def choose(name: str) -> Device:
         )
     if name == "cuda" or (name == "auto" and torch.cuda.is_available()):
         if distributed.local_rank() >= torch.cuda.device_count():
-            raise InputError(f"this machine has fewer GPUs than processes: start {torch.cuda.device_count()} of them")
-        torch.cuda.set_device(distributed.local_rank())  # what "cuda" means in this process from here on
-        torch.backends.cudnn.benchmark = True  # a run's shapes never change: the fastest kernels are looked for once
+            raise InputError(f"this machine has fewer GPUs than processes; start {torch.cuda.device_count()} processes")
+        torch.cuda.set_device(distributed.local_rank())  # the default GPU of this process
+        torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest kernels are searched for once
         return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
     return Device(torch.device("cpu"), _cpu_has_bfloat16())
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Tell whether the CPU has bfloat16 instructions; without them autocast only emulates, and is slower."""
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("amx_bf16") or has.get("avx512_bf16"))
+    """Return whether the CPU has bfloat16 instructions; without them autocast emulates bfloat16 and is slower."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

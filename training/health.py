@@ -1,6 +1,6 @@
-"""The health of a run: figures for the log, and a warning at the tick where one of them crosses its threshold.
+"""Detect mode collapse, overfitting and divergence: figures for the log, and a warning when one crosses its threshold.
 
-The thresholds were measured on healthy runs and on runs made to fail: docs/health.md has the commands.
+The thresholds were measured on healthy and on deliberately failing runs; docs/health.md has the commands.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,21 +14,21 @@ from training.metrics import artefacts
 from training.objectives import Objective
 from training.registry import Registry
 
-WARM_UP_IMAGES = 50_000  # until then similar samples and a critic that separates them easily are normal
+WARM_UP_IMAGES = 50_000  # before that, similar samples and a critic that separates them easily are normal
 SIDE = 8  # pixels; enough for an image's composition
 
 
 def diversity(images: Tensor, reference: Tensor) -> float:
-    """Return how different images are, relative to as many real ones: about 1 is healthy, 0 is all the same.
+    """Return how diverse images are relative to as many real images: about 1 is healthy, 0 means all are equal.
 
-    The measure is the mean distance from an image to the nearest other, after shrinking all of them to 8×8. The mean
-    over all pairs would still be at three quarters when only four different images are left.
+    Diversity is the mean distance of an image to its nearest neighbour, at 8×8 pixels. The mean distance over all pairs
+    would still be three quarters with only four different images.
 
     Args:
         images: (N, C, H, W) float32 in [-1, 1], generated.
-        reference: as many real ones, (N, C, H, W).
+        reference: as many real images, (N, C, H, W).
     """
-    return float(_spread(images) / _spread(reference).clamp_min(1e-12))
+    return float(_mean_nearest_distance(images) / _mean_nearest_distance(reference).clamp_min(1e-12))
 
 
 FIGURES: Registry[Callable[[Tensor, Tensor], float]] = Registry(
@@ -36,22 +36,22 @@ FIGURES: Registry[Callable[[Tensor, Tensor], float]] = Registry(
 )
 
 
-def _spread(images: Tensor) -> Tensor:
+def _mean_nearest_distance(images: Tensor) -> Tensor:
     small = adaptive_avg_pool2d(images.float(), SIDE).flatten(1)  # (N, C*64)
     distances = torch.cdist(small, small, compute_mode="donot_use_mm_for_euclid_dist")  # (N, N), exact at zero
     return distances.fill_diagonal_(torch.inf).amin(dim=1).mean()
 
 
 class Alarm(NamedTuple):
-    """A figure of the log, the threshold that a healthy run does not cross, and the warning when it is crossed."""
+    """A figure of the log, its threshold, and the warning when the figure crosses it."""
 
     figure: str
     threshold: float
-    high: bool  # whether the high side is the bad one
+    high: bool  # whether values above the threshold are bad
     sentence: str
 
     def crossed(self, value: float) -> bool:
-        """Return whether a value is on the bad side of the threshold."""
+        """Return whether a value crosses the threshold."""
         return value > self.threshold if self.high else value < self.threshold
 
 
@@ -59,7 +59,7 @@ MODE_COLLAPSE = Alarm(
     "diversity",
     0.4,
     False,
-    "mode collapse: the samples differ {value:.2f} times as much as training images do; try lower learning "
+    "mode collapse: the diversity of the samples is {value:.2f} of that of training images; try lower learning "
     "rates (optimiser.generator_lr, optimiser.critic_lr), a higher objective.penalty, or critic.minibatch_std=true",
 )
 OVERFITTING = Alarm(
@@ -80,28 +80,28 @@ SKIPPED_STEPS = Alarm(
     "skipped_steps",
     0,
     True,
-    "{value:.0f} steps were skipped, because their gradients were not finite; try lower learning rates",
+    "{value:.0f} steps were skipped because a gradient was not finite; try lower learning rates",
 )
-# Normal for a while: samples that are alike, and a critic whose work is easy.
+# Checked only after WARM_UP_IMAGES.
 AFTER_WARM_UP = (MODE_COLLAPSE, OVERFITTING)
 
 
 def alarms_of(objective: Objective) -> tuple[Alarm, ...]:
-    """Return the alarms whose figures mean something under an objective."""
+    """Return the alarms that apply to an objective."""
     signed = (OVERFITTING,) if objective.signed_scores else ()
     bounded = (DIVERGENCE,) if objective.bounded_loss else ()
     return MODE_COLLAPSE, *signed, *bounded, SKIPPED_STEPS
 
 
 class Health:
-    """Follows a run's figures; its state belongs in the checkpoint, so that a resumed run warns alike."""
+    """Check a run's figures at each tick; the state is part of the checkpoint, so that a resumed run warns equally."""
 
     def __init__(self, objective: Objective) -> None:
         self._alarms = alarms_of(objective)
         self._active: set[str] = set()
 
     def warnings(self, row: Mapping[str, float]) -> list[str]:
-        """Return a sentence for each threshold that this tick's figures cross and the last tick's did not."""
+        """Return a warning for each threshold that is crossed at this tick and was not at the last."""
         warm = row["images"] >= WARM_UP_IMAGES
         alarms = [alarm for alarm in self._alarms if warm or alarm not in AFTER_WARM_UP]
         active = [alarm for alarm in alarms if alarm.figure in row and alarm.crossed(row[alarm.figure])]

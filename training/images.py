@@ -1,7 +1,7 @@
-"""Any source of images -> one uint8 array and a report on its files.
+"""Read a source of images into one uint8 array, with a report on its files.
 
-A source is a folder (any depth) of pictures, a zip of them, an MNIST-type idx file, plain or .gz, or a folder that
-holds one. A file that cannot be used is skipped and named in the report.
+A source is a folder of images (searched recursively), a zip of images, an MNIST-type idx file, plain or .gz, or a
+folder that contains one. A file that cannot be used is skipped and listed in the report.
 """
 
 import gzip
@@ -25,61 +25,61 @@ from pydantic import BaseModel
 from training.configs import ImagesConfig
 from training.errors import InputError
 
-# Files that are read; Pillow cannot read .heic, which phones write, but it should be reported as skipped.
+# Suffixes of image files. Pillow cannot read .heic, which phones write; such files are reported as skipped.
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-MINIMUM = 16  # images; fewer cannot be learnt from
+MINIMUM = 16  # images
 SMALLEST = 16  # pixels on the shorter side
-NESTING = 3  # zips within zips; a zip that holds itself has no end
+MAX_ZIP_DEPTH = 3  # nested zips; a zip can contain itself
 IDX_MAGIC = b"\x00\x00\x08\x03"  # unsigned bytes in three dimensions: images, rows, columns
 
 Pixels = NDArray[np.uint8]
 
 
 class Skipped(BaseModel):
-    """A file that was not used, and why."""
+    """A file that was skipped, and why."""
 
     file: str
     reason: str
 
 
 class Report(BaseModel):
-    """What a source held; saved as data.json in the run folder."""
+    """The contents of a source; saved as data.json in the run folder."""
 
     name: str
     source: str
     count: int
-    digest: str  # SHA-256 of the array as it enters training
-    modes: dict[str, int]  # Pillow's names: L, RGB, RGBA, CMYK, …
-    sizes: dict[str, int]  # as found, "300x200"
+    digest: str  # SHA-256 of the uint8 array
+    modes: dict[str, int]  # number of images per Pillow mode: L, RGB, RGBA, CMYK, …
+    sizes: dict[str, int]  # number of images per original size, "300x200"
     skipped: list[Skipped]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images, held in memory, with their report."""
+    """The images in memory, and the report on them."""
 
     images: Pixels  # (N, C, S, S)
     report: Report
 
 
 def read(source: Path, config: ImagesConfig) -> Dataset:
-    """Read every image of a source, made square as ``config.crop`` says and resized to ``config.size``.
+    """Read every image of a source, cropped or padded to a square and resized to ``config.size``.
 
     Raises:
-        InputError: the source is not there, is no known kind, or holds fewer than 16 usable images.
+        InputError: the source does not exist, is of no known kind, or has fewer than 16 usable images.
     """
     if not source.exists():
         raise InputError(f"--data {source} does not exist")
     entries = list(_entries(source))
-    # One array for all of them, filled in place: together with a list of arrays it would hold the images twice.
+    # One array, filled in place: a list of arrays would double the memory.
     images = np.empty((len(entries), config.channels, config.size, config.size), np.uint8)
     with ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about odd metadata and large photos that it reads all the same
-        # Decoding and resizing run without the interpreter's lock.
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large photos, but reads them
+        # Decoding and resizing release the interpreter lock.
         results = list(pool.map(lambda entry, to: _prepare(entry, config, to), entries, images))
-    used = [i for i, result in enumerate(results) if isinstance(result, _Found)]
+    used = [i for i, result in enumerate(results) if isinstance(result, _Original)]
     skipped = [
         Skipped(file=entry.name, reason=result)
         for entry, result in zip(entries, results, strict=True)
@@ -87,12 +87,12 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
     ]
     if len(used) < MINIMUM:
         first = f"; {skipped[0].file} was skipped: {skipped[0].reason}" if skipped else ""
-        raise InputError(f"{source} holds {len(used)} usable images and training needs {MINIMUM} at least{first}")
-    for to, i in enumerate(used):  # close the gaps
+        raise InputError(f"{source} has {len(used)} usable images, and training needs at least {MINIMUM}{first}")
+    for to, i in enumerate(used):  # remove the gaps of skipped images
         if to != i:
             images[to] = images[i]
     images = images[: len(used)]
-    found = [result for result in results if isinstance(result, _Found)]
+    found = [result for result in results if isinstance(result, _Original)]
     report = Report(
         name=source.resolve().name.split(".")[0],
         source=str(source.resolve()),
@@ -108,12 +108,12 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    open: Callable[[], Image.Image]  # may raise whatever Pillow or zipfile raise
+    open: Callable[[], Image.Image]  # raises anything that Pillow or zipfile raise
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What an image was like before it was prepared."""
+class _Original:
+    """The original mode and size of an image."""
 
     mode: str
     size: str
@@ -123,8 +123,8 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _prepare(entry: _Entry, config: ImagesConfig, to: Pixels) -> _Found | str:
-    """Write an image, cropped and resized, to an array (C, S, S); or return why it cannot be used."""
+def _prepare(entry: _Entry, config: ImagesConfig, to: Pixels) -> _Original | str:
+    """Write an image, square and resized, to an array (C, S, S); return why if it cannot be used."""
     try:
         image = entry.open()
         mode, size = image.mode, f"{image.width}x{image.height}"
@@ -132,18 +132,18 @@ def _prepare(entry: _Entry, config: ImagesConfig, to: Pixels) -> _Found | str:
             return f"too small ({size})"
         image = _flatten(ImageOps.exif_transpose(image)).convert("L" if config.channels == 1 else "RGB")
     except Image.DecompressionBombError:
-        return "too large to be a photo"
+        return "more pixels than Pillow's limit"
     except UnidentifiedImageError:
-        return "no image that Pillow can read"
-    except Exception as error:  # decoders of broken files raise almost anything
+        return "not an image that Pillow can read"
+    except Exception as error:  # decoders raise almost anything for damaged files
         return f"not readable ({type(error).__name__}: {error})"
     pixels = np.asarray(_square(image, config)).reshape(config.size, config.size, config.channels)
     to[:] = pixels.transpose(2, 0, 1)
-    return _Found(mode, size)
+    return _Original(mode, size)
 
 
 def _square(image: Image.Image, config: ImagesConfig) -> Image.Image:
-    """Take the central square, or the whole image on white, as transparency is laid on white."""
+    """Crop to the central square, or pad with white."""
     size = (config.size, config.size)
     if config.crop == "pad":
         return ImageOps.pad(image, size, Image.Resampling.LANCZOS, color="white")
@@ -151,7 +151,7 @@ def _square(image: Image.Image, config: ImagesConfig) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """Lay transparency on white, and bring 16 bits to 8, which Pillow's convert would clip."""
+    """Composite transparency on white, and scale 16 bits to 8; Pillow's convert would clip them."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -167,7 +167,7 @@ def _entries(source: Path) -> Iterator[_Entry]:
         return _folder_entries(source)
     if zipfile.is_zipfile(source):
         return _zip_entries(source.name, lambda: source)
-    raise InputError(f"--data {source} is neither a folder of images, nor a zip of them, nor an idx file")
+    raise InputError(f"--data {source} is neither a folder of images, nor a zip of images, nor an idx file")
 
 
 def _folder_entries(source: Path) -> Iterator[_Entry]:
@@ -177,21 +177,21 @@ def _folder_entries(source: Path) -> Iterator[_Entry]:
 
 
 def _zip_entries(name: str, load: Callable[[], Path | io.BytesIO], depth: int = 1) -> Iterator[_Entry]:
-    """Find the pictures of a zip, and of the zips in it; nothing is unpacked to the disk."""
+    """Yield the images of a zip and of nested zips; nothing is written to disk."""
     try:
         archive = zipfile.ZipFile(load())
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:  # RuntimeError: it is encrypted
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError) as error:  # RuntimeError: encrypted
         yield _Entry(name, partial(_fail, error))
         return
     for member in sorted(archive.namelist()):
-        path, inner = PurePosixPath(member), partial(_unpack, archive, member)
+        path, inner = PurePosixPath(member), partial(_read_member, archive, member)
         if _is_picture(path):
             yield _Entry(f"{name}/{member}", partial(_open_packed, inner))
-        elif path.suffix.lower() == ".zip" and depth < NESTING:
+        elif path.suffix.lower() == ".zip" and depth < MAX_ZIP_DEPTH:
             yield from _zip_entries(f"{name}/{member}", inner, depth + 1)
 
 
-def _unpack(archive: zipfile.ZipFile, member: str) -> io.BytesIO:
+def _read_member(archive: zipfile.ZipFile, member: str) -> io.BytesIO:
     return io.BytesIO(archive.read(member))
 
 
@@ -204,18 +204,18 @@ def _fail(error: Exception) -> Image.Image:
 
 
 def _is_picture(path: PurePath) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")  # those hold a Mac's notes on the file
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")  # ._ files are macOS metadata
 
 
 def _find_idx(source: Path) -> Path | None:
-    """Return the idx file that ``source`` is or holds; of several, the training images."""
+    """Return the idx file that ``source`` is or contains; of several, that of the training images."""
     if source.is_file():
         return source if _is_idx(source) else None
     found = [path for path in sorted(source.glob("*idx3*")) if _is_idx(path)]
     if len(found) > 1:
         found = [path for path in found if path.name.startswith("train")]
         if len(found) != 1:
-            raise InputError(f"--data {source} holds several idx files; name the one to train on")
+            raise InputError(f"--data {source} contains several idx files; pass the path of one")
     return found[0] if found else None
 
 
@@ -232,17 +232,17 @@ def _is_idx(path: Path) -> bool:
 
 
 def _idx_entries(path: Path) -> Iterator[_Entry]:
-    """Read an idx file: magic, then three big-endian sizes, then the pixels."""
+    """Yield the images of an idx file: magic number, three big-endian sizes, pixels."""
     try:
         with _open(path) as file:
             data = file.read()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if len(data) < 16:
-        raise InputError(f"{path} is damaged: it ends in its first 16 bytes")
+        raise InputError(f"{path} is damaged: its header is shorter than 16 bytes")
     shape = np.frombuffer(data, ">u4", count=3, offset=4)  # N, H, W
     if len(data) - 16 != int(shape.prod(dtype=np.int64)):
-        raise InputError(f"{path} is damaged: it says {shape.tolist()} and holds {len(data) - 16:,} pixels")
+        raise InputError(f"{path} is damaged: its header says {shape.tolist()}, and it has {len(data) - 16:,} pixels")
     pixels = np.frombuffer(data, np.uint8, offset=16).reshape(*shape.tolist())
     for i, image in enumerate(pixels):
         yield _Entry(f"#{i}", partial(Image.fromarray, image))

@@ -1,4 +1,4 @@
-"""What a run reports: figures (log.jsonl, TensorBoard), grids of samples, their timelapse, a progress line."""
+"""Write the figures of a run (log.jsonl, TensorBoard), its sample grids, the timelapse and the progress line."""
 
 import json
 import time
@@ -18,24 +18,24 @@ from training.images import Pixels
 from training.pictures import FRAMES, animation, evenly_spaced, grid, png, to_pixels
 from training.run import Run
 
-LINE_SECONDS = 10.0  # between progress lines where the output is not a terminal
+LINE_SECONDS = 10.0  # between progress lines if the output is not a terminal
 
 
 class Averages:
-    """Means of scalars over the steps since the last line of the log."""
+    """Means of scalars over the steps since the last tick."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def add(self, stats: dict[str, Tensor]) -> None:
-        """Add one step's scalars, which stay on their device; each is averaged over the steps that report it."""
+        """Add the scalars of one step; they stay on their device. Each is averaged over the steps that report it."""
         for name, value in stats.items():
             self._sums[name] = self._sums[name] + value.double() if name in self._sums else value.double()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
-        """Return the means, moved to the CPU in one transfer, and start anew."""
+        """Return the means, moved to the CPU in one transfer, and reset."""
         totals = torch.stack(list(self._sums.values())).tolist() if self._sums else []
         means = {name: total / self._counts[name] for name, total in zip(self._sums, totals, strict=True)}
         self._sums, self._counts = {}, {}
@@ -51,7 +51,7 @@ class Averages:
 
 
 class Logbook:
-    """The run folder's log and grids."""
+    """The log and the sample grids of a run folder."""
 
     def __init__(self, run: Run, console: Console) -> None:
         self._run, self._console = run, console
@@ -60,14 +60,14 @@ class Logbook:
         self._printed_at = 0.0
 
     def rewind(self, images_seen: int) -> None:
-        """Drop the lines that a killed run wrote after its last checkpoint; they will be written again."""
+        """Remove the lines that a killed run wrote after its last checkpoint; the resumed run writes them again."""
         if self._file.exists():
             lines = self._file.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["images"] <= images_seen]
             write_atomically(self._file, "".join(kept).encode())
 
     def tick(self, row: dict[str, Any], warnings: list[str]) -> None:
-        """Append a line to log.jsonl, print the warnings, and the line too where there is no progress bar."""
+        """Append a line to log.jsonl and print the warnings; without a terminal, print the line at intervals too."""
         line = row | ({"warnings": warnings} if warnings else {})
         append(self._file, (json.dumps(line) + "\n").encode())
         self._events.scalars(row["images"], {name: value for name, value in row.items() if name != "images"})
@@ -83,13 +83,13 @@ class Logbook:
         write_atomically(self._run.path / "reals.png", png(grid(pixels)))
 
     def fakes(self, images: Tensor, images_seen: int) -> bytes:
-        """Write fakes-000512640.png, images (N, C, S, S) in [-1, 1] at 512,640 images seen, and return it."""
+        """Write a grid of images (N, C, S, S) in [-1, 1] as fakes-IMAGESSEEN.png, and return the PNG."""
         data = png(grid(to_pixels(images)))
         write_atomically(self._run.path / f"fakes-{images_seen:09d}.png", data)
         return data
 
     def snapshot(self, images: Tensor, images_seen: int) -> None:
-        """Write the grid of a snapshot, for TensorBoard too, and timelapse.webp of all grids so far."""
+        """Write the grid of a snapshot, to TensorBoard too, and timelapse.webp of all grids so far."""
         self._events.picture(images_seen, "fakes", self.fakes(images, images_seen))
         self.timelapse()
 
@@ -101,7 +101,7 @@ class Logbook:
 
 @contextmanager
 def progress_bar(console: Console) -> Iterator[Progress]:
-    """Show a bar with images/s and the time left while the block runs; nothing where the output is not a terminal."""
+    """Show a bar with images/s and the time left while the block runs, if the output is a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Fetch MNIST, byte for byte the four files that Yann LeCun published (CC BY-SA 3.0)."""
+"""Download MNIST: the four files that Yann LeCun published (CC BY-SA 3.0), with their digests checked."""
 
 import hashlib
 import urllib.error
@@ -15,20 +15,20 @@ SHA256 = {
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-TIMEOUT = 30.0  # seconds without an answer
+TIMEOUT = 30.0  # seconds without data
 
 
 def fetch(out: Path) -> None:
-    """Put the four files into ``out``; those that are there and whole are left alone.
+    """Download the four files to ``out``; valid existing files are kept.
 
     Raises:
-        TrainingError: no mirror could be reached.
-        InputError: a file in ``out`` is not the published one.
+        TrainingError: no mirror returned a valid file.
+        InputError: a file in ``out`` differs from the published one.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out {out} cannot be made ({error.strerror})") from error
+        raise InputError(f"--out {out} cannot be created ({error.strerror})") from error
     for name, digest in SHA256.items():
         path = out / name
         if not path.exists():

@@ -1,11 +1,12 @@
-"""What is printed before a run starts: its networks, data, device, and an estimate of speed and memory."""
+"""Print the plan of a run before it starts: networks, data, device, and an estimate of speed and memory."""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from training import networks
 from training.device import Device
@@ -20,29 +21,41 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-MEASURED_STEPS, MEASURED_SECONDS = 8, 10.0  # whichever is reached first, after one step that is not timed
-LISTED = 10  # skipped files that are printed; data.json has them all
+MEASURED_STEPS, MEASURED_SECONDS = 8, 10.0  # whichever is reached first, after one untimed step
+LISTED = 10  # skipped files that are printed; data.json lists all
 
 
 def show(config: Config, report: Report, device: Device, console: Console) -> None:
-    """Print the configuration and what it means on this data and device."""
+    """Print the configuration, the networks, the data and the device.
+
+    Raises:
+        InputError: the networks of the recipe do not fit together.
+    """
     console.print_json(config.model_dump_json())
-    for name, build in (("generator", networks.build_generator), ("critic", networks.build_critic)):
+    for name, build in _networks(config.recipe).items():
         console.print(f"{name}: {networks.count_parameters(build(config.recipe)):,} parameters")
     for line in data_lines(report, config.recipe.images.size):
         console.print(line, soft_wrap=True, markup=False)
     pictures, snapshots = config.recipe.picture_images(), config.recipe.snapshot_images(report.count)
-    console.print(f"every {pictures:,.0f} images a picture, every {snapshots:,.0f} a snapshot")
+    console.print(f"a grid every {pictures:,.0f} images, a snapshot every {snapshots:,.0f} images")
     console.print(f"device: {device}, {torch.get_num_threads()} threads")
 
 
+def _networks(recipe: Recipe) -> dict[str, Callable[[Recipe], nn.Module]]:
+    builders: dict[str, Callable[[Recipe], nn.Module]] = {
+        "generator": networks.build_generator,
+        "critic": networks.build_critic,
+    }
+    return builders | ({"decoder": networks.build_decoder} if recipe.critic.reconstruction else {})
+
+
 def data_lines(report: Report, size: int) -> Iterator[str]:
-    """Yield lines on what a source held: counts, modes, sizes, and which files were skipped and why."""
+    """Yield lines that describe a source: counts, modes, sizes, and skipped files with the reason."""
     yield f"data: {report.count:,} images from {report.source}, {len(report.skipped)} skipped"
     yield f"  modes: {', '.join(f'{mode} {count:,}' for mode, count in report.modes.items())}"
     sizes = sorted(report.sizes, key=_area)
-    yield f"  sizes: {sizes[0]}" + (f" to {sizes[-1]}, {len(sizes):,} different ones" if len(sizes) > 1 else "")
-    if enlarged := sum(count for name, count in report.sizes.items() if min(_measures(name)) < size):
+    yield f"  sizes: {sizes[0]}" + (f" to {sizes[-1]}, {len(sizes):,} different" if len(sizes) > 1 else "")
+    if enlarged := sum(count for name, count in report.sizes.items() if min(_dimensions(name)) < size):
         yield f"  {enlarged:,} have a side shorter than {size} pixels and are enlarged"
     for skipped in report.skipped[:LISTED]:
         yield f"  skipped {skipped.file}: {skipped.reason}"
@@ -50,26 +63,26 @@ def data_lines(report: Report, size: int) -> Iterator[str]:
         yield f"  … and {len(report.skipped) - LISTED} more, listed in data.json"
 
 
-def _measures(name: str) -> tuple[int, int]:
+def _dimensions(name: str) -> tuple[int, int]:
     width, height = name.split("x")
     return int(width), int(height)
 
 
 def _area(name: str) -> int:
-    width, height = _measures(name)
+    width, height = _dimensions(name)
     return width * height
 
 
 def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
-    """Make a few steps on random images, and yield lines on speed, time and memory."""
+    """Run a few steps on random images, and yield lines with the estimated speed, time and memory."""
     gan = GAN(recipe, device)
     shape = (gan.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
     reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
     speed = _images_per_second(gan, reals)
     minutes = recipe.kimg * 1000 / speed / 60
-    yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg, if nothing else runs"
+    yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg on an idle machine"
     if peak := _peak_bytes(device):
-        # What the images themselves take is in this process already, on the CPU; on a GPU they come on top.
+        # On the CPU the peak includes the data set; on a GPU it is added.
         images = 0 if device.torch.type == "cpu" else count * reals[0].numel()
         yield f"estimate: {(peak + images) / 2**30:.1f} GiB of memory"
 
@@ -81,7 +94,7 @@ def _images_per_second(gan: GAN, reals: torch.Tensor) -> float:
         return time.perf_counter()
 
     guard = NonFiniteGuard(gan)
-    guard.run(lambda: gan.step(reals, 0))  # allocates, and makes the optimisers' moments
+    guard.run(lambda: gan.step(reals, 0))  # allocates memory and the optimisers' state
     started = finish()
     done, now = 0, started
     while done < MEASURED_STEPS and now - started < MEASURED_SECONDS:
@@ -91,7 +104,7 @@ def _images_per_second(gan: GAN, reals: torch.Tensor) -> float:
 
 
 def _peak_bytes(device: Device) -> int:
-    """Return the most memory that was in use so far: of the GPU, or of this process; 0 where it is unknown."""
+    """Return the peak memory of the GPU or of this process in bytes; 0 if unknown."""
     if device.torch.type == "cuda":
         return torch.cuda.max_memory_allocated(device.torch)
     if resource is None:

@@ -1,4 +1,4 @@
-"""report.html: a run in one self-contained file."""
+"""Write report.html: the samples, curves and settings of a run in one self-contained file."""
 
 import base64
 import html
@@ -12,14 +12,14 @@ from training.pictures import evenly_spaced
 from training.plan import data_lines
 from training.run import Run
 
-# A curve of the log is shown under the first heading that names it.
+# Headings of the charts, and the figures of log.jsonl in each.
 CHARTS = {
     "Losses": ("critic_loss", "generator_loss"),
     "Scores": ("real_score", "fake_score"),
     "Signs of the scores": ("real_sign", "fake_sign"),
     "Gradient penalty": ("penalty",),
-    "Diversity of the samples, 1 is that of the images": ("diversity",),
-    "Images a second": ("images_per_second",),
+    "Diversity of the samples relative to training images": ("diversity",),
+    "Images per second": ("images_per_second",),
 }
 WIDTH, HEIGHT, POINTS = 480, 160, 400
 STYLE = """
@@ -40,11 +40,11 @@ span.a { color: var(--a) } span.b { color: var(--b) }
 
 
 def build(run: Run) -> str:
-    """Return the report of a run folder as HTML; raises InputError where the folder is not whole."""
+    """Return the report of a run folder as HTML; raises InputError if the folder is incomplete."""
     config, report = run.config(), run.report()
-    log = run.path / "log.jsonl"  # not there where the run stopped before its first tick
+    log = run.path / "log.jsonl"  # missing if the run stopped before its first tick
     rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-    seen = f"{rows[-1]['images']:,} images seen" if rows else "stopped before the first line of the log"
+    seen = f"{rows[-1]['images']:,} images seen" if rows else "stopped before the first log line"
     folder = shlex.quote(str(run.path))
     parts = [
         f"<h1>{html.escape(run.path.name)}</h1><p>{seen}</p>",
@@ -55,7 +55,7 @@ def build(run: Run) -> str:
         *(_chart(heading, names, rows) for heading, names in CHARTS.items()),
         "</div><h2>Data</h2>",
         _pre("\n".join(data_lines(report, config.recipe.images.size))),
-        "<h2>Go on</h2>",
+        "<h2>Resume</h2>",
         _pre(f"python -m training train --resume {folder}"),
         "<h2>Export</h2>",
         _pre(f"python -m export onnx {folder} --name NAME"),
@@ -79,7 +79,7 @@ def _warnings(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _pictures(folder: Path) -> Iterator[str]:
-    """Show the training images, the latest samples and how they came to be, the files inside the page."""
+    """Yield the training images, the latest samples and their timelapse as embedded figures."""
     fakes = sorted(folder.glob("fakes-*.png"))[-1:]
     named = [(folder / "reals.png", "Training images"), *((path, "Samples at the end") for path in fakes)]
     for path, caption in [*named, (folder / "timelapse.webp", "The same samples over time")]:
@@ -90,7 +90,7 @@ def _pictures(folder: Path) -> Iterator[str]:
 
 
 def _chart(heading: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    """Draw up to two curves over images seen as inline SVG; nothing where the log has none of them."""
+    """Return up to two curves over images seen as inline SVG; empty if the log has none of them."""
     curves = {name: [(row["images"], row[name]) for row in rows if name in row] for name in names}
     points = [point for curve in curves.values() for point in curve]
     if not points:

@@ -49,7 +49,7 @@ def make_trainer(
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """Let no file of this process grow beyond 1 kB; Python ignores SIGXFSZ, so a write fails as on a full disk.
+    """Limit the files of this process to 1 kB; Python ignores SIGXFSZ, so writes fail as on a full disk.
 
     Only around the write itself: pytest's own output may be a file, too.
     """

@@ -41,7 +41,7 @@ def make(out: Path, recipe: Recipe, minutes: float | None = None) -> Trainer:
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """All that was learned, as it is now and stays."""
+    """Return a copy of the weights of all networks."""
     networks = {"generator": trainer.gan.generator, "critic": trainer.gan.critic, "average": trainer.gan.average}
     states = ((name, network.state_dict()) for name, network in networks.items())
     return {f"{name}.{key}": value.clone() for name, state in states for key, value in state.items()}
@@ -59,7 +59,7 @@ def steps(out: Path, name: str) -> dict[str, Any]:
 
 
 def average() -> dict[str, Any]:
-    """What becomes of tensors, gradients and statistics that differ between the processes."""
+    """Average tensors, gradients and statistics that differ between the processes."""
     rank = distributed.rank()
     layer, norm = torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(2)
     norm.running_mean.fill_(10.0 * rank)
@@ -71,14 +71,14 @@ def average() -> dict[str, Any]:
 
 
 def learn(out: Path) -> dict[str, Any]:
-    """A run long enough to have a quality."""
+    """Train long enough to measure the quality."""
     trainer = make(out, tiny_recipe(kimg="16", snapshot_kimg="8", tick_kimg="4", **SMALL))
     trainer.train()
     return {"run": str(trainer.run.path)}
 
 
 def spoil(out: Path) -> dict[str, Any]:
-    """Let the second process alone see images that are no numbers, between two good steps."""
+    """Pass NaN images to the second process only, between two valid steps."""
     trainer = make(out, tiny_recipe("cats"))
     trainer._advance()
     before, step = weights(trainer), trainer.gan.step
@@ -92,7 +92,7 @@ def spoil(out: Path) -> dict[str, Any]:
 
 
 def stop_and_go_on(out: Path) -> dict[str, Any]:
-    """Let the second process alone be told to stop, in the third step; go on with what the first one saved."""
+    """Send a stop signal to the second process only, in the third step, and resume from the checkpoint."""
     trainer, recipe = make(out, tiny_recipe()), tiny_recipe()
     step = trainer.gan.step
 
@@ -125,7 +125,7 @@ def budget(out: Path) -> dict[str, Any]:
 
 
 def mistakes() -> list[str]:
-    """What each process hears of a mistake that only the first one meets, then of one that only the second one does."""
+    """Raise an error on the first process only, then on the second only; return what each process catches."""
 
     def err() -> None:
         raise InputError(f"process {distributed.rank()}")
@@ -146,14 +146,14 @@ def act(folder: Path) -> dict[str, Any]:
 
 
 def environment(rank: int, port: int) -> dict[str, str]:
-    """What torchrun tells a process; all of it stays on this machine."""
+    """Return the environment variables that torchrun sets, for this machine only."""
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     return where | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
-    """A port that nobody else gets while the block runs; who listens on it has to say SO_REUSEADDR, as torch does."""
+    """Reserve a port while the block runs; a listener needs SO_REUSEADDR, which torch sets."""
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind(("127.0.0.1", 0))
@@ -161,7 +161,7 @@ def reserved_port() -> Iterator[int]:
 
 
 def threads_of_gloo() -> list[str]:
-    """The names of this process's threads that are gloo's."""
+    """Return the names of gloo's threads in this process."""
     names = []
     for path in Path("/proc/self/task").glob("*/comm"):
         with suppress(OSError):  # it has ended since
@@ -183,7 +183,7 @@ def join_and_act(folder: Path, rank: int, port: int) -> None:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What the two processes did, in one start of them: that is what takes the time."""
+    """Run all actions in two processes that are started once, because starting them is slow."""
     folder, context = tmp_path_factory.mktemp("pair"), multiprocessing.get_context("spawn")
     with reserved_port() as port:
         processes = [context.Process(target=join_and_act, args=(folder, rank, port)) for rank in range(2)]
@@ -222,7 +222,7 @@ def test_two_processes_reach_the_quality_of_one(pair: list[Any], tmp_path: Path)
     assert max(two.value, one.value) < one.collapsed
 
 
-def test_a_step_that_is_not_finite_in_one_process_is_taken_back_in_both(pair: list[Any]) -> None:
+def test_a_step_that_is_not_finite_in_one_process_is_undone_in_both(pair: list[Any]) -> None:
     first, second = (did["spoilt"] for did in pair)
     assert same(first, second)
     assert first["skipped"] == 1
@@ -230,7 +230,7 @@ def test_a_step_that_is_not_finite_in_one_process_is_taken_back_in_both(pair: li
     assert not same(first["after"], first["later"])
 
 
-def test_one_process_that_is_told_to_stop_stops_both_after_the_same_step_and_the_first_saves(pair: list[Any]) -> None:
+def test_a_stop_signal_to_one_process_stops_both_after_the_same_step_and_the_first_saves(pair: list[Any]) -> None:
     first, second = (did["stopped"] for did in pair)
     assert first["finished"] is second["finished"] is False
     assert first["stopped_at"] == second["stopped_at"] == 48
@@ -244,7 +244,7 @@ def test_two_processes_resume_bit_for_bit(pair: list[Any]) -> None:
     assert rows(Path(pair[0]["stopped"]["run"])) == rows(Path(pair[0]["whole"]["run"]))
 
 
-def test_another_number_of_processes_goes_on_with_other_random_numbers(pair: list[Any], tmp_path: Path) -> None:
+def test_another_number_of_processes_resumes_with_other_random_numbers(pair: list[Any], tmp_path: Path) -> None:
     whole = shutil.copytree(pair[0]["whole"]["run"], tmp_path / "run")
     (whole / "checkpoint-latest.pt").unlink()  # then it goes on half way, with the one before
     alone = make(tmp_path / "other", tiny_recipe())
@@ -261,13 +261,13 @@ def test_a_budget_in_minutes_is_the_same_for_both(pair: list[Any]) -> None:
     assert first["total"] <= first["seen"] < first["total"] + 16
 
 
-def test_who_leaves_has_no_thread_left_that_could_meet_the_end_of_the_interpreter(pair: list[Any]) -> None:
+def test_shutdown_leaves_no_gloo_thread_running(pair: list[Any]) -> None:
     for did in pair:
         assert did["threads"]["before"]
         assert not did["threads"]["after"]
 
 
-def test_a_mistake_that_one_process_meets_is_heard_by_both(pair: list[Any]) -> None:
+def test_an_error_in_one_process_is_raised_in_both(pair: list[Any]) -> None:
     assert [did["mistakes"] for did in pair] == [["process 0", "process 1"]] * 2
 
 
@@ -282,11 +282,11 @@ def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.Monk
         device.choose("auto")
     assert taken == [0, 1]
     monkeypatch.setattr(distributed, "local_rank", lambda: 2)
-    with pytest.raises(InputError, match="fewer GPUs than processes: start 2"):
+    with pytest.raises(InputError, match="fewer GPUs than processes; start 2"):
         device.choose("auto")
 
 
-def test_torchrun_trains_one_run_and_one_process_speaks(tmp_path: Path) -> None:
+def test_torchrun_trains_one_run_and_one_process_prints(tmp_path: Path) -> None:
     small = ("generator.width=8", "critic.width=8", "batch=16", "kimg=0.16", "tick_kimg=0.08")
     settings = [argument for setting in small for argument in ("--set", setting)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -316,7 +316,7 @@ def test_a_batch_that_cannot_be_divided_gets_one_sentence_and_exit_code_2() -> N
     ]
 
 
-def test_groups_that_the_critic_compares_are_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minibatch_std_groups_are_not_split_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "size", lambda: 2)
     distributed.check_batch(32, groups=True)
     distributed.check_batch(24, groups=False)
@@ -324,15 +324,15 @@ def test_groups_that_the_critic_compares_are_not_split(monkeypatch: pytest.Monke
         distributed.check_batch(24, groups=True)
 
 
-def test_a_process_that_cannot_find_the_others_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_without_peers_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.delenv("RANK", raising=False)
     with pytest.raises(InputError, match=r"other processes, but: .* RANK expected"):
         distributed.init()
 
 
-def test_a_dry_run_is_for_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_dry_run_with_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(distributed, "size", lambda: 2)
     config = Config(name="tiny", recipe=tiny_recipe(), data=str(DIGITS), seed=0, device="cpu", minutes=None)
-    with pytest.raises(InputError, match="--dry-run plans for one process"):
+    with pytest.raises(InputError, match="--dry-run runs in one process"):
         _train(tmp_path, config, dry_run=True)

@@ -23,7 +23,7 @@ def test_statistics_are_copied() -> None:
     assert average.num_batches_tracked == 1
 
 
-def test_the_half_life_ramps_up_to_its_target() -> None:
+def test_the_half_life_grows_to_its_target() -> None:
     assert ema.half_life(2, images_seen=1000) == pytest.approx(50)
     assert ema.half_life(2, images_seen=10**6) == 2000
 

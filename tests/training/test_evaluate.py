@@ -22,7 +22,7 @@ from training.metrics import inception
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the LeNet of the 400 digits is kept: it is trained once."""
+    """The cache folder of the LeNet, which is trained once for all tests."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -36,7 +36,7 @@ def figures(path: Path) -> dict[str, Metric]:
 
 
 @pytest.mark.slow  # trains the LeNet
-def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path, cache: Path) -> None:
+def test_a_run_on_labelled_digits_is_scored_with_a_lenet(tmp_path: Path, cache: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     trainer.train()
     out = tmp_path / "scores.json"
@@ -53,7 +53,7 @@ def test_a_run_on_digits_is_scored_with_a_lenet(tmp_path: Path, cache: Path) -> 
     assert Image.open(tmp_path / "scores-nearest.png").size == (8 * 16, 4 * 16)
 
 
-def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path, cache: Path) -> None:
+def test_a_model_file_is_scored_on_unlabelled_photos(tmp_path: Path, cache: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)):
@@ -72,7 +72,7 @@ def test_a_model_file_of_photos_is_scored_without_labels(tmp_path: Path, cache: 
     assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
 
 
-def test_only_over_the_features_of_inception_is_a_distance_called_fid(
+def test_only_distances_over_inception_features_are_named_fid(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
@@ -103,19 +103,19 @@ def test_images_are_made_square_as_they_were_for_training(tmp_path: Path, monkey
     [
         (["nothing", "--data", DIGITS], "nothing does not exist; name a model.onnx or a run folder"),
         ([DIGITS, "--data", DIGITS], "is not an ONNX model"),
-        (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "there is no folder nowhere"),
+        (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "the folder nowhere does not exist"),
         (["nothing", "--data", DIGITS, "--inception", DIGITS], "is not the TorchScript file of Inception v3"),
-        (["nothing", "--data", DIGITS, "--inception", DIGITS, "--stacked"], "leave out --inception"),
+        (["nothing", "--data", DIGITS, "--inception", DIGITS, "--stacked"], "cannot be combined with --inception"),
     ],
 )
-def test_a_users_mistake_gets_one_sentence_and_exit_code_2(cache: Path, arguments: list[object], words: str) -> None:
+def test_invalid_input_gets_one_sentence_and_exit_code_2(cache: Path, arguments: list[object], words: str) -> None:
     result = evaluate(cache, *arguments)
     assert result.returncode == 2
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_sets_share_no_real_image_and_the_control_repeats_eight_samples() -> None:
+def test_reference_and_held_out_images_are_disjoint_and_the_control_repeats_eight_samples() -> None:
     reals = images.read(DIGITS, ImagesConfig(size=16, channels=1)).images
     samples = reals[::-1][:100]
     sets: Sets = split(reals, samples)
@@ -125,7 +125,7 @@ def test_the_sets_share_no_real_image_and_the_control_repeats_eight_samples() ->
     np.testing.assert_array_equal(reals[sets.held_out_at], sets.held_out)
 
 
-def test_stacked_digits_are_counted_in_modes(tmp_path: Path, cache: Path) -> None:
+def test_modes_of_stacked_digits_are_counted(tmp_path: Path, cache: Path) -> None:
     model = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
     out = tmp_path / "scores.json"
     result = evaluate(cache, model, "--data", DIGITS, "--samples", 300, "--out", out, "--stacked")

@@ -22,7 +22,7 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     assert (picture.step, picture.width, picture.height) == (2000, 30, 20)
 
 
-def test_a_resumed_run_hides_what_the_killed_one_wrote_too_much(
+def test_a_resumed_run_hides_records_after_the_checkpoint_of_the_killed_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Events(tmp_path), None
@@ -35,6 +35,6 @@ def test_a_resumed_run_hides_what_the_killed_one_wrote_too_much(
     assert [(event.step, event.value) for event in reader.Scalars("critic_loss")] == [(1000, 0.5), (2000, 0.25)]
 
 
-def test_a_full_disk_is_told_at_once(tmp_path: Path) -> None:
+def test_a_full_disk_raises_an_error_at_once(tmp_path: Path) -> None:
     with full_disk(), pytest.raises(DiskError, match="could not be written"):
         Events(tmp_path).scalars(1000, {f"figure_{i}": 0.5 for i in range(100)})

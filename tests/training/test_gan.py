@@ -25,13 +25,13 @@ def snapshot(network: torch.nn.Module) -> list[Tensor]:
 
 
 def kernels(network: torch.nn.Module) -> list[Tensor]:
-    """The weights proper: a bias may stand still, as the last one of a Wasserstein critic does."""
+    """Return the weights without biases; the last bias of a Wasserstein critic has no gradient."""
     return [parameter for parameter in network.parameters() if parameter.ndim > 1]
 
 
 @pytest.mark.parametrize("name", ["digits", "digits-best", "cats", "lotus"])
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -> None:
+def test_a_step_updates_every_kernel_of_both_networks(name: str, bfloat16: bool) -> None:
     gan = make_gan(name, Device(torch.device("cpu"), bfloat16))
     before = snapshot(gan.generator), snapshot(gan.critic)
     stats = gan.step(reals(gan.images_per_step(0)), images_seen=0)
@@ -42,7 +42,7 @@ def test_a_step_moves_every_kernel_of_both_networks(name: str, bfloat16: bool) -
     assert {"critic_loss", "generator_loss", "real_score", "fake_score"} <= set(stats)
 
 
-def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
+def test_the_generator_learns_a_white_image() -> None:
     gan = make_gan(optimiser__generator_lr="2e-3", optimiser__critic_lr="2e-3")
     white = torch.ones(16, 1, 16, 16)
     for i in range(60):
@@ -51,7 +51,7 @@ def test_the_critic_learns_to_tell_and_the_generator_to_follow() -> None:
 
 
 @pytest.mark.parametrize("name", ["digits-best", "cats", "lotus"])  # R1; BatchNorm; the penalty of WGAN-GP
-def test_frozen_layers_stand_still_and_the_generator_learns_through_them(name: str) -> None:
+def test_frozen_layers_are_not_updated_and_pass_gradients_to_the_generator(name: str) -> None:
     gan = make_gan(name, critic__frozen="1")
     before, generator = snapshot(gan.critic), snapshot(gan.generator)
     frozen = {key for key, weight in gan.critic.named_parameters() if not weight.requires_grad}
@@ -64,7 +64,7 @@ def test_frozen_layers_stand_still_and_the_generator_learns_through_them(name: s
     assert all(not torch.equal(a, b) for a, b in zip(generator, kernels(gan.generator), strict=True))
 
 
-def test_a_lazy_penalty_is_computed_every_so_many_steps_and_weighted_up() -> None:
+def test_a_lazy_penalty_is_computed_at_its_interval_and_weighted_by_it() -> None:
     lazy = make_gan(objective__penalty_every="3")
     assert ["penalty" in lazy.step(reals(), 0) for _ in range(6)] == [True, False, False] * 2
 
@@ -89,14 +89,14 @@ def test_the_batch_doubles_after_the_images_that_the_recipe_names() -> None:
     assert all(value.isfinite() for value in stats.values())
 
 
-def test_both_batches_in_one_pass_score_as_in_two() -> None:
+def test_real_and_generated_batches_get_the_same_scores_in_one_pass_as_in_two() -> None:
     gan = make_gan()
     images, fakes = reals(), -reals()
     together = gan._score(images, fakes)
     torch.testing.assert_close(together, (gan.critic(images), gan.critic(fakes)))
 
 
-def test_the_generators_descent_computes_no_gradient_of_the_critics_weights() -> None:
+def test_the_generator_step_computes_no_gradients_of_the_critics_weights() -> None:
     gan = make_gan()
     gan._train_generator(reals(), gan._generate(16, with_graph=True))
     assert all(weight.grad is None for weight in gan.critic.parameters())
@@ -125,13 +125,13 @@ def test_a_step_after_a_restored_state_is_the_same_step() -> None:
     )
 
 
-def test_the_critic_learns_to_redraw_what_it_sees() -> None:
+def test_the_reconstruction_error_falls() -> None:
     gan = make_gan(critic__reconstruction="5", optimiser__critic_lr="2e-3")
     errors = [float(gan.step(reals(), images_seen=16 * i)["reconstruction"]) for i in range(60)]
     assert errors[-1] < 0.7 * errors[0]
 
 
-def test_what_redraws_is_part_of_the_state() -> None:
+def test_the_decoder_is_part_of_the_state() -> None:
     first, second = (make_gan(critic__reconstruction="5") for _ in range(2))
     first.step(reals(), images_seen=0)
     second.load_state_dict(first.state_dict())

@@ -11,12 +11,12 @@ def images(number: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(number, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
 
 
-def test_diversity_is_one_for_the_same_images_and_nought_for_one_image_repeated() -> None:
+def test_diversity_is_one_for_the_same_images_and_zero_for_one_image_repeated() -> None:
     assert diversity(images(64), images(64)) == 1
     assert diversity(images(1).expand(64, -1, -1, -1), images(64)) == 0
 
 
-def test_diversity_sees_that_only_four_images_are_left() -> None:
+def test_diversity_is_zero_for_four_images_repeated() -> None:
     assert diversity(images(4).repeat(16, 1, 1, 1), images(64)) == 0
 
 
@@ -36,19 +36,19 @@ def health_of(objective: str) -> Health:
     return Health(build(ObjectiveConfig(name=objective)))
 
 
-def test_a_warning_is_said_once_a_crossing() -> None:
+def test_a_warning_is_given_once_per_crossing_of_the_threshold() -> None:
     health = health_of("dcgan")
     said = [len(health.warnings(row(WARM + i, diversity=d))) for i, d in enumerate([1, 0.1, 0.1, 1, 0.1])]
     assert said == [0, 1, 0, 0, 1]
 
 
-def test_a_warning_says_what_is_wrong_and_what_to_try() -> None:
+def test_a_warning_names_the_problem_and_a_remedy() -> None:
     (sentence,) = health_of("dcgan").warnings(row(WARM, diversity=0.123))
-    assert "mode collapse: the samples differ 0.12 times as much" in sentence
+    assert "mode collapse: the diversity of the samples is 0.12 of that of training images" in sentence
     assert "try lower learning rates" in sentence
 
 
-def test_the_calibrated_runs_are_told_apart() -> None:
+def test_the_measured_failing_runs_warn_and_the_healthy_ones_do_not() -> None:
     """The extremes of docs/health.md: three healthy runs, then a collapsed one and one that overfitted."""
     for diversity_, sign, loss in [(0.86, 0.24, 1.5), (0.93, 0.24, 1.8), (0.96, 0.59, 1.7)]:
         assert health_of("dcgan").warnings(row(WARM, diversity=diversity_, real_sign=sign, generator_loss=loss)) == []
@@ -64,7 +64,7 @@ def test_the_calibrated_runs_are_told_apart() -> None:
         ("r3gan", (0.90, 0.84, 2.8), (0.65, 1.0, 234000)),
     ],
 )
-def test_on_photos_too_every_objective_tells_a_healthy_run_from_a_collapsed_one(
+def test_on_photos_collapsed_runs_of_every_objective_warn_and_healthy_ones_do_not(
     objective: str, healthy: tuple[float, float, float], collapsed: tuple[float, float, float]
 ) -> None:
     """The extremes of the second table of docs/health.md."""
@@ -76,27 +76,27 @@ def test_on_photos_too_every_objective_tells_a_healthy_run_from_a_collapsed_one(
     assert warnings(*collapsed)
 
 
-def test_what_is_bad_from_the_start_is_news_only_after_a_while() -> None:
+def test_low_diversity_and_overfitting_warn_only_after_the_warm_up() -> None:
     health = health_of("dcgan")
     said = [len(health.warnings(row(seen, diversity=0.1, real_sign=1.0))) for seen in (1000, 2000, WARM, WARM + 1)]
     assert said == [0, 0, 2, 0]
 
 
-def test_skipped_steps_and_a_loss_that_runs_away_are_told_from_the_first_tick() -> None:
+def test_skipped_steps_and_divergence_warn_from_the_first_tick() -> None:
     health = health_of("dcgan")
     assert "3 steps were skipped" in health.warnings(row(10, skipped_steps=3))[0]
     assert "the generator's loss is 74" in health.warnings(row(20, generator_loss=74.5))[0]
 
 
-def test_scores_without_a_zero_are_not_judged_by_their_sign() -> None:
+def test_overfitting_is_not_checked_for_objectives_without_signed_scores() -> None:
     assert health_of("wgan-gp").warnings(row(WARM, real_sign=1.0, fake_sign=1.0)) == []
 
 
-def test_a_tick_of_skipped_steps_alone_is_no_error() -> None:
+def test_a_tick_with_only_skipped_steps_is_handled() -> None:
     assert len(health_of("dcgan").warnings({"images": 10, "diversity": 1.0, "skipped_steps": 5})) == 1
 
 
-def test_alarms_come_back_from_a_checkpoint() -> None:
+def test_active_alarms_are_restored_from_a_checkpoint() -> None:
     health, resumed = health_of("dcgan"), health_of("dcgan")
     health.warnings(row(WARM, diversity=MODE_COLLAPSE.threshold - 0.1, real_sign=OVERFITTING.threshold + 0.01))
     resumed.load_state_dict(health.state_dict())

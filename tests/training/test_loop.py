@@ -21,25 +21,25 @@ from training.run import Run
 
 KINDS = ("generator", "fakes")
 TRAIN = [sys.executable, "-m", "training", "train"]
-# Trains, but strikes itself at the n-th flush to the disk that finds a file of the run: what another process does when
-# it sees the file may come too late.
-STRUCK = """
+# Trains, and runs an action in the training process itself at the n-th fsync after a file of the run exists: another
+# process that waits for the file might act too late.
+ACT_AT_FSYNC = """
 import os, resource, signal, sys
 from pathlib import Path
 from training.__main__ import main
-file, left, blow = Path(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
+file, left, action = Path(sys.argv.pop(1)), int(sys.argv.pop(1)), sys.argv.pop(1)
 def fsync(descriptor, flush=os.fsync):
     global left
     flush(descriptor)
     if file.exists():
         left -= 1
         if left == 0:
-            exec(blow)
+            exec(action)
 os.fsync = fsync
 main()
 """
-# Trains, and is killed after so many seconds of it, whatever it does just then.
-KILLED = """
+# Trains, and is killed after a number of seconds of training.
+KILL_AFTER = """
 import os, signal, sys, threading
 from training.__main__ import main
 from training.loop import Trainer
@@ -53,25 +53,25 @@ Trainer.train = train
 main()
 """
 SIGNALLED = "os.kill(os.getpid(), signal.{})"
-FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))"  # no file may grow beyond
-# 250 steps of a small network, with 40 lines in the log and 16 snapshots of 8 flushes each.
+FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))"  # limit per file
+# 250 steps of a small network, with 40 lines in the log and 16 snapshots of 8 calls of fsync each.
 SMALL = ["generator.width=8", "critic.width=8", "batch=16", "kimg=4", "tick_kimg=0.1", "snapshot_kimg=0.25"]
 RUN = "00000-digits-dcgan"
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
-    """The log without what no clock repeats."""
+    """Return the log without images_per_second, which varies between runs."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
 
 
-def same(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(equal, a, b))
     return bool(a == b)
 
 
@@ -84,10 +84,10 @@ def settings_of(out: Path) -> list[str]:
     return ["--data", str(DIGITS), "--recipe", "digits", "--size", "16", "--out", str(out), *settings]
 
 
-def run_struck(out: Path, file: str, flush: int, blow: str) -> subprocess.CompletedProcess[str]:
-    """Train until the n-th flush to the disk that finds a file in the run folder, and there ``blow``."""
-    struck = [sys.executable, "-c", STRUCK, str(out / RUN / file), str(flush), blow, "train"]
-    return run([*struck, *settings_of(out)])
+def run_until_fsync(out: Path, file: str, flush: int, action: str) -> subprocess.CompletedProcess[str]:
+    """Train until the n-th fsync after ``file`` exists in the run folder, and run the code ``action`` there."""
+    command = [sys.executable, "-c", ACT_AT_FSYNC, str(out / RUN / file), str(flush), action, "train"]
+    return run([*command, *settings_of(out)])
 
 
 def resume(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -106,7 +106,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / RUN
 
 
-def test_a_run_leaves_what_its_user_looks_for(tmp_path: Path) -> None:
+def test_a_run_writes_logs_grids_checkpoints_and_a_report(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     assert trainer.train()
     run = trainer.run.path
@@ -132,7 +132,7 @@ def test_the_cats_recipe_draws_every_ten_batches_and_saves_every_five_epochs(tmp
     assert seen["fakes"] == sorted({*range(0, 2112, 160), *seen["generator"]})
 
 
-def test_a_budget_in_minutes_is_turned_into_images_once_and_kept(tmp_path: Path) -> None:
+def test_a_budget_in_minutes_is_converted_to_images_once(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe(), minutes=0.05)
     assert trainer.train()
     total = checkpoint(trainer.run.path)["total"]
@@ -165,7 +165,7 @@ def test_figures_stay_on_their_device_until_a_tick(monkeypatch: pytest.MonkeyPat
     assert averages.take() == {}
 
 
-def test_the_schedule_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:
+def test_the_number_of_images_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe(), minutes=1)
     trainer._fix_total(elapsed=1.0, speed=50.0)
     assert trainer.total is None  # too early to tell
@@ -174,15 +174,15 @@ def test_the_schedule_is_saved_as_soon_as_it_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninterrupted: Path) -> None:
-    result = run_struck(tmp_path, "log.jsonl", 1, SIGNALLED.format("SIGINT"))
+def test_ctrl_c_saves_a_checkpoint_and_prints_the_resume_command(tmp_path: Path, uninterrupted: Path) -> None:
+    result = run_until_fsync(tmp_path, "log.jsonl", 1, SIGNALLED.format("SIGINT"))
     assert result.returncode == 130, result.stderr
     stopped = tmp_path / RUN
-    assert f"Stopped and saved. Go on with: python -m training train --resume {stopped}" in result.stdout
+    assert f"Stopped and saved. Resume with: python -m training train --resume {stopped}" in result.stdout
     assert 0 < checkpoint(stopped)["seen"] < 4000
     assert resume(stopped).returncode == 0
     assert rows(stopped) == rows(uninterrupted)
-    assert same(checkpoint(stopped), checkpoint(uninterrupted))
+    assert equal(checkpoint(stopped), checkpoint(uninterrupted))
 
 
 @pytest.mark.slow
@@ -195,13 +195,13 @@ def test_ctrl_c_saves_says_how_to_go_on_and_loses_nothing(tmp_path: Path, uninte
     ],
 )
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, uninterrupted: Path, file: str, flush: int) -> None:
-    assert run_struck(tmp_path, file, flush, SIGNALLED.format("SIGKILL")).returncode == -signal.SIGKILL
+    assert run_until_fsync(tmp_path, file, flush, SIGNALLED.format("SIGKILL")).returncode == -signal.SIGKILL
     killed = tmp_path / RUN
     assert not (killed / "report.html").exists()
     result = resume(killed)
     assert result.returncode == 0, result.stderr
     assert rows(killed) == rows(uninterrupted)
-    assert same(checkpoint(killed), checkpoint(uninterrupted))
+    assert equal(checkpoint(killed), checkpoint(uninterrupted))
 
 
 @pytest.mark.slow
@@ -209,23 +209,23 @@ def test_a_run_killed_at_random_moments_resumes_bit_for_bit(tmp_path: Path, unin
     folder = tmp_path / RUN
     first, second = (random.uniform(0, 2) for _ in range(2))
     for seconds, rest in ((first, settings_of(tmp_path)), (second, ["--resume", str(folder)])):
-        killed = run([sys.executable, "-c", KILLED, str(seconds), "train", *rest])
+        killed = run([sys.executable, "-c", KILL_AFTER, str(seconds), "train", *rest])
         assert killed.returncode in (-signal.SIGKILL, 0), killed.stderr  # 0: it had ended before
     assert resume(folder).returncode == 0, (first, second)
     assert rows(folder) == rows(uninterrupted), (first, second)
-    assert same(checkpoint(folder), checkpoint(uninterrupted)), (first, second)
+    assert equal(checkpoint(folder), checkpoint(uninterrupted)), (first, second)
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_loses_nothing(
+def test_a_full_disk_ends_the_run_with_one_sentence_and_the_run_can_be_resumed(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
-    result = run_struck(tmp_path, "checkpoint-latest.pt", 1, FULL_DISK)
+    result = run_until_fsync(tmp_path, "checkpoint-latest.pt", 1, FULL_DISK)
     full = tmp_path / RUN
     assert result.returncode == 1
     assert "could not be written (File too large)" in result.stderr
-    assert result.stderr.endswith(f"go on with: python -m training train --resume {full}\n")
+    assert result.stderr.endswith(f"resume with: python -m training train --resume {full}\n")
     result = resume(full)
     assert result.returncode == 0, result.stderr
     assert rows(full) == rows(uninterrupted)
-    assert same(checkpoint(full), checkpoint(uninterrupted))
+    assert equal(checkpoint(full), checkpoint(uninterrupted))

@@ -28,12 +28,12 @@ def test_recipes_are_listed_one_line_each() -> None:
     assert [line.split()[0] for line in result.stdout.splitlines()] == recipes.names()
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_prints_the_plan_and_creates_no_files(tmp_path: Path) -> None:
     result = training("train", "--data", DIGITS, "--recipe", "digits", "--out", tmp_path / "runs", "--dry-run")
     assert result.returncode == 0
     assert '"batch": 64' in result.stdout
     assert "generator: 726,209 parameters" in result.stdout
-    assert "every 1,280 images a picture, every 64,000 a snapshot" in result.stdout
+    assert "a grid every 1,280 images, a snapshot every 64,000 images" in result.stdout
     assert "data: 400 images" in result.stdout
     assert "estimate: " in result.stdout
     assert not (tmp_path / "runs").exists()
@@ -46,21 +46,22 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path) -> None:
         (["train", "--data", "nowhere"], "nowhere does not exist"),
         (["train", "--data", DIGITS, "--recipe", "roses"], "there is no recipe 'roses'"),
         (["train", "--data", DIGITS, "--size", 30], "sizes are 16, 28, 32"),
-        (["train", "--data", DIGITS, "--minutes", 1, "--kimg", 1], "--minutes and --kimg are two budgets"),
-        (["train", "--data", DIGITS, "--minutes", "inf"], "--minutes inf has no end"),
+        (["train", "--data", DIGITS, "--minutes", 1, "--kimg", 1], "--minutes cannot be combined with --kimg"),
+        (["train", "--data", DIGITS, "--minutes", "inf"], "--minutes must be finite"),
         (["train", "--data", DIGITS, "--device", "cuda"], "torch sees no CUDA GPU here"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
-        (["train", "--resume", "nowhere", "--kimg", 1], "leave out --kimg"),
-        (["train", "--resume", "nowhere", "--init-from", "there"], "leave out --init-from"),
-        (["train", "--resume", "nowhere", "--device", "cpu", "--seed", 0], "leave out --seed, --device"),
+        (["train", "--resume", "nowhere", "--kimg", 1], "cannot be combined with --kimg"),
+        (["train", "--resume", "nowhere", "--init-from", "there"], "cannot be combined with --init-from"),
+        (["train", "--resume", "nowhere", "--device", "cpu", "--seed", 0], "cannot be combined with --seed, --device"),
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
         (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
+        (["train", "--data", DIGITS, "--set", "critic.reconstruction=1"], "critic.family conv3x3 has no decoder"),
         (["train", "--data", DIGITS, "--set", "batch=[}"], "is no YAML value"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
         (["data", "stacked", "--data", "nowhere"], "nowhere does not exist"),
     ],
 )
-def test_a_users_mistake_gets_one_sentence_and_exit_code_2(arguments: list[object], words: str) -> None:
+def test_invalid_input_gets_one_sentence_and_exit_code_2(arguments: list[object], words: str) -> None:
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     result = training(*arguments)
@@ -70,7 +71,7 @@ def test_a_users_mistake_gets_one_sentence_and_exit_code_2(arguments: list[objec
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path) -> None:
+def test_without_torch_the_error_names_the_command_that_installs_it(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(name='torch')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for arguments in ("training recipes", f"export onnx run --name x --models {tmp_path}"):
@@ -81,7 +82,7 @@ def test_without_torch_it_is_said_how_to_get_it(tmp_path: Path) -> None:
         assert "make train" in result.stderr
 
 
-def test_sample_draws_the_seeds_that_the_service_will_draw(tmp_path: Path) -> None:
+def test_sample_draws_the_same_images_for_seeds_as_the_service(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
     trainer.train()
     out = tmp_path / "grid.png"
@@ -102,11 +103,11 @@ def test_resume_refuses_other_images(tmp_path: Path) -> None:
     data.write_text(json.dumps(json.loads(data.read_text()) | {"digest": "0" * 64}))
     result = training("train", "--resume", trainer.run.path)
     assert result.returncode == 2
-    assert "no longer holds the images" in result.stderr
+    assert "no longer contains the images" in result.stderr
 
 
 @pytest.mark.slow
-def test_a_run_starts_from_another_and_goes_on_without_it(tmp_path: Path) -> None:
+def test_a_run_starts_from_another_run_and_resumes_without_it(tmp_path: Path) -> None:
     source = make_trainer(tmp_path / "source", tiny_recipe())
     source.train()
     mine = tmp_path / "mine.yaml"
@@ -131,12 +132,12 @@ def test_a_run_starts_from_another_and_goes_on_without_it(tmp_path: Path) -> Non
     assert '"images_seen": 320' in (run / "report.html").read_text().replace("&quot;", '"')
 
 
-def test_seeds_are_ranges_and_lists() -> None:
+def test_seeds_are_parsed_from_ranges_and_lists() -> None:
     assert parse_seeds("0-3") == [0, 1, 2, 3]
     assert parse_seeds("5, 9-10,4294967295") == [5, 9, 10, 4294967295]
 
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "-1", "4294967296", "0-10000", "1,,2", "9" * 5000])
-def test_what_is_no_seed_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="write numbers from 0"):
+def test_invalid_seeds_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match="use numbers below"):
         parse_seeds(text)

@@ -11,7 +11,7 @@ CONTENT = {name: name.encode() for name in mnist.SHA256}
 
 @pytest.fixture
 def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A mirror in a folder, with files whose digests are expected; another that is away stands before it."""
+    """A mirror in a folder, with the expected digests; the mirror before it in the list is unreachable."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     for name, data in CONTENT.items():
@@ -21,7 +21,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_four_files_are_fetched_and_not_again(mirror: Path, tmp_path: Path) -> None:
+def test_the_four_files_are_downloaded_once(mirror: Path, tmp_path: Path) -> None:
     mnist.fetch(tmp_path / "mnist")
     assert {path.name: path.read_bytes() for path in (tmp_path / "mnist").iterdir()} == CONTENT
     for path in mirror.iterdir():
@@ -29,20 +29,22 @@ def test_the_four_files_are_fetched_and_not_again(mirror: Path, tmp_path: Path) 
     mnist.fetch(tmp_path / "mnist")
 
 
-def test_a_file_with_another_digest_is_not_kept(mirror: Path, tmp_path: Path) -> None:
+def test_a_downloaded_file_with_another_digest_is_discarded(mirror: Path, tmp_path: Path) -> None:
     (mirror / "train-labels-idx1-ubyte.gz").write_bytes(b"tampered")
     with pytest.raises(TrainingError, match="no mirror answered with train-labels"):
         mnist.fetch(tmp_path / "mnist")
     assert not (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").exists()
 
 
-def test_a_wrong_file_in_place_is_named(mirror: Path, tmp_path: Path) -> None:
+def test_an_existing_file_with_another_digest_is_an_error(mirror: Path, tmp_path: Path) -> None:
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"something else")
     with pytest.raises(InputError, match="is not the published file"):
         mnist.fetch(tmp_path)
 
 
-def test_without_a_network_it_says_which_files_to_put_where(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_the_error_names_the_files_and_the_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
     with pytest.raises(TrainingError) as raised:
         mnist.fetch(tmp_path / "mnist")

@@ -14,25 +14,25 @@ def report(**changes: object) -> Report:
     return Report.model_validate(values)
 
 
-def test_the_data_report_tells_modes_sizes_and_what_is_enlarged() -> None:
+def test_the_data_report_lists_modes_sizes_and_enlarged_images() -> None:
     assert list(data_lines(report(), 64)) == [
         "data: 21 images from /cats, 0 skipped",
         "  modes: RGB 20, L 1",
-        "  sizes: 40x900 to 4000x3000, 3 different ones",
+        "  sizes: 40x900 to 4000x3000, 3 different",
         "  1 have a side shorter than 64 pixels and are enlarged",
     ]
 
 
-def test_a_long_list_of_skipped_files_is_cut_short() -> None:
+def test_a_long_list_of_skipped_files_is_truncated() -> None:
     skipped = [Skipped(file=f"{i}.png", reason="too small (8x8)") for i in range(25)]
     lines = list(data_lines(report(skipped=skipped, sizes={"64x64": 21}), 64))
     assert lines[2:4] == ["  sizes: 64x64", "  skipped 0.png: too small (8x8)"]
     assert lines[-1] == "  … and 15 more, listed in data.json"
 
 
-def test_the_estimate_is_measured_and_called_one() -> None:
+def test_the_estimate_is_measured_and_labelled_as_an_estimate() -> None:
     speed, memory = estimate(tiny_recipe(), 400, choose("cpu"))
-    assert re.fullmatch(r"estimate: [\d,]+ images/s, \d+ minutes for 0.32 kimg, if nothing else runs", speed)
+    assert re.fullmatch(r"estimate: [\d,]+ images/s, \d+ minutes for 0.32 kimg on an idle machine", speed)
     assert re.fullmatch(r"estimate: \d+\.\d GiB of memory", memory)
 
 

@@ -19,7 +19,7 @@ def test_the_report_is_one_file_with_curves_pictures_and_commands(tmp_path: Path
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched
 
 
-def test_warnings_stand_in_the_report_and_text_is_escaped(tmp_path: Path) -> None:
+def test_the_report_lists_warnings_and_escapes_text(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "<b>", tiny_recipe())
     trainer.logbook.tick({"images": 5, "diversity": 0.1}, ["alike & dull"])
     page = report.build(trainer.run)
@@ -31,6 +31,6 @@ def test_warnings_stand_in_the_report_and_text_is_escaped(tmp_path: Path) -> Non
     assert "b" not in tags
 
 
-def test_a_run_that_stopped_before_its_first_line_has_a_report_too(tmp_path: Path) -> None:
+def test_a_run_that_stopped_before_its_first_tick_has_a_report(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe())
-    assert "stopped before the first line of the log" in report.build(trainer.run)
+    assert "stopped before the first log line" in report.build(trainer.run)

@@ -38,13 +38,15 @@ def build_critic(config: NetworksConfig) -> nn.Module:
 
 
 def build_decoder(config: NetworksConfig) -> nn.Module:
-    """Return what redraws small images from the critic's features, for ``critic.reconstruction``.
+    """Return the decoder of ``critic.reconstruction``: features of the critic -> small images.
 
     Raises:
-        InputError: the critic's family has none.
+        InputError: the critic family has no features for a decoder.
     """
     if CRITICS[config.critic.family] is not critics.strided:
-        raise InputError(f"critic.reconstruction is for the strided critic, not for {config.critic.family}")
+        raise InputError(
+            f"critic.family {config.critic.family} has no decoder; set critic.reconstruction=0 or critic.family=strided"
+        )
     return critics.decoder(config.critic, config.images)
 
 
