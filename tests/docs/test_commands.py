@@ -7,9 +7,12 @@ import pytest
 from typer import Typer
 from typer.main import get_command
 
+import benchmarks.judges
 import benchmarks.openvino
+import benchmarks.pictures
 import benchmarks.serving.__main__
 import benchmarks.signing
+import benchmarks.snapshots
 import benchmarks.training
 import export.__main__
 import service.__main__
@@ -21,7 +24,15 @@ ROOT = Path(__file__).parents[2]
 NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", "load_tests/README.md")
 PAGES = sorted([*(ROOT / name for name in NAMED), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("models/*/*/README.md")])
 PACKAGES = (training.__main__, export.__main__, service.__main__)
-MAINS = (benchmarks.openvino, benchmarks.serving.__main__, benchmarks.signing, benchmarks.training)
+MAINS = (
+    benchmarks.judges,
+    benchmarks.openvino,
+    benchmarks.pictures,
+    benchmarks.serving.__main__,
+    benchmarks.signing,
+    benchmarks.snapshots,
+    benchmarks.training,
+)
 
 
 def read(main: Callable[..., None]) -> Any:
