@@ -11,7 +11,7 @@ from benchmarks.gpu.setup import Row, Setup, attempt, available
 
 PACKAGES = (
     "onnxruntime", "onnxruntime-gpu", "torch", "tensorrt", "tensorrt-cu13", "onnxruntime-ep-nv-tensorrt-rtx",
-    "nvidia-cudnn-cu13", "onnxruntime-ep-webgpu", "onnxruntime-ep-openvino",
+    "nvidia-cudnn-cu13", "onnxruntime-ep-webgpu", "onnxruntime-ep-mlx", "onnxruntime-ep-openvino",
 )  # fmt: skip
 QUERY = "name,driver_version,memory.total,compute_cap,power.limit"
 

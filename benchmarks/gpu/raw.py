@@ -61,7 +61,7 @@ def binding(session: InferenceSession, latents: NDArray[np.float32], file: Model
     return lambda: nvidia.run(session, {INPUT: latents}, shape)
 
 
-def _graph(data: bytes, provider: str, latents: np.ndarray, file: ModelFile) -> Callable[[], object]:
+def _graph(data: bytes, provider: str, latents: NDArray[np.float32], file: ModelFile) -> Callable[[], object]:
     """Return a call that runs one batch as a CUDA graph: its addresses on the GPU never change."""
     if provider != "cuda":
         raise RuntimeError("only the cuda provider captures CUDA graphs")

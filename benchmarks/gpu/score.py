@@ -1,6 +1,7 @@
 """(f) How many minutes cats and emoji take to the score of the shipped models; (g) the best that the time allows."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -11,16 +12,17 @@ from pathlib import Path
 
 from benchmarks.gpu.setup import ROOT, Row, Setup, attempt
 from benchmarks.gpu.train import DIGITS, TINY, trim
+from service.contract import ContractError, Metric
 from service.contract.graph import read_model
 
-METRICS = ("efficientnet-kd", "random-conv-kd", "lenet-fd")  # the first that a model's card has
+METRICS = ("efficientnet-lite2-kd", "random-conv-kd", "lenet-fd")  # the first that a model's card has
 BEST = {"cats": "cats-best", "lotus": "lotus-best", "letters": "digits-best", "emoji": "emoji-best"}
+TINY_SECONDS, TINY_SAMPLES = 2.0, 32
 
 
 def minutes_to_score(setup: Setup) -> Iterator[Row]:
     """Yield the score of a run every so often, until it is as good as the shipped model's or the time is up."""
     names = ["digits"] if setup.tiny else ["cats", "emoji"]
-    seconds = max(setup.seconds / len(names), 10)  # so that at least one picture of a tiny run is scored
     for name in names:
         data = DIGITS if setup.tiny else _find_data(setup, name)
         if data is None:
@@ -28,56 +30,57 @@ def minutes_to_score(setup: Setup) -> Iterator[Row]:
             continue
         try:
             card = read_model(ROOT / "models" / name / "1").card
-            metric = next(one for kind in METRICS for one in card.metrics if one.name == kind)
-        except Exception as error:
+            wanted = next(one for kind in METRICS for one in card.metrics if one.name == kind)
+        except (ContractError, StopIteration) as error:
             yield {"model": name, "reason": f"no shipped model with a score: {error}"}
             continue
-        yield from _race(setup, name, data, metric.name, metric.value, metric.samples, seconds)
+        yield from _race(setup, name, data, wanted, setup.seconds / len(names))
 
 
-def _race(
-    setup: Setup, name: str, data: Path, metric: str, wanted: float, samples: int, seconds: float
-) -> Iterator[Row]:
-    out = setup.work / "score" / name
+def _race(setup: Setup, name: str, data: Path, wanted: Metric, seconds: float) -> Iterator[Row]:
+    """Yield the scores of a run that trains meanwhile, and at last a reason if none is good enough."""
+    seconds = TINY_SECONDS if setup.tiny else seconds
     options = ["--recipe", "digits", *TINY] if setup.tiny else ["--recipe", BEST[name]]
+    out = setup.work / "score" / name
     process = _train(setup, data, out, seconds / 60, options)
-    started, samples = time.perf_counter(), 32 if setup.tiny else samples
+    started, row = time.perf_counter(), {"model": name, "metric": wanted.name, "wanted": wanted.value}
     try:
-        seen: set[Path] = set()
-        while time.perf_counter() - started < seconds:
-            new = set(out.glob("*/generator-*.pt")) - seen
-            if not new and process.poll() is not None:
-                break
-            if not new:
-                time.sleep(0.2)
-                continue
-            seen |= new
-            minutes = (time.perf_counter() - started) / 60
-            row = {"model": name, "metric": metric, "wanted": wanted, "minutes": round(minutes, 2)}
-            found = attempt(row, partial(_score, setup, next(iter(new)).parent, data, metric, samples))
+        for run in _new_snapshots(out, process, math.inf if setup.tiny else started + seconds):
+            minutes = {"minutes": round((time.perf_counter() - started) / 60, 2)}
+            found = attempt(row | minutes, partial(_score, setup, run, data, wanted))
             yield found
-            if found.get("score", wanted + 1) <= wanted:
+            if found.get("score", math.inf) <= wanted.value:
                 return
-        yield {
-            "model": name,
-            "metric": metric,
-            "wanted": wanted,
-            "reason": f"not reached in {seconds / 60:.1f} minutes",
-        }
+        yield row | {"reason": f"not reached in {seconds / 60:.1f} minutes"}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()
 
 
-def _score(setup: Setup, run: Path, data: Path, metric: str, samples: int) -> Row:
+def _new_snapshots(out: Path, process: "subprocess.Popen[bytes]", end: float) -> Iterator[Path]:
+    """Yield the run folder each time that it has a new generator, until its process or the time is over."""
+    seen: set[Path] = set()
+    while time.perf_counter() < end:
+        ended = process.poll() is not None  # looked at first, as its last act is a generator
+        if new := set(out.glob("*/generator-*.pt")) - seen:
+            seen |= new
+            yield new.pop().parent
+        elif ended:
+            return
+        else:
+            time.sleep(0.2)
+
+
+def _score(setup: Setup, run: Path, data: Path, wanted: Metric) -> Row:
+    """Return a run's latest score, over as many samples as the shipped model's."""
     out = setup.work / "evaluation.json"
-    family = metric.rpartition("-")[0]
+    samples = TINY_SAMPLES if setup.tiny else wanted.samples
     command = [sys.executable, "-m", "training", "evaluate", str(run.resolve()), "--data", str(data)]
-    command += ["--metric", family, "--samples", str(samples), "--out", str(out.resolve())]
+    command += ["--metric", "distances", "--samples", str(samples), "--out", str(out.resolve())]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["evaluation failed"])[-1])
-    return {"score": next(one["value"] for one in json.loads(out.read_text()) if one["name"] == metric)}
+    return {"score": next(one["value"] for one in json.loads(out.read_text()) if one["name"] == wanted.name)}
 
 
 def best(setup: Setup) -> Iterator[Row]:

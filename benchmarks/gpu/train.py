@@ -6,10 +6,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.gpu.setup import ROOT, Row, Setup, attempt
 
+if TYPE_CHECKING:  # torch takes seconds to import, and may not be there
+    import torch
+
+    from benchmarks.training import Player
+    from training.device import Device
+
+    Change = Callable[[Player, torch.device], "Step"]
+
+Step = Callable[[], object]  # of training
 DIGITS = ROOT / "tests" / "data" / "digits-images-idx3-ubyte.gz"
 TINY = ("--set", "generator.width=8", "--set", "critic.width=8", "--set", "batch=16")
 
@@ -22,50 +33,39 @@ def measure(setup: Setup) -> Iterator[Row]:
 
 
 def _steps(setup: Setup) -> Iterator[Row]:
-    import torch
-
-    from benchmarks import textbook, training
+    from benchmarks import textbook
     from training import device as devices
 
     if setup.tiny:
         textbook.WIDTH, textbook.BATCH = 8, 8  # read by both when they are built, in this process alone
     device = devices.choose(setup.device)
     names = ["dcgan"] if setup.tiny else ["dcgan", "wgan-gp"]
-    variants = {
-        "textbook": lambda _: None,
-        "textbook, channels_last": _channels_last,
-        "textbook, bfloat16": None,
-        "textbook, torch.compile": lambda player: _compile(player, setup.tiny),
-        "textbook, CUDA graph": None,
-        "ours": lambda _: None,
-        "ours in float32": lambda _: None,
-        "ours, torch.compile": lambda player: _compile(player, setup.tiny),
-        "ours, data from the host": None,
-    }
-    seconds = setup.seconds / 2 / (len(names) * len(variants))
+    seconds = setup.seconds / 2 / (len(names) * len(VARIANTS))
     for name in names:
-        for variant, change in variants.items():
-
-            def speed(name: str = name, variant: str = variant, change: Callable | None = change) -> Row:
-                player = training.players(name, device)[variant.partition(",")[0]]
-                step = player.step
-                if change:
-                    change(player)
-                elif variant.endswith("bfloat16"):
-                    step = _in_bfloat16(step, setup.device)
-                elif variant.endswith("graph"):
-                    step = _as_graph(step)
-                elif variant.endswith("host"):
-                    step = _with_copy(step, player.images, device.torch)
-                for _ in range(2):  # kernels are chosen and compiled
-                    step()
-                synchronise = torch.cuda.synchronize if setup.device == "cuda" else (lambda: None)
-                return {"images_per_second": round(_rate(step, player.images, seconds, synchronise), 1)}
-
-            yield attempt({"what": variant, "objective": name}, speed)
+        for what, (player, change) in VARIANTS.items():
+            row = {"what": what, "objective": name}
+            yield attempt(row, partial(_speed, name, player, change, device, seconds))
 
 
-def _rate(step: Callable[[], object], images: int, seconds: float, synchronise: Callable[[], None]) -> float:
+def _speed(name: str, player: str, change: "Change", device: "Device", seconds: float) -> Row:
+    """Return the images/s of one player's step, changed."""
+    import torch
+
+    from benchmarks import training
+
+    made = training.players(name, device)[player]
+    step = change(made, device.torch)
+    for _ in range(2):  # kernels are chosen and compiled
+        step()
+    synchronise = torch.cuda.synchronize if device.torch.type == "cuda" else _nothing
+    return {"images_per_second": round(_rate(step, made.images, seconds, synchronise), 1)}
+
+
+def _nothing() -> None:
+    return
+
+
+def _rate(step: Step, images: int, seconds: float, synchronise: Callable[[], None]) -> float:
     synchronise()
     steps, started = 0, time.perf_counter()
     while not steps or time.perf_counter() - started < seconds:
@@ -77,58 +77,80 @@ def _rate(step: Callable[[], object], images: int, seconds: float, synchronise: 
     return steps * images / (time.perf_counter() - started)
 
 
-def _channels_last(player) -> None:
+def _unchanged(player: "Player", device: "torch.device") -> Step:
+    return player.step
+
+
+def _channels_last(player: "Player", device: "torch.device") -> Step:
     import torch
 
     for network in player.networks:
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return player.step
 
 
-def _compile(player, tiny: bool) -> None:
+def _compiled(player: "Player", device: "torch.device") -> Step:
     for network in player.networks:
-        network.compile(backend="aot_eager" if tiny else "inductor")  # the first needs no C++ compiler
+        network.compile(backend="aot_eager" if device.type == "cpu" else "inductor")  # the first needs no C++ compiler
+    return player.step
 
 
-def _in_bfloat16(step: Callable[[], object], device: str) -> Callable[[], object]:
+def _in_bfloat16(player: "Player", device: "torch.device") -> Step:
     import torch
 
     def run() -> object:
-        with torch.autocast(device, torch.bfloat16):
-            return step()
+        with torch.autocast(device.type, torch.bfloat16):
+            return player.step()
 
     return run
 
 
-def _as_graph(step: Callable[[], object]) -> Callable[[], object]:
+def _as_graph(player: "Player", device: "torch.device") -> Step:
     import torch
 
-    if not torch.cuda.is_available():
+    if device.type != "cuda":
         raise RuntimeError("a CUDA graph needs a CUDA GPU")
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            step()
+            player.step()
+    torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        step()
+        player.step()
     return graph.replay
 
 
-def _with_copy(step: Callable[[], object], images: int, device) -> Callable[[], object]:
+def _with_copy(player: "Player", device: "torch.device") -> Step:
     """Return the step with the copy of its images to the device before it, as where data is not resident."""
     import torch
 
     from benchmarks import textbook
 
-    host = torch.zeros((images, 3, textbook.SIZE, textbook.SIZE), dtype=torch.uint8)
+    host = torch.zeros((player.images, 3, textbook.SIZE, textbook.SIZE), dtype=torch.uint8)
     host = host.pin_memory() if device.type == "cuda" else host
 
     def run() -> object:
         host.to(device, non_blocking=True).float().div_(127.5).sub_(1)
-        return step()
+        return player.step()
 
     return run
+
+
+# What is measured: the player, and how its step is changed.
+VARIANTS: dict[str, tuple[str, "Change"]] = {
+    "textbook": ("textbook", _unchanged),
+    "textbook, channels_last": ("textbook", _channels_last),
+    "textbook, bfloat16": ("textbook", _in_bfloat16),
+    "textbook, torch.compile": ("textbook", _compiled),
+    "textbook, CUDA graph": ("textbook", _as_graph),
+    "ours": ("ours", _unchanged),
+    "ours in float32": ("ours in float32", _unchanged),
+    "ours, torch.compile": ("ours", _compiled),
+    "ours, data from the host": ("ours", _with_copy),
+}
 
 
 def command(setup: Setup, *options: str) -> list[str]:

@@ -55,7 +55,8 @@ class Batcher:
         self._max_batch = max_batch
         self._bound = bound
         self._groups: OrderedDict[Hashable, deque[Job]] = OrderedDict()
-        self._outputs: list[Outputs] = []  # of batches that have run
+        self._unencoded: deque[Outputs] = deque()  # of batches that have run
+        self._encoding: list[Outputs] = []  # that some thread encodes, or has encoded
         self._waiting = 0  # items
         self._free = slots  # below 0, as many batches are ahead
         self._ahead = ahead
@@ -117,14 +118,18 @@ class Batcher:
         Outputs that no thread encodes come first, unless idle threads are there for them: on a busy CPU each thread
         encodes what it has run, and an accelerator is kept busy until the cores cannot keep up with it.
         """
-        left = sum(not outputs.attended for outputs in self._outputs)
-        may_run = self._free > 0 or (self._free > -self._ahead and self._is_full())
-        if not may_run or left > self._idle or not (batch := self._form()):
+        left = len(self._unencoded)
+        if not self._waiting or left > self._idle or not self._may_run() or not (batch := self._form()):
             return []
         self._free -= 1
         metrics.QUEUE_DEPTH.set(self._waiting)
-        self._changed.notify(left)
+        if left:
+            self._changed.notify(left)
         return batch
+
+    def _may_run(self) -> bool:
+        """Return whether a slot is free, or a full batch may go ahead."""
+        return self._free > 0 or (self._free > -self._ahead and self._is_full())
 
     def _is_full(self) -> bool:
         """Return whether the group whose turn it is has a full batch."""
@@ -133,26 +138,27 @@ class Batcher:
 
     def _next_outputs(self) -> Outputs | None:
         """Return the outputs to encode: those that no thread encodes, or else the oldest that want help."""
-        self._outputs = [outputs for outputs in self._outputs if outputs.remaining]
-        chosen = next((outputs for outputs in self._outputs if not outputs.attended), None)
-        if chosen is None:
-            return next((outputs for outputs in self._outputs if outputs.wants_help), None)
-        chosen.attended = True
-        return chosen
+        if not self._unencoded:
+            return next((outputs for outputs in self._encoding if outputs.wants_help and outputs.has_remaining()), None)
+        outputs = self._unencoded.popleft()
+        self._encoding = [*filter(Outputs.has_remaining, self._encoding), outputs]
+        return outputs
 
     def _form(self) -> list[Entry]:
         """Take the next batch, of the group whose turn it is."""
         while self._groups:
             group, jobs = self._groups.popitem(last=False)
-            share = math.ceil(
-                self._waiting / (1 + max(0, min(self._free - 1, self._idle)))
-            )  # leave idle slots their part
-            batch = self._take(jobs, min(self._max_batch, share))
+            batch = self._take(jobs, min(self._max_batch, self._share()))
             if jobs:
                 self._groups[group] = jobs
             if batch:
                 return batch
         return []
+
+    def _share(self) -> int:
+        """Return how many of the items that wait one batch may take: idle threads with a free slot get their part."""
+        others = min(self._free - 1, self._idle)
+        return math.ceil(self._waiting / (1 + others)) if others > 0 else self._waiting
 
     def _take(self, jobs: deque[Job], limit: int) -> list[Entry]:
         """Take one item from each job in turn, so that few do not wait for many, and fill up from the oldest.
@@ -208,7 +214,7 @@ class Batcher:
         outputs = self._infer_batch(batch)
         with self._changed:
             self._free += 1
-            self._outputs += outputs
+            self._unencoded += outputs
 
     def _infer_batch(self, batch: list[Entry]) -> list[Outputs]:
         """Return the batch's outputs, without those of items that fail, whose jobs are failed."""

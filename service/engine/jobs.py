@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,23 +84,25 @@ class Job:
         started = time.monotonic()
         try:
             part = self.encode(index, output)
-            complete = self._add(index, part)
-            if complete:
-                self._result = self.combine(self._parts)
+            if not self._add(index, part, time.monotonic() - started):
+                return False
+            started = time.monotonic()
+            self._result = self.combine(self._parts)
+            self.timing.encode += time.monotonic() - started  # no other thread does so any more
         except Exception as error:
             self.fail(error)
             return False
-        with self._lock:
-            self.timing.encode += time.monotonic() - started
-        return complete
+        return True
 
     def deliver(self) -> None:
         """Set the future's result."""
         self._settle(lambda: self.future.set_result(self._result))
 
-    def _add(self, index: int, part: Any) -> bool:
+    def _add(self, index: int, part: Any, seconds: float) -> bool:
+        """Keep a part that took ``seconds`` to encode; return whether it was the last."""
         with self._lock:
             self._parts[index] = part
+            self.timing.encode += seconds
             self._missing -= 1
             return self._missing == 0
 
@@ -125,7 +127,6 @@ class Outputs:
 
     def __init__(self, pairs: Sequence[tuple[Entry, Any]], seconds: float, call_help: Callable[[int], None]) -> None:
         """Take the outputs, each with its entry, of a batch that ran for ``seconds``; ``call_help`` wakes threads."""
-        self.attended = False  # a thread encodes them
         self.wants_help = False
         self._call_help = call_help
         self._seconds = seconds
@@ -134,33 +135,34 @@ class Outputs:
         self._complete: list[Job] = []
         self._lock = threading.Lock()
 
-    @property
-    def remaining(self) -> int:
-        """How many outputs no thread has taken yet."""
-        return len(self._todo)
+    def has_remaining(self) -> bool:
+        """Return whether there are outputs that no thread has taken yet."""
+        return bool(self._todo)
 
     def encode(self) -> None:
         """Encode outputs until no more are to be taken."""
-        for (job, index), output in self._take():
-            started = time.monotonic()
-            complete = job.finish(index, output)
-            if not self.wants_help and self.remaining * (time.monotonic() - started) > WORTH_HELP:
-                self.wants_help = True
-                self._call_help(self.remaining)
-            with self._lock:
-                if complete:
-                    self._complete.append(job)
-                self._left -= 1
-                is_last = self._left == 0
-            if is_last:
-                self._deliver()
-
-    def _take(self) -> Iterator[tuple[Entry, Any]]:
-        while True:
+        complete, count = list[Job](), 0
+        while self._todo:
             try:
-                yield self._todo.popleft()
-            except IndexError:
-                return
+                (job, index), output = self._todo.popleft()
+            except IndexError:  # another thread has taken it
+                break
+            started = time.monotonic()
+            if job.finish(index, output):
+                complete.append(job)
+            count += 1
+            if not self.wants_help and len(self._todo) * (time.monotonic() - started) > WORTH_HELP:
+                self.wants_help = True
+                self._call_help(len(self._todo))
+        if count and self._settle(complete, count):
+            self._deliver()
+
+    def _settle(self, complete: list[Job], count: int) -> bool:
+        """Note what a thread has done; return whether it did the last."""
+        with self._lock:
+            self._complete += complete
+            self._left -= count
+            return self._left == 0
 
     def _deliver(self) -> None:
         metrics.BATCH_SIZE.observe(self._size)  # here, as the thread that ran them keeps the device waiting

@@ -237,9 +237,9 @@ def _prepare(model: Model, item: Item) -> latents.Latent:
     """Return an item's latent, (Z,); runs in a thread of the batcher."""
     given, truncation = item
     latent = latents.from_seed(given, model.card.latent_dim) if isinstance(given, int) else given
-    return latent * np.float32(truncation)
+    return latent if truncation == 1 else latent * np.float32(truncation)
 
 
 def _infer(model: Model, batch: list[latents.Latent]) -> NDArray[np.uint8]:
     """Return the images of some latents, (N, H, W, C); runs in a thread of the batcher."""
-    return model.run(np.stack(batch))
+    return model.run(np.concatenate(batch).reshape(len(batch), -1))  # np.stack takes 5 us more
