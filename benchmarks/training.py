@@ -1,8 +1,8 @@
-"""How much faster is our step than the textbook's? ``python -m benchmarks.training``
+"""Compare the speed of our training step with a textbook implementation: ``python -m benchmarks.training``
 
-Our step, its guard and its average included, plays the textbook's networks, batch and objective: once as it would run
-here, and once in float32, which is what a CPU without bfloat16 gets. All three take turns of some seconds, so that a
-busy neighbour on the machine slows them alike; the ratios of the medians are what counts.
+Both train the same networks with the same batch and objective. Our step includes the check for non-finite gradients and
+the EMA; it is measured in the default precision and in float32, as on a CPU without bfloat16. All three alternate in
+turns of a few seconds, so that other load on the machine affects them equally; compare the ratios of the medians.
 """
 
 import json
@@ -31,62 +31,64 @@ PAIRS = {"dcgan": (textbook.DCGAN, DCGAN), "wgan-gp": (textbook.WGANGP, WGAN_GP)
 FLAGS = ("amx_bf16", "avx512_bf16", "avx512_f", "avx2")
 
 
-class Player(NamedTuple):
-    """Something that trains: how to play a step, how many real images that shows, and what it trains."""
+class Implementation(NamedTuple):
+    """An implementation of the training step: the step, its number of real images, and its networks."""
 
     step: Callable[[], object]
     images: int
     networks: tuple[nn.Module, nn.Module]
 
 
-def players(name: str, device: Device) -> dict[str, Player]:
-    """Return the textbook's player and ours, of the same networks."""
+def implementations(name: str, device: Device) -> dict[str, Implementation]:
+    """Return the textbook implementation and ours, with equal networks."""
     gan, settings = PAIRS[name]
     made = {
         "textbook": _textbook(gan(device.torch)),
         "ours": _ours(settings, device),
         "ours in float32": _ours(settings, Device(device.torch, bfloat16=False)),
     }
-    counts = {tuple(count_parameters(network) for network in player.networks) for player in made.values()}
+    counts = {
+        tuple(count_parameters(network) for network in implementation.networks) for implementation in made.values()
+    }
     assert len(counts) == 1, f"not the same networks: {counts}"
     return made
 
 
-def _textbook(gan: textbook.DCGAN) -> Player:
+def _textbook(gan: textbook.DCGAN) -> Implementation:
     reals = _noise(textbook.BATCH * gan.critic_steps).to(gan.device)
-    return Player(lambda: gan.step(reals), len(reals), (gan.generator, gan.critic))
+    return Implementation(lambda: gan.step(reals), len(reals), (gan.generator, gan.critic))
 
 
-def _ours(settings: tuple[str, ...], device: Device) -> Player:
+def _ours(settings: tuple[str, ...], device: Device) -> Implementation:
     measures = (f"generator.width={textbook.WIDTH}", f"critic.width={textbook.WIDTH}", f"batch={textbook.BATCH}")
     gan = GAN(recipes.load("cats", (*settings, *measures)), device)
     guard, reals = NonFiniteGuard(gan), device.place(_noise(gan.images_per_step(0)))
-    return Player(lambda: guard.run(lambda: gan.step(reals, 0)), len(reals), (gan.generator, gan.critic))
+    return Implementation(lambda: guard.run(lambda: gan.step(reals, 0)), len(reals), (gan.generator, gan.critic))
 
 
 def _noise(images: int) -> torch.Tensor:
     return torch.rand(images, 3, textbook.SIZE, textbook.SIZE) * 2 - 1
 
 
-def images_per_second(player: Player, seconds: float) -> float:
-    """Play for some seconds, one step at least, and return the real images seen in one."""
+def images_per_second(implementation: Implementation, seconds: float) -> float:
+    """Train for some seconds, at least one step, and return real images per second."""
     seen, elapsed, started = 0, 0.0, time.perf_counter()
     while not seen or elapsed < seconds:
-        player.step()
-        seen, elapsed = seen + player.images, time.perf_counter() - started
+        implementation.step()
+        seen, elapsed = seen + implementation.images, time.perf_counter() - started
     return seen / elapsed
 
 
-def measure(made: dict[str, Player], turns: int, seconds: float) -> dict[str, float]:
-    """Return the median speed of each player."""
-    for player in made.values():
-        player.step()  # oneDNN compiles its kernels on their first use
-    rounds = [[images_per_second(player, seconds) for player in made.values()] for _ in range(turns)]
+def measure(made: dict[str, Implementation], turns: int, seconds: float) -> dict[str, float]:
+    """Return the median speed of each implementation in images per second."""
+    for implementation in made.values():
+        implementation.step()  # oneDNN compiles its kernels on their first use
+    rounds = [[images_per_second(implementation, seconds) for implementation in made.values()] for _ in range(turns)]
     return dict(zip(made, map(statistics.median, zip(*rounds, strict=True)), strict=True))
 
 
 def machine(device: Device) -> dict[str, object]:
-    """Return what the figures depend on, but for the neighbours."""
+    """Return the CPU, device, threads and torch version of this machine."""
     has = torch.cpu.get_capabilities()
     where = {"device": str(device), "threads": torch.get_num_threads(), "torch": torch.__version__}
     return {"cpu": has.get("cpu_name"), "flags": [flag for flag in FLAGS if has.get(flag)], **where}
@@ -99,7 +101,7 @@ def main(
 ) -> None:
     """Print images/s of the textbook's step and of ours, with their ratios, and again as a line of JSON."""
     chosen = devices.choose(device)
-    speeds = {name: measure(players(name, chosen), turns, seconds) for name in PAIRS}
+    speeds = {name: measure(implementations(name, chosen), turns, seconds) for name in PAIRS}
     table = Table("images/s (ratio)", *next(iter(speeds.values())), box=None, padding=(0, 2))
     for name, row in speeds.items():
         table.add_row(name, *(f"{speed:,.1f} ({speed / row['textbook']:.2f})" for speed in row.values()))

@@ -1,8 +1,8 @@
-"""A generator's scores, each beside its floor and a control.
+"""Score the samples of a generator, with a floor and a control for every score.
 
-The reference is one random half of the real images, or as many of them as there are samples. The floor is what as many
-*other* real images score against it: a score below the floor is luck. The control is what a collapsed generator would
-score that repeats its first eight pictures.
+The reference is a random set of real images, as many as there are samples. The floor is the score of as many *other*
+real images against the reference; a score below the floor is chance. The control is the score of mode collapse: the
+first eight samples, repeated.
 """
 
 import json
@@ -24,12 +24,12 @@ from training.metrics.samples import open_sampler
 from training.metrics.stacked import modes, stack
 from training.metrics.tables import METRICS, Figures, Measure, Reals, load_classifier
 
-COLLAPSED = 8  # pictures that the control repeats
+COLLAPSED = 8  # samples that the control repeats
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure, with what real images and a collapsed generator get."""
+    """One figure of the samples, with those of held-out real images and of a collapsed generator."""
 
     name: str
     value: float
@@ -40,33 +40,33 @@ class Score:
 
 @dataclass(frozen=True)
 class Sets:
-    """The images that are compared, four times as many as there are samples."""
+    """The four sets of images that are compared, equal in size."""
 
     reference: Pixels  # (N, C, S, S)
-    held_out: Pixels  # as are all
+    held_out: Pixels  # (N, C, S, S), as are the others
     samples: Pixels
     collapsed: Pixels
-    held_out_at: NDArray[np.int64]  # (N,) where the held-out images stand among the real ones
+    held_out_at: NDArray[np.int64]  # (N,) indices of the held-out images among the real ones
 
     def score(self, measure: Measure) -> list[Score]:
-        """Measure the samples, the held-out images and the control, each against the same reference."""
-        return self.line_up(*(measure(part) for part in (self.samples, self.held_out, self.collapsed)))
+        """Measure the samples, the held-out images and the control against the reference."""
+        return self.as_scores(*(measure(part) for part in (self.samples, self.held_out, self.collapsed)))
 
-    def line_up(self, values: Figures, floors: Figures, controls: Figures) -> list[Score]:
-        """Return the figures of the samples with those of the held-out images and the control beside them."""
+    def as_scores(self, values: Figures, floors: Figures, controls: Figures) -> list[Score]:
+        """Combine the figures of the samples, the held-out images and the control into scores."""
         return [Score(name, values[name], floors[name], controls[name], len(self.samples)) for name in values]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores and what they were measured with."""
+    """The scores and the networks that they were measured with."""
 
     scores: list[Score]
-    note: str  # the network that saw the images, for a person
-    closest: Image.Image | None = None  # the pairs of sample and training image that are most alike
+    note: str  # identifies the feature networks, for a person
+    closest: Image.Image | None = None  # the samples closest to a training image, each beside it
 
     def to_json(self) -> str:
-        """Return the scores and their floors as a model's card takes them: name, value and number of samples."""
+        """Return the scores and floors in the card's format: name, value and number of samples."""
         figures = [
             {"name": score.name + suffix, "value": value, "samples": score.samples}
             for score in self.scores
@@ -83,18 +83,18 @@ def evaluate(
     crop: Crop | None = None,
     metrics: Sequence[str] = (),
 ) -> Evaluation:
-    """Score ``number`` samples of a model against the images that it was trained on, or similar ones.
+    """Score ``number`` samples of a model against its training images.
 
     Args:
         model: an ONNX file or a run folder.
         data: a source of images.
         number: at most half as many as there are images.
         weights: the file of Inception v3, for ``fid``.
-        crop: how the images were made square; by default as the run did it, for an ONNX file the central square.
+        crop: how the images are made square; default: as in the run, or the central square for an ONNX file.
         metrics: names of :data:`METRICS`; all that apply by default.
 
     Raises:
-        InputError: the model, the images or the weights cannot be read, or there is no such metric.
+        InputError: the model, the images or the weights cannot be read, or a metric is unknown.
     """
     prepare = [METRICS[name] for name in metrics or METRICS]
     network = inception.load(weights) if weights else None
@@ -105,39 +105,37 @@ def evaluate(
     reals = Reals(data, sets.reference, labels.find(data, len(dataset.images)), network)
     measures = [measure for metric in prepare if (measure := metric(reals))]
     scores = [score for measure in measures for score in sets.score(measure)]
-    copies, closest = look_for_copies(sets, TrainingSet(dataset.images, mirror=reals.labels is None))
+    copies, closest = find_copies(sets, TrainingSet(dataset.images, mirror=reals.labels is None))
     return Evaluation([*scores, *copies], "; ".join(reals.notes), closest)
 
 
 def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
-    """Count the modes that ``number`` samples of a model of three stacked digits cover.
+    """Count the modes that ``number`` samples of a model of Stacked MNIST cover.
 
     Raises:
-        InputError: the model or the digits cannot be read, or the model draws no three channels.
+        InputError: the model or the digits cannot be read, or the model does not have three channels.
     """
     sampler = open_sampler(model)
     dataset = images.read(data, ImagesConfig(size=sampler.size, channels=1))
     found = labels.find(data, len(dataset.images))
     if sampler.channels != 3 or found is None:
-        raise InputError(
-            "--stacked takes a model with three channels, one digit in each, and labelled digits as --data"
-        )
+        raise InputError("--stacked needs a model with three channels, and labelled digits as --data")
     classifier = load_classifier(data, found)
     sets = split(stack(dataset.images, 2 * number), sampler.draw(number))
     return Evaluation(sets.score(lambda pixels: modes(classifier, pixels)), classifier.features().note)
 
 
 def split(reals: Pixels, samples: Pixels) -> Sets:
-    """Return the four sets, as large as ``samples``, of which there are at most half as many as of ``reals``."""
+    """Return the four sets; ``samples`` are at most half as many as ``reals``."""
     order = np.random.RandomState(0).permutation(len(reals))
     reference_at, held_out_at, _ = np.split(order, [len(samples), 2 * len(samples)])
     reference, held_out = reals[reference_at], reals[held_out_at]
     return Sets(reference, held_out, samples, samples[np.arange(len(samples)) % COLLAPSED], held_out_at)
 
 
-def look_for_copies(sets: Sets, training: TrainingSet) -> tuple[list[Score], Image.Image]:
-    """Return how near samples come to training images, and a picture of those that come nearest."""
+def find_copies(sets: Sets, training: TrainingSet) -> tuple[list[Score], Image.Image]:
+    """Return scores of memorisation, and a grid of the samples closest to a training image."""
     matches = training.match(sets.samples)
     others = (training.match_own(sets.held_out_at), training.match(sets.collapsed))
-    scores = sets.line_up(matches.figures(), *(other.figures() for other in others))
+    scores = sets.as_scores(matches.figures(), *(other.figures() for other in others))
     return scores, picture(sets.samples, training, matches)

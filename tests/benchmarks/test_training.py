@@ -33,15 +33,15 @@ def test_it_prints_a_table_and_a_line_of_json(capsys: pytest.CaptureFixture[str]
 
 # The official example's counts and the 3 + 65 biases that it leaves out; without BatchNorm, a bias for its two numbers.
 @pytest.mark.parametrize(("name", "critic"), [("dcgan", 2_765_568 + 65), ("wgan-gp", 2_765_568 - 896 + 65)])
-def test_both_play_the_official_examples_networks(name: str, critic: int) -> None:
-    for player in training.players(name, CPU).values():
-        assert [networks.count_parameters(network) for network in player.networks] == [3_576_704 + 3, critic]
+def test_both_train_the_networks_of_the_official_example(name: str, critic: int) -> None:
+    for implementation in training.implementations(name, CPU).values():
+        assert [networks.count_parameters(network) for network in implementation.networks] == [3_576_704 + 3, critic]
 
 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.usefixtures("_small")
-def test_with_the_same_weights_both_draw_and_score_the_same(name: str) -> None:
-    theirs, ours, _ = training.players(name, CPU).values()
+def test_with_equal_weights_both_give_equal_images_and_scores(name: str) -> None:
+    theirs, ours, _ = training.implementations(name, CPU).values()
     latents, images = torch.randn(4, textbook.LATENT_DIM), torch.randn(4, 3, 64, 64)
     for mine, their in zip(ours.networks, theirs.networks, strict=True):
         with torch.no_grad():
@@ -55,9 +55,9 @@ def test_with_the_same_weights_both_draw_and_score_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.usefixtures("_small")
-def test_the_textbooks_step_moves_every_kernel(name: str) -> None:
-    player = training.players(name, CPU)["textbook"]
-    kernels = [weight for network in player.networks for weight in network.parameters() if weight.ndim > 1]
+def test_the_textbook_step_updates_every_kernel(name: str) -> None:
+    implementation = training.implementations(name, CPU)["textbook"]
+    kernels = [weight for network in implementation.networks for weight in network.parameters() if weight.ndim > 1]
     before = [kernel.detach().clone() for kernel in kernels]
-    player.step()
+    implementation.step()
     assert all(not torch.equal(a, b) for a, b in zip(before, kernels, strict=True))

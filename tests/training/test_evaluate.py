@@ -101,7 +101,7 @@ def test_images_are_made_square_as_they_were_for_training(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nothing", "--data", DIGITS], "nothing does not exist; name a model.onnx or a run folder"),
+        (["nothing", "--data", DIGITS], "nothing does not exist; pass a model.onnx or a run folder"),
         ([DIGITS, "--data", DIGITS], "is not an ONNX model"),
         (["nothing", "--data", DIGITS, "--out", "nowhere/scores.json"], "the folder nowhere does not exist"),
         (["nothing", "--data", DIGITS, "--inception", DIGITS], "is not the TorchScript file of Inception v3"),
@@ -136,4 +136,4 @@ def test_modes_of_stacked_digits_are_counted(tmp_path: Path, cache: Path) -> Non
     grey = tiny.write(tmp_path, tiny.card("grey")) / "model.onnx"
     refused = evaluate(cache, grey, "--data", DIGITS, "--stacked")
     assert refused.returncode == 2
-    assert "--stacked takes a model with three channels" in refused.stderr
+    assert "--stacked needs a model with three channels" in refused.stderr

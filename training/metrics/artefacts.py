@@ -1,6 +1,6 @@
-"""Artefacts of upsampling and of augmentation, relative to real images: a grid of dots, and a frame around the image.
+"""Measure checkerboard (grid) and frame (rim) artefacts of upsampling and augmentation, relative to real images.
 
-Both figures are about 1 for real images and for good samples; from 1.5 on, the eye sees the artefact.
+Both figures are about 1 for real images and for good samples; from 1.5 on, the artefact is visible.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from training.pictures import to_pixels
 
 Spectrum = NDArray[np.float64]
 LINES = 3  # outermost lines of pixels that may be a frame
-LEVEL = 1.0  # of 255, added to both sides of a ratio: a plain background has no differences at all
-ROUNDING = 1 / 12  # variance of what rounding to levels adds; below it a plain image's spectrum is all accident
+LEVEL = 1.0  # of 255, added to numerator and denominator: a plain background has no differences
+ROUNDING = 1 / 12  # variance of the rounding to levels, added to the spectrum as a noise floor for plain images
 
 
 class Artefacts:
-    """How much grid and frame images have beyond a reference."""
+    """Grid and rim of a set of images, relative to a reference."""
 
     def __init__(self, reference: Pixels) -> None:
         self._grid, self._rim = grid_energy(reference), rim_contrast(reference)
@@ -28,12 +28,12 @@ class Artefacts:
 
 
 def grid(images: Tensor, reference: Tensor) -> float:
-    """How much more of a grid images have than real ones; (N, C, S, S) in [-1, 1] each."""
+    """Grid energy relative to real images; both (N, C, S, S) in [-1, 1]."""
     return grid_energy(to_pixels(images)) / grid_energy(to_pixels(reference))
 
 
 def rim(images: Tensor, reference: Tensor) -> float:
-    """How much more of a frame images have than real ones; (N, C, S, S) in [-1, 1] each."""
+    """Rim contrast relative to real images; both (N, C, S, S) in [-1, 1]."""
     return rim_contrast(to_pixels(images)) / rim_contrast(to_pixels(reference))
 
 
@@ -52,13 +52,13 @@ def grid_energy(images: Pixels) -> float:
     step = size // 8 if size >= 32 and size % 8 == 0 else size // 4
     ring = min(3, step // 2)
     places = range(0, size // 2 + 1, step)
-    # The spectrum of a real image is symmetric about 0, so that half of its rows tell all.
+    # The spectrum of a real-valued image is symmetric about 0, so that half of its columns suffice.
     ratios = [_excess(spectrum, v, u, ring) for v in range(0, size, step) for u in places if u or v]
     return float(np.mean(ratios))
 
 
 def _power(images: Pixels) -> Spectrum:
-    """Return the mean power spectrum (S, S) of images, windowed so that their edges leave no cross."""
+    """Return the mean power spectrum (S, S) of images, with a Hann window against edge effects."""
     size = images.shape[-1]
     values = images.astype(np.float32)
     values -= values.mean(axis=(2, 3), keepdims=True)

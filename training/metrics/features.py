@@ -1,4 +1,4 @@
-"""Images -> the features over which sets of images are compared."""
+"""Networks that map images to features, over which sets of images are compared."""
 
 import hashlib
 from collections.abc import Callable
@@ -17,13 +17,13 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Features:
-    """A frozen network that sees images; scores over two networks, or two digests of one, are not comparable."""
+    """A frozen feature network; scores are comparable only over the same network with the same digest."""
 
     name: str
     digest: str  # of its weights
     extract: Callable[[Tensor], Tensor]  # (N, C, S, S) in [-1, 1] -> (N, D)
     batch: int = BATCH
-    origin: str = ""  # what the network is, for a person
+    origin: str = ""  # for a person
 
     @property
     def note(self) -> str:
@@ -37,7 +37,7 @@ class Features:
 
 @torch.inference_mode()
 def in_batches(function: Callable[[Tensor], Tensor], pixels: Pixels, batch: int = BATCH) -> Tensor:
-    """Apply a function of images in [-1, 1] to a large set, a batch at a time."""
+    """Apply a function of images in [-1, 1] to a large set in batches."""
     return torch.cat([function(to_images(part)) for part in torch.split(torch.from_numpy(pixels), batch)])
 
 
@@ -52,7 +52,7 @@ def digest_of(network: nn.Module) -> str:
 class RandomConv(nn.Module):
     """A convolutional network with fixed random weights: it needs no download and no labels.
 
-    Random features see colour and texture rather than objects, and tell sets apart all the same (Naeem et al. 2020,
+    Random features represent colour and texture rather than objects, and still distinguish sets (Naeem et al. 2020,
     section 4.2).
     """
 

@@ -1,7 +1,7 @@
-"""Inception v3 of 2015, from a file that the user passes: only over its features is a distance called ``fid``.
+"""Inception v3 of 2015, from a file that the user passes; only distances over its features are named ``fid``.
 
-The file is the translation of that network to TorchScript by which the figures of StyleGAN2-ADA and clean-fid are
-measured. It enlarges images to 299×299 itself, as the original does. It holds code: take it from its publisher.
+The file is the TorchScript version that StyleGAN2-ADA and clean-fid use. It resizes images to 299×299 itself, like the
+original. TorchScript contains code: download it from its publisher only.
 """
 
 import hashlib
@@ -23,10 +23,10 @@ def load(path: Path) -> Features:
     """Return the network in a file.
 
     Raises:
-        InputError: the file is not there, or holds no TorchScript network from images to 2048 features.
+        InputError: the file does not exist, or is not a TorchScript network from images to 2048 features.
     """
     if not path.is_file():
-        raise InputError(f"--inception {path} is no file; fetch {SOURCE}")
+        raise InputError(f"--inception {path} is not a file; download {SOURCE}")
     try:
         network = torch.jit.load(path, map_location="cpu").eval()  # type: ignore[no-untyped-call]
         shape = tuple(network(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), return_features=True).shape)
@@ -35,9 +35,7 @@ def load(path: Path) -> Features:
             f"--inception {path} is not the TorchScript file of Inception v3 that is at {SOURCE}"
         ) from error
     if shape != (2, DIMENSIONS):
-        raise InputError(
-            f"--inception {path} makes {shape[1:]} of an image, and Inception v3 makes {DIMENSIONS} features"
-        )
+        raise InputError(f"--inception {path} returns features of shape {shape[1:]}; Inception v3 returns {DIMENSIONS}")
 
     def extract(images: Tensor) -> Tensor:
         levels = ((images + 1) * 127.5).round().to(torch.uint8)  # what the file takes: 0 … 255

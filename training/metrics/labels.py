@@ -1,4 +1,4 @@
-"""The labels that stand beside an idx file of images, where there are any."""
+"""Read the labels beside an idx file of images."""
 
 import gzip
 import zlib
@@ -14,10 +14,10 @@ Labels = NDArray[np.uint8]  # (N,)
 
 
 def find(source: Path, count: int) -> Labels | None:
-    """Return the labels of the ``count`` images that a source holds, or None where it has none.
+    """Return the labels of the ``count`` images of a source, or None if it has none.
 
     Raises:
-        InputError: there is a file of labels, but it is damaged or not of these images.
+        InputError: the file of labels is damaged, or its number of labels differs from ``count``.
     """
     path = _path(source)
     if path is None:
@@ -28,7 +28,7 @@ def find(source: Path, count: int) -> Labels | None:
         raise InputError(f"{path} is damaged: {error}") from error
     labels = np.frombuffer(data, np.uint8, offset=min(8, len(data)))
     if not data.startswith(MAGIC) or len(labels) != count:
-        raise InputError(f"{path} does not hold the labels of the {count:,} images beside it")
+        raise InputError(f"{path} does not contain labels of the {count:,} images beside it")
     return labels
 
 

@@ -1,7 +1,7 @@
-"""A small LeNet, trained here on the labelled images themselves: eyes for digits, and their classifier.
+"""A small LeNet, trained on the labelled images: a feature network and classifier for digits.
 
-Training is deterministic on one kind of machine, and its result is kept in the user's cache. Its features name the
-scores (``lenet-fd``): they have no Inception in them, and are comparable only under one digest.
+Training is deterministic on one kind of machine; the weights are cached in the user's cache folder. Scores over its
+features (``lenet-fd``) are not FID, and are comparable only for the same digest.
 """
 
 import hashlib
@@ -40,12 +40,12 @@ class LeNet(nn.Module):
         self.features = nn.Sequential(
             *(nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),  # (N, 16, 14, 14)
             *(nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),  # (N, 32, 5, 5)
-            # Standardised, so that no feature counts for its scale; before the ReLU, so that a Gaussian may fit them.
+            # Standardised, so that all features weigh equally; before the ReLU, so that they are closer to a Gaussian.
             *(nn.Flatten(), nn.Linear(800, 64), nn.BatchNorm1d(64, affine=False)),
         )
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(64, classes))
 
-    def see(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """Map images (N, C, S, S) of any size, grey or RGB, to features (N, 64)."""
         grey = images.mean(dim=1, keepdim=True)
         if grey.shape[-1] != SIZE:
@@ -55,30 +55,30 @@ class LeNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (N, C, S, S) to logits (N, K)."""
-        logits: Tensor = self.head(self.see(images))
+        logits: Tensor = self.head(self.embed(images))
         return logits
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained LeNet and how often it is right on images that it was not trained on."""
+    """A trained LeNet, and its accuracy on held-out images."""
 
     lenet: LeNet
     accuracy: float
 
     def features(self) -> Features:
-        """Return it as the network over whose features sets are compared."""
+        """Return the LeNet as a feature network."""
         origin = f"right on {self.accuracy:.2%} of held-out images"
-        return Features("lenet", digest_of(self.lenet), self.lenet.see, origin=origin)
+        return Features("lenet", digest_of(self.lenet), self.lenet.embed, origin=origin)
 
     def probabilities(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Return how probable each class is for each image (N, C, S, S): (N, K)."""
+        """Return the class probabilities (N, K) of images (N, C, S, S)."""
         probabilities: NDArray[np.float32] = in_batches(self.lenet, pixels).softmax(dim=1).numpy()
         return probabilities
 
 
-def obtain(dataset: Dataset, labels: Labels) -> Classifier:
-    """Return the classifier of a labelled set: from the cache, or trained now.
+def load_or_train(dataset: Dataset, labels: Labels) -> Classifier:
+    """Return the classifier of a labelled set, from the cache or newly trained.
 
     Args:
         dataset: the images at 28 pixels, grey.
@@ -88,9 +88,9 @@ def obtain(dataset: Dataset, labels: Labels) -> Classifier:
     path = _cache() / f"lenet-{key}.pt"
     try:
         state = torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, UnpicklingError):  # not there yet, or damaged
+    except (OSError, EOFError, RuntimeError, UnpicklingError):  # missing or damaged
         state = _train(dataset, labels)
-        _keep(path, state)
+        _save(path, state)
     lenet = LeNet(int(labels.max()) + 1)
     lenet.load_state_dict(state["weights"])
     return Classifier(lenet.eval(), state["accuracy"])
@@ -100,10 +100,10 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nelumbo"
 
 
-def _keep(path: Path, state: dict[str, Any]) -> None:
+def _save(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with suppress(OSError, TrainingError):  # a cache that cannot be written costs only time
+    with suppress(OSError, TrainingError):  # without a cache the next call trains again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, buffer.getvalue())
 
@@ -113,7 +113,7 @@ def _train(dataset: Dataset, labels: Labels) -> dict[str, Any]:
     order = np.random.RandomState(0).permutation(len(labels))
     test, train = np.split(order, [len(order) // TEST_SHARE])
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # a sum over threads depends on how many there are
+    torch.set_num_threads(1)  # the rounding of sums depends on the number of threads
     try:
         lenet = _fit(torch.from_numpy(dataset.images[train]), torch.from_numpy(labels[train].astype(np.int64)))
         guesses = in_batches(lenet, dataset.images[test]).argmax(dim=1).numpy()

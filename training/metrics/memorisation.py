@@ -1,8 +1,8 @@
-"""Whether a generator draws pictures or copies them: each sample's nearest training image, in words and in a picture.
+"""Detect memorisation: compare each sample with its nearest training image.
 
-Distances are between thumbnails of 16×16 pixels, so that a copy is found that is a little off. Some pictures are near
-to all others (a plain 1, a closed bud), so what tells a copy is its distance to the nearest training image relative to
-the mean of the nearest fifty (Carlini et al. 2023, section 4.2): 0 for a copy, near 1 for a new picture.
+Distances are between thumbnails of 16×16 pixels, so that slightly altered copies are found. Some images are near many
+others (a plain 1, a closed bud). The criterion is therefore the distance to the nearest training image relative to the
+mean distance to the nearest fifty (Carlini et al. 2023, section 4.2): 0 for a copy, near 1 for a new image.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from training.pictures import grid
 
 THUMBNAIL = 16  # pixels
 NEIGHBOURS = 50
-# Half as far from one training image as from the nearest fifty. Of MNIST's own images 0.9% are that near to another;
-# moved by a pixel or under noise of 10 levels, 95 to 100% of photos are found.
+# Relative distance below which a sample counts as a copy. 0.9% of MNIST's images are that near to another one; 95 to
+# 100% of photos that are shifted by a pixel or have noise of 10 levels are found.
 COPY = 0.5
 PAIRS, COLUMNS = 16, 4
 
@@ -36,12 +36,12 @@ class Matches:
     relative: NDArray[np.float32]  # (N,) by the mean distance of the nearest fifty
 
     def figures(self) -> dict[str, float]:
-        """Return the median distance to the nearest training image, and the share that lies as near as a copy."""
+        """Return the median distance to the nearest training image, and the share of copies."""
         return {"nearest": float(np.median(self.distances)), "copies": float((self.relative < COPY).mean())}
 
 
 class TrainingSet:
-    """Training images to look for copies of; where a picture may be mirrored, its mirror image is one of them, too."""
+    """Training images that samples are compared with; ``mirror`` adds the mirror image of each."""
 
     def __init__(self, images: Pixels, *, mirror: bool) -> None:
         self.images = np.concatenate([images, images[..., ::-1]]) if mirror else images
@@ -49,11 +49,11 @@ class TrainingSet:
         self.thumbnails = _thumbnails(self.images)  # (M, D)
 
     def match(self, queries: Pixels) -> Matches:
-        """Match images (N, C, S, S), such as samples, with the nearest training image."""
+        """Find the nearest training image of each image (N, C, S, S)."""
         return self._match(_thumbnails(queries), own=None)
 
     def match_own(self, indices: NDArray[np.int64]) -> Matches:
-        """Match training images (N,) with all others: each, left out, stands for a real image never seen."""
+        """Find the nearest other training image of each of the given training images (N,)."""
         own = np.stack([indices + offset for offset in range(0, len(self.images), self.count)], axis=1)
         return self._match(self.thumbnails[torch.from_numpy(indices)], torch.from_numpy(own))
 
@@ -71,7 +71,7 @@ def _thumbnails(pixels: Pixels) -> Tensor:
 
 
 def picture(samples: Pixels, training: TrainingSet, matches: Matches) -> Image.Image:
-    """Lay out the 16 samples that are most like copies, each beside its nearest training image on its right."""
+    """Return a grid of the 16 samples closest to a training image, each with that image on its right."""
     closest = np.argsort(matches.relative)[:PAIRS]
     pairs = np.stack([samples[closest], training.images[matches.indices[closest]]], axis=1)  # (16, 2, C, S, S)
     return grid(pairs.reshape(-1, *samples.shape[1:]), columns=2 * COLUMNS)

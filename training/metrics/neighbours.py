@@ -1,9 +1,9 @@
-"""Nearest neighbours by brute force: exact, and a few rows of the distance matrix at a time."""
+"""Exact nearest neighbours by brute force, in chunks of rows of the distance matrix."""
 
 import torch
 from torch import Tensor
 
-CHUNK = 512  # rows that are held at once: 123 MB of distances to 60,000 points
+CHUNK = 512  # rows per chunk: 123 MB of distances to 60,000 points
 
 
 def nearest(queries: Tensor, points: Tensor, number: int, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -13,7 +13,7 @@ def nearest(queries: Tensor, points: Tensor, number: int, own: Tensor | None = N
         queries: (N, D).
         points: (M, D).
         number: how many, at most M.
-        own: (N, K) indices of points that do not count for a query, such as its own.
+        own: (N, K) indices of points to exclude for each query, such as the query itself.
     """
     distances, indices = [], []
     for rows in torch.split(torch.arange(len(queries)), CHUNK):

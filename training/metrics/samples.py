@@ -1,4 +1,4 @@
-"""A trained generator, from a model file or a run folder, as one function: seeds -> pixels."""
+"""Draw samples with a trained generator from a model file or a run folder."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ Latents = NDArray[np.float32]  # (N, Z)
 
 @dataclass(frozen=True)
 class Sampler:
-    """A generator that draws the pictures that the service would draw."""
+    """A generator that draws the same images for seeds as the service."""
 
     latent_dim: int
     size: int  # height and width in pixels
     channels: int
     render: Callable[[Latents], Pixels]  # (N, Z) -> (N, C, S, S)
-    crop: Crop = "center"  # of the images that it was trained on, as far as it knows
+    crop: Crop = "center"  # of the training images; unknown for an ONNX file
 
     def draw(self, number: int) -> Pixels:
-        """Draw the pictures of seeds 0 … number-1, (N, C, S, S)."""
+        """Draw the images of seeds 0 … number-1, (N, C, S, S)."""
         return np.concatenate([self.render(part) for part in self._latents(number)])
 
     def _latents(self, number: int) -> Iterator[Latents]:
@@ -40,13 +40,13 @@ class Sampler:
 
 
 def open_sampler(path: Path) -> Sampler:
-    """Return the generator of a model.onnx, of a run's generator-*.pt, or the latest one of a run folder.
+    """Open a model.onnx, a generator-*.pt of a run, or the latest generator of a run folder.
 
     Raises:
         InputError: the path is neither, or the model does not map ``latent`` (N, Z) to ``image`` (N, S, S, C) uint8.
     """
     if not path.exists():
-        raise InputError(f"{path} does not exist; name a model.onnx or a run folder")
+        raise InputError(f"{path} does not exist; pass a model.onnx or a run folder")
     return _from_onnx(path) if path.is_file() and path.suffix != ".pt" else _from_run(Run.open(path))
 
 
@@ -64,9 +64,9 @@ def _from_run(run: Run) -> Sampler:
 def _from_onnx(path: Path) -> Sampler:
     try:
         session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes share no other base
+    except Exception as error:  # ONNX Runtime's exceptions have no other common base
         raise InputError(f"{path} is not an ONNX model that this ONNX Runtime can run") from error
-    latent_dim, size, channels = _measures(session, path)
+    latent_dim, size, channels = _dimensions(session, path)
 
     def render(latents: Latents) -> Pixels:
         drawn: Pixels = session.run(["image"], {"latent": latents})[0]  # (N, S, S, C)
@@ -75,8 +75,8 @@ def _from_onnx(path: Path) -> Sampler:
     return Sampler(latent_dim, size, channels, render)
 
 
-def _measures(session: ort.InferenceSession, path: Path) -> tuple[int, int, int]:
-    """Return Z, S and C of a model that keeps the contract."""
+def _dimensions(session: ort.InferenceSession, path: Path) -> tuple[int, int, int]:
+    """Return Z, S and C; raises InputError if the model breaks the contract."""
     signature = [(value.name, value.type, value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())]
     match signature:
         case [

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits in the three channels of an image make 1000 modes, of which a generator may lose some."""
+"""Stacked MNIST: images with a digit in each of three channels, 1000 modes in all, to measure mode collapse."""
 
 import io
 import zipfile
@@ -14,11 +14,11 @@ from training.files import write_atomically
 from training.images import Pixels
 from training.metrics.lenet import Classifier
 
-NUMBER = 60_000  # of a training set: as many as MNIST has, sixty of a mode
+NUMBER = 60_000  # images of the training set: as many as MNIST has, 60 per mode
 
 
 def write(digits: Path, out: Path) -> None:
-    """Write a training set: a zip of images of 28 pixels, of three random digits each.
+    """Write a training set: a zip of 28×28 images with a random digit in each channel.
 
     Raises:
         InputError: the digits cannot be read.
@@ -34,15 +34,15 @@ def write(digits: Path, out: Path) -> None:
 
 
 def stack(digits: Pixels, number: int) -> Pixels:
-    """Return images (number, 3, S, S) of three random digits each, from digits (N, 1, S, S)."""
+    """Return images (number, 3, S, S) with a random digit of (N, 1, S, S) in each channel."""
     stacks: Pixels = digits[np.random.RandomState(0).randint(len(digits), size=(number, 3)), 0]
     return stacks
 
 
 def modes(classifier: Classifier, pixels: Pixels) -> dict[str, float]:
-    """Return how many modes images (N, 3, S, S) cover, and how far they are from covering all alike.
+    """Return the number of modes that images (N, 3, S, S) cover, and the divergence from a uniform distribution.
 
-    The second is the Kullback-Leibler divergence Σ p log(p / q) of their shares from uniform ones, in nats
+    The divergence is the Kullback-Leibler divergence Σ p log(p / q) of the modes' shares, with q uniform, in nats
     (Metz et al. 2017, section 3.3.1; with 26,000 samples in Lin et al. 2018, section 4.2).
     """
     probabilities = [classifier.probabilities(pixels[:, [channel]]) for channel in range(3)]  # 3 × (N, K)

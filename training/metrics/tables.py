@@ -1,8 +1,8 @@
-"""The registries of evaluation: networks that turn images into features, and metrics that compare sets of images.
+"""The registries of evaluation: feature networks, and metrics that compare sets of images.
 
-A new metric is a function of the real images that returns a measure, and its line in :data:`METRICS`; a new network of
-features is a function that returns :class:`Features`, and its line in :data:`FEATURES`. Either returns None where it
-does not apply, such as to images without labels.
+A new metric is a function of the real images that returns a measure, and its line in :data:`METRICS`; a new feature
+network is a function that returns :class:`Features`, and its line in :data:`FEATURES`. Either returns None if it does
+not apply, for example to images without labels.
 """
 
 from collections.abc import Callable
@@ -23,38 +23,38 @@ from training.metrics.labels import Labels
 from training.metrics.wasserstein import SlicedWasserstein
 from training.registry import Registry
 
-CONFIDENT = 0.9  # probability above which the classifier is counted as sure
+CONFIDENT = 0.9  # probability above which a classification counts as confident
 Figures = dict[str, float]
 Measure = Callable[[Pixels], Figures]  # of images (N, C, S, S), as many as in the reference
 
 
 @dataclass(frozen=True)
 class Reals:
-    """The real images that metrics are prepared from."""
+    """The real images that metrics compare with."""
 
-    data: Path  # where they were read
-    reference: Pixels  # (N, C, S, S) those that sets are compared with
+    data: Path  # the source
+    reference: Pixels  # (N, C, S, S), the set that others are compared with
     labels: Labels | None  # of all real images
-    inception: Features | None = None  # where the user passed its weights
-    notes: list[str] = field(default_factory=list)  # lines on the networks that were used, for a person
+    inception: Features | None = None  # if the user passed its weights
+    notes: list[str] = field(default_factory=list)  # identify the networks in use, for a person
 
     @cached_property
     def classifier(self) -> lenet.Classifier:
-        """The classifier of labelled images, trained or from the cache; raises InputError where they have no labels."""
+        """The classifier, newly trained or from the cache; raises InputError if there are no labels."""
         return load_classifier(self.data, self.labels)
 
     def networks(self) -> list[Features]:
-        """Return the networks of features that apply, and note them."""
+        """Return the feature networks that apply, and add their notes."""
         found = [features for build in FEATURES.values() if (features := build(self))]
         self.notes.extend(features.note for features in found)
         return found
 
 
 def load_classifier(data: Path, labels: Labels | None) -> lenet.Classifier:
-    """Return the classifier of the labelled images that a source holds; raises InputError where it has no labels."""
+    """Return the classifier of the images of a source; raises InputError if they have no labels."""
     if labels is None:
-        raise InputError(f"{data} has no labels beside its images, and a classifier is trained on both")
-    return lenet.obtain(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), labels)
+        raise InputError(f"{data} has no labels, and a classifier is trained on images with labels")
+    return lenet.load_or_train(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), labels)
 
 
 def random_conv_features(reals: Reals) -> Features | None:
@@ -63,22 +63,22 @@ def random_conv_features(reals: Reals) -> Features | None:
 
 
 def efficientnet_features(reals: Reals) -> Features | None:
-    """EfficientNet-Lite2 of ImageNet, for images without labels, where its wheel is installed."""
+    """EfficientNet-Lite2, trained on ImageNet, for images without labels, if its wheel is installed."""
     return None if reals.labels is not None else efficientnet.load()
 
 
 def lenet_features(reals: Reals) -> Features | None:
-    """A LeNet trained on the labelled images themselves."""
+    """A LeNet, trained on the labelled images."""
     return None if reals.labels is None else reals.classifier.features()
 
 
 def inception_features(reals: Reals) -> Features | None:
-    """Inception v3 of 2015, where ``--inception`` names its file."""
+    """Inception v3 of 2015, if ``--inception`` names its file."""
     return reals.inception
 
 
 FEATURES: Registry[Callable[[Reals], Features | None]] = Registry(
-    "networks of features",
+    "feature networks",
     {
         "efficientnet-lite2": efficientnet_features,
         "random-conv": random_conv_features,
@@ -89,23 +89,23 @@ FEATURES: Registry[Callable[[Reals], Features | None]] = Registry(
 
 
 def feature_distances(reals: Reals) -> Measure:
-    """Fréchet and kernel distance, recall and coverage, over each network of features that applies."""
+    """Fréchet and kernel distance, recall and coverage, over each feature network that applies."""
     measures = [over(features, reals.reference) for features in reals.networks()]
     return lambda pixels: {name: value for measure in measures for name, value in measure(pixels).items()}
 
 
 def sliced_wasserstein(reals: Reals) -> Measure:
-    """Sliced Wasserstein distance of patches, at each scale of detail."""
+    """Sliced Wasserstein distance of 7×7 patches, at each scale."""
     return SlicedWasserstein(reals.reference)
 
 
 def artefacts(reals: Reals) -> Measure:
-    """Grid and frame: energy at the periods of upsampling, and how abruptly the edges end, over real images'."""
+    """Checkerboard (grid) and frame (rim) artefacts, relative to real images."""
     return Artefacts(reals.reference)
 
 
 def class_shares(reals: Reals) -> Measure | None:
-    """How often the classifier reads each class, and how often it is sure; for labelled images."""
+    """Share of each class and of confident classifications; for labelled images."""
     return None if reals.labels is None else lambda pixels: classify(reals.classifier, pixels)
 
 
@@ -116,7 +116,7 @@ METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
 
 
 def over(features: Features, reference: Pixels) -> Measure:
-    """Return the measure that compares sets by their features with those of a reference (N, C, S, S)."""
+    """Return the measure that compares sets with a reference (N, C, S, S) over a feature network."""
     real = features(reference)
     own = (f"{features.name}-fd", f"{features.name}-kd")
     frechet, kernel = ("fid", "kid") if features.name == inception.NAME else own
@@ -134,7 +134,7 @@ def over(features: Features, reference: Pixels) -> Measure:
 
 
 def classify(classifier: lenet.Classifier, pixels: Pixels) -> Figures:
-    """Return each class's share of the images (N, C, S, S), and the share that the classifier is sure of."""
+    """Return the share of each class in images (N, C, S, S), and the share of confident classifications."""
     probabilities = classifier.probabilities(pixels)  # (N, K)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     shares = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}

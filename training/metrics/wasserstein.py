@@ -1,4 +1,4 @@
-"""How far two sets of images are apart at each scale of detail: the sliced Wasserstein distance of their patches."""
+"""Sliced Wasserstein distance between the patches of two sets of images, at each scale."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from training.images import Pixels
 from training.metrics.features import in_batches
 
-COARSEST = 16  # pixels: where the pyramid ends
+COARSEST = 16  # pixels; the last level of the pyramid
 PATCH, PATCHES = 7, 32  # pixels a side, patches an image
 DIRECTIONS = 128
 KERNEL = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16  # Burt and Adelson 1983
@@ -19,7 +19,7 @@ class SlicedWasserstein:
     """The distance ×10³ of 7×7 patches from those of a reference, at each level of the Laplacian pyramid.
 
     After Karras et al. 2018, section 5, but with a quarter of their patches and directions, and with both sets
-    normalised by the mean and deviation of the reference: by its own, a set that is all too dark would not show.
+    normalised by the mean and deviation of the reference; a set that is too dark would go unnoticed by its own.
     """
 
     def __init__(self, reference: Pixels) -> None:
@@ -30,7 +30,7 @@ class SlicedWasserstein:
         self.projections = [self._project(part, level) for level, part in enumerate(patches)]
 
     def __call__(self, candidate: Pixels) -> dict[str, float]:
-        """Return the distance of images (N, C, S, S), as many as in the reference, a level and on average."""
+        """Return the distance of images (N, C, S, S), as many as in the reference, at each level and on average."""
         projections = [self._project(part, level) for level, part in enumerate(self._pyramid(candidate))]
         distances = [
             float((ours - theirs).abs().mean()) * 1000
@@ -44,9 +44,9 @@ class SlicedWasserstein:
         return [_patches(pixels, level, last=level == last) for level in range(last + 1)]
 
     def _project(self, patches: Tensor, level: int) -> Tensor:
-        """Return patches (M, C, 49) along random directions, each in order: (128, M).
+        """Return patches (M, C, 49) projected on random directions, sorted: (128, M).
 
-        The mean difference of two sets so ordered is their Wasserstein-1 distance along a direction.
+        The mean absolute difference of two sorted projections is their Wasserstein-1 distance along a direction.
         """
         points = ((patches - self.means[level]) / self.deviations[level]).flatten(1)  # (M, D)
         directions = torch.randn(DIRECTIONS, points.shape[1], generator=torch.Generator().manual_seed(0))
@@ -72,7 +72,7 @@ def _patches(pixels: Pixels, level: int, *, last: bool) -> Tensor:
 
 
 def laplacian(images: Tensor, level: int, *, last: bool) -> Tensor:
-    """Return one level of the Laplacian pyramid of images (N, C, S, S); the last keeps what is coarser, too."""
+    """Return one level of the Laplacian pyramid of images (N, C, S, S); the last level is the low-pass residual."""
     for _ in range(level):
         images = _blur(images)[:, :, ::2, ::2]
     return images if last else images - _enlarge(_blur(images)[:, :, ::2, ::2])
@@ -87,5 +87,5 @@ def _blur(images: Tensor) -> Tensor:
 def _enlarge(images: Tensor) -> Tensor:
     n, channels, height, width = images.shape
     spread = images.new_zeros(n, channels, 2 * height, 2 * width)
-    spread[:, :, ::2, ::2] = images * 4  # three pixels in four are zero until they are blurred
+    spread[:, :, ::2, ::2] = images * 4  # three pixels in four are zero before the blur
     return _blur(spread)

@@ -10,7 +10,7 @@ SIDE = 64
 
 
 def smooth(number: int, seed: int = 0, side: int = SIDE) -> Pixels:
-    """Pictures of soft blobs whose energy falls with the frequency, as a photo's does."""
+    """Smooth random images whose energy falls with the frequency, as in photos."""
     random = np.random.RandomState(seed)
     pictures = []
     for _ in range(number):
@@ -82,6 +82,6 @@ def test_every_size_has_its_frequencies(side: int) -> None:
     assert Artefacts(images)(added(images, 8 * board(2, side)))["grid"] > 1.5
 
 
-def test_plain_images_divide_by_no_zero() -> None:
+def test_plain_images_do_not_divide_by_zero() -> None:
     plain = np.full((4, 3, SIDE, SIDE), 255, np.uint8)
     assert Artefacts(plain)(plain) == {"grid": 1.0, "rim": 1.0}

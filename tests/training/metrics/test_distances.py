@@ -16,7 +16,7 @@ def test_the_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
     assert measured == pytest.approx(expected, rel=0.02)
 
 
-def test_every_distance_of_a_set_from_itself_is_none() -> None:
+def test_the_distance_of_a_set_from_itself_is_zero() -> None:
     features = normal(500)
     assert distances.frechet(features, features) == pytest.approx(0, abs=1e-4)
     assert distances.recall(features, features) == 1
@@ -40,13 +40,13 @@ def test_the_kernel_distance_is_the_same_every_time_and_leaves_the_random_state_
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_collapsed_set_reaches_little_and_covers_little() -> None:
+def test_a_collapsed_set_has_low_recall_and_coverage() -> None:
     reference, collapsed = normal(1000), normal(8, seed=1).repeat(125, 1)
     assert distances.recall(reference, collapsed) < 0.05
     assert distances.coverage(reference, collapsed) < 0.1
 
 
-def test_a_set_that_misses_half_the_modes_covers_half() -> None:
+def test_a_set_without_half_the_modes_has_a_coverage_of_one_half() -> None:
     modes = torch.tensor([[0.0] * 4, [100.0] * 4])
     reference = torch.cat([normal(500) + mode for mode in modes])
     assert distances.coverage(reference, normal(1000, seed=1)) == pytest.approx(0.5, abs=0.02)
@@ -60,7 +60,7 @@ def test_the_kernel_distance_over_all_pairs_has_no_bias() -> None:
     assert float(values.mean()) == pytest.approx(0, abs=3 * float(values.std()) / 40**0.5)
 
 
-def test_its_error_is_how_much_it_varies_from_one_draw_to_another() -> None:
+def test_the_error_of_the_kernel_distance_is_its_deviation_over_samples() -> None:
     draws = [distances.kernel_with_error(normal(100, seed=2 * i), normal(80, seed=2 * i + 1) + 1) for i in range(40)]
     values, errors = torch.tensor(draws).T
     assert 0.7 < float(errors.mean() / values.std()) < 1.5

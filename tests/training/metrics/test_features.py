@@ -14,12 +14,12 @@ def test_the_random_network_is_the_same_every_time_whatever_the_seed() -> None:
     assert torch.equal(first(PIXELS), second(PIXELS))
 
 
-def test_features_are_of_an_image_and_not_of_its_batch() -> None:
+def test_the_features_of_an_image_do_not_depend_on_its_batch() -> None:
     features = random_conv(3, 32)
     torch.testing.assert_close(features(PIXELS)[290:], features(PIXELS[290:]))
     assert features(PIXELS).shape == (300, 64)
     assert random_conv(1, 28)(PIXELS[:, :1, :28, :28]).shape == (300, 64)
 
 
-def test_other_images_have_other_networks_and_so_another_digest() -> None:
+def test_images_of_another_shape_have_another_network_and_digest() -> None:
     assert len({random_conv(channels, size).digest for channels in (1, 3) for size in (32, 64)}) == 4

@@ -12,7 +12,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16), dtype=np.uin
 
 
 class Stand(nn.Module):
-    """What the published file looks like from outside: uint8 RGB of any size -> 2048 features, or probabilities."""
+    """A network with the interface of the published file: uint8 RGB of any size -> 2048 features or probabilities."""
 
     def __init__(self, features: int = inception.DIMENSIONS) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Stand(nn.Module):
 
 
 def write(path: Path, network: nn.Module) -> Path:
-    """Save random weights as TorchScript: the file itself is not ours to ship."""
+    """Save random weights as TorchScript; the published file may not be redistributed."""
     torch.jit.script(network).save(path)
     return path
 
@@ -38,7 +38,7 @@ def test_features_are_those_of_the_network_in_the_file(tmp_path: Path) -> None:
     assert seen.name == "inception"
 
 
-def test_grey_images_are_shown_in_three_channels(tmp_path: Path) -> None:
+def test_grey_images_are_expanded_to_three_channels(tmp_path: Path) -> None:
     seen = inception.load(write(tmp_path / "inception.pt", Stand()))
     torch.testing.assert_close(seen(PIXELS[:, :1]), seen(PIXELS[:, [0, 0, 0]]))
 
@@ -48,14 +48,14 @@ def test_other_weights_have_another_digest(tmp_path: Path) -> None:
     assert inception.load(files[0]).digest == inception.load(files[0]).digest != inception.load(files[1]).digest
 
 
-def test_a_file_of_something_else_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("hello")
     torch.save(Stand().state_dict(), tmp_path / "weights.pth")
     write(tmp_path / "other.pt", nn.Linear(2, 2))
     for name in ("text.pt", "weights.pth", "other.pt"):
         with pytest.raises(InputError, match=r"is not the TorchScript file of Inception v3 that is at https://"):
             inception.load(tmp_path / name)
-    with pytest.raises(InputError, match="is no file; fetch https://"):
+    with pytest.raises(InputError, match="is not a file; download https://"):
         inception.load(tmp_path / "nothing.pt")
-    with pytest.raises(InputError, match=r"makes \(7,\) of an image, and Inception v3 makes 2048 features"):
+    with pytest.raises(InputError, match=r"returns features of shape \(7,\); Inception v3 returns 2048"):
         inception.load(write(tmp_path / "small.pt", Stand(7)))

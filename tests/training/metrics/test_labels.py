@@ -24,7 +24,7 @@ def test_of_several_files_the_training_labels_are_taken(tmp_path: Path) -> None:
     assert found.tolist() == [7, 7]
 
 
-def test_images_without_labels_have_none(tmp_path: Path) -> None:
+def test_without_a_label_file_there_are_no_labels(tmp_path: Path) -> None:
     assert labels.find(tmp_path, 16) is None
     (tmp_path / "pictures-idx3-ubyte").write_bytes(b"")
     assert labels.find(tmp_path / "pictures-idx3-ubyte", 16) is None
@@ -33,9 +33,9 @@ def test_images_without_labels_have_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (labels.MAGIC + bytes([0, 0, 0, 2, 1, 2]), "does not hold the labels of the 3 images"),
-        (b"\x00", "does not hold the labels"),
-        (gzip.compress(b"1234")[:-2], "does not hold the labels"),
+        (labels.MAGIC + bytes([0, 0, 0, 2, 1, 2]), "does not contain labels of the 3 images"),
+        (b"\x00", "does not contain labels"),
+        (gzip.compress(b"1234")[:-2], "does not contain labels"),
     ],
 )
 def test_labels_of_other_images_are_refused(tmp_path: Path, data: bytes, words: str) -> None:
@@ -44,7 +44,7 @@ def test_labels_of_other_images_are_refused(tmp_path: Path, data: bytes, words: 
         labels.find(tmp_path, 3)
 
 
-def test_damaged_labels_are_told(tmp_path: Path) -> None:
+def test_a_damaged_label_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"1234")[:-2])
     with pytest.raises(InputError, match="is damaged"):
         labels.find(tmp_path, 3)

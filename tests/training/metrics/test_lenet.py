@@ -15,10 +15,10 @@ DATASET = images.read(DIGITS, ImagesConfig(size=28, channels=1))
 def obtain() -> lenet.Classifier:
     found = labels.find(DIGITS, 400)
     assert found is not None
-    return lenet.obtain(DATASET, found)
+    return lenet.load_or_train(DATASET, found)
 
 
-def test_it_learns_digits_and_reads_them_at_another_size_and_in_colour(
+def test_it_learns_digits_and_classifies_them_at_another_size_and_in_colour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -30,7 +30,7 @@ def test_it_learns_digits_and_reads_them_at_another_size_and_in_colour(
     assert (probabilities.argmax(axis=1) == labels.find(DIGITS, 400)).mean() > 0.9
 
 
-def test_training_is_deterministic_and_its_result_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_deterministic_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenet, "MIN_STEPS", 10)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = obtain()
@@ -44,7 +44,7 @@ def test_training_is_deterministic_and_its_result_is_kept(tmp_path: Path, monkey
     assert first.accuracy == second.accuracy == kept.accuracy
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_cache_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lenet, "MIN_STEPS", 10)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     (tmp_path / "file").write_text("in the way")

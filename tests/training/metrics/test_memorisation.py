@@ -22,7 +22,7 @@ def test_planted_copies_are_found_and_named() -> None:
     assert matches.relative[10:].min() > 0.6
 
 
-def test_a_copy_under_noise_or_moved_by_a_pixel_is_one_still() -> None:
+def test_a_copy_with_noise_or_shifted_by_a_pixel_is_found() -> None:
     training = TrainingSet(blobs(100, 0), mirror=False)
     noise = np.random.default_rng(0).integers(0, 20, training.images.shape, dtype=np.uint8)
     for changed in (training.images // 2 + 60 + noise, np.roll(training.images, 1, axis=-1)):
@@ -30,7 +30,7 @@ def test_a_copy_under_noise_or_moved_by_a_pixel_is_one_still() -> None:
         assert (matches.indices == np.arange(100)).mean() > 0.95
 
 
-def test_a_mirrored_copy_is_found_where_pictures_may_be_mirrored() -> None:
+def test_a_mirrored_copy_is_found_if_mirroring_is_on() -> None:
     images = blobs(100, 0)
     mirrored = images[:20, :, :, ::-1].copy()
     assert TrainingSet(images, mirror=True).match(mirrored).figures()["copies"] == 1
@@ -38,7 +38,7 @@ def test_a_mirrored_copy_is_found_where_pictures_may_be_mirrored() -> None:
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_a_training_image_is_not_its_own_copy_but_its_double_is(mirror: bool) -> None:
+def test_a_training_image_is_not_a_copy_of_itself_but_of_its_duplicate(mirror: bool) -> None:
     images = blobs(100, 0)
     images[99] = images[0]
     matches = TrainingSet(images, mirror=mirror).match_own(np.array([0, 1, 2, 3]))

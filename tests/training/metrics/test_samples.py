@@ -9,7 +9,7 @@ from training.errors import InputError
 from training.metrics.samples import BATCH, open_sampler
 
 
-def test_seeds_count_from_0_and_mean_the_same_picture_as_in_the_service(tmp_path: Path) -> None:
+def test_seeds_count_from_0_and_give_the_same_images_as_in_the_service(tmp_path: Path) -> None:
     path = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
     sampler = open_sampler(path)
     number = BATCH + 3
@@ -19,8 +19,8 @@ def test_seeds_count_from_0_and_mean_the_same_picture_as_in_the_service(tmp_path
     assert (sampler.latent_dim, sampler.size, sampler.channels) == (8, 16, 3)
 
 
-def test_what_is_no_generator_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist; name a model"):
+def test_a_file_that_is_not_a_generator_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist; pass a model"):
         open_sampler(tmp_path / "nothing")
     with pytest.raises(InputError, match="is not a run folder"):
         open_sampler(tmp_path)

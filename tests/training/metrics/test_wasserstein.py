@@ -10,7 +10,7 @@ def noise(seed: int = 0, low: int = 64, high: int = 192) -> Pixels:
     return np.random.default_rng(seed).integers(low, high, (200, 3, 32, 32), dtype=np.uint8)
 
 
-def test_the_distance_is_none_to_itself_small_to_its_like_and_grows_with_a_shift() -> None:
+def test_the_distance_is_zero_to_itself_small_to_similar_images_and_grows_with_a_shift() -> None:
     measure = SlicedWasserstein(noise())
     own, like, shifted, further = (
         measure(images)["swd"] for images in (noise(), noise(1), noise(1) + np.uint8(20), noise(1) + np.uint8(40))
@@ -19,7 +19,7 @@ def test_the_distance_is_none_to_itself_small_to_its_like_and_grows_with_a_shift
     assert like < 40 < shifted < further
 
 
-def test_a_shift_along_one_direction_is_measured_as_it_is() -> None:
+def test_the_distance_of_a_constant_shift_is_its_closed_form() -> None:
     """Grey images that differ by a constant: at the coarsest level patches move by (c, …, c) / deviation."""
     grey = noise()[:, :1, :16, :16]
     shift = 20 / 127.5 / float((torch.from_numpy(grey).float() / 127.5).std())
@@ -27,7 +27,7 @@ def test_a_shift_along_one_direction_is_measured_as_it_is() -> None:
     assert SlicedWasserstein(grey)(grey + np.uint8(20))["swd-16"] == pytest.approx(expected, rel=0.15)
 
 
-def test_fine_detail_shows_at_the_fine_level_alone() -> None:
+def test_fine_detail_changes_only_the_finest_level() -> None:
     smooth = np.repeat(np.repeat(noise()[:, :, ::4, ::4], 4, axis=2), 4, axis=3)
     checks = (np.indices((32, 32)).sum(axis=0) % 2 * 16).astype(np.uint8)  # 0 and 16, in turn
     distances = SlicedWasserstein(smooth + np.uint8(8))(smooth + checks)
