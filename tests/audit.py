@@ -1,4 +1,4 @@
-"""``python -m tests.audit``: weak code (bandit), secrets in it (detect-secrets), holes in what it uses (pip-audit)."""
+"""``python -m tests.audit``: insecure code (bandit), leaked secrets (detect-secrets), vulnerabilities (pip-audit)."""
 
 import json
 import subprocess
@@ -9,23 +9,23 @@ from typing import Any
 
 from tests.e2e.server import ROOT
 
-PUBLISHED = r'"\S+\.gz": "[0-9a-f]{64}"'  # digests of files that everybody may fetch
+PUBLISHED = r'"\S+\.gz": "[0-9a-f]{64}"'  # digests of public files
 
 
 def main() -> int:
-    """Run all three; 1 where one finds something."""
+    """Run all three; the exit code is 1 if one finds something."""
     return int(any([code(), secrets(), dependencies()]))
 
 
 def code() -> bool:
-    """Tell whether bandit finds what is not justified where it stands, or in pyproject.toml."""
+    """Return whether bandit finds something without a justification in place or in pyproject.toml."""
     found = run("bandit", "--quiet", "--configfile", "pyproject.toml", "--recursive", "service", "training", "export")
     print(found.stdout if found.returncode else "bandit: nothing")
     return found.returncode != 0
 
 
 def secrets() -> bool:
-    """Tell whether a file of the repository holds what looks like a key or password."""
+    """Return whether a file of the repository contains what looks like a key or password."""
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     found = leaks(ROOT, files)
     print("\n".join(found) or f"detect-secrets: nothing in {len(files)} files")
@@ -40,7 +40,7 @@ def leaks(folder: Path, files: Sequence[str]) -> list[str]:
 
 
 def dependencies() -> bool:
-    """Tell whether a package that is installed here has a known hole; where nobody can be asked, say so and go on."""
+    """Return whether an installed package has a known vulnerability; without a database, print so and return false."""
     options = ("--local", "--skip-editable", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
     try:
         found = run("pip_audit", *options, timeout=60)

@@ -1,4 +1,4 @@
-"""A certificate authority for tests, and what it issues: keys and certificates as C2PA wants them."""
+"""A certificate authority for tests; it issues keys and certificates that C2PA accepts."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

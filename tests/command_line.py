@@ -1,4 +1,4 @@
-"""A command line run in this process: a new one would import torch, which takes two seconds of a core."""
+"""Runs a command line in this process, as a new one would spend two seconds importing torch."""
 
 import os
 import sys

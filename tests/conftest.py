@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Settings and fixtures of all tests."""
 
 import os
 import sys
@@ -6,16 +6,16 @@ import sys
 import pytest
 from hypothesis import settings
 
-# The networks of the tests are so small that threads cost more than they help: with two of them for one core, which is
-# what neighbours leave, a step took six times as long. Read when torch is imported, here and in what tests start.
+# The tests' networks are too small for threads: with two threads on one free core, a step took six times as long. torch
+# reads this when it is imported, here and in processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A test that fails must fail for the change that it is run on: the same examples each time, as long as they may take.
+# The same examples in every run, so that a failure comes from the change under test; without a time limit for each.
 settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)
 def _same_draws() -> None:
-    """Begin each test with one random state of torch, which begins every process with another."""
+    """Seed torch before each test, as its seed differs from process to process."""
     if torch := sys.modules.get("torch"):
         torch.default_generator.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Model files that are made to do harm, by name: each must be refused in a sentence, and cost nobody but itself."""
+"""Hostile model files, by name: each must be refused with a sentence, while other models are served."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -248,7 +248,7 @@ MODELS: Mapping[str, Callable[[], onnx.ModelProto]] = {
     ),
     "an-intermediate-of-64-mebibytes": op("Tile", "drawn by", {"by": shape(1, 1, 256, 256)}),
     "a-rank-of-a-hundred": op("Unsqueeze", "latent a", {"a": shape(*range(1, 99))}),
-    # Files that are not what they say
+    # Files that are not what they claim
     "weights-elsewhere": changed(_external),
     "weights-larger-than-the-file": changed(lambda made: made.graph.initializer[0].dims.append(2**40)),
     "weights-of-negative-size": changed(lambda made: made.graph.initializer[0].dims.append(-1)),
@@ -335,10 +335,10 @@ def _directory(path: Path) -> None:
 
 def _endless(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(2**33)  # 8 GiB of zeros that take no room on the disk
+        file.truncate(2**33)  # a sparse file of 8 GiB
 
 
-# What a file beside the others may be; applied to the model and to its digest.
+# Kinds of file in place of a regular one; applied to the model and to its digest.
 KINDS: Mapping[str, Callable[[Path], None]] = {
     "fifo": _fifo,
     "link-to-zeros": _link("/dev/zero"),
@@ -351,7 +351,7 @@ KINDS: Mapping[str, Callable[[Path], None]] = {
 
 
 def write_kind(folder: Path, kind: str, file: str) -> Path:
-    """Write a good model, as ``folder/<kind>-<file>/1``, of which one file is something else."""
+    """Write a good model as ``folder/<kind>-<file>/1``, with one file replaced by another kind of file."""
     name = f"{kind}-{file.partition('.')[0].lower()}"
     path = tiny.write(folder, tiny.card(name))
     KINDS[kind](path / file)

@@ -1,4 +1,4 @@
-"""Stands for ``service.engine.check_models`` in tests: what becomes of a file is told by the name of its folder."""
+"""A stub of ``service.engine.check_models`` for tests: the name of a file's folder decides what happens."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The smallest models that keep the contract: random weights, one transposed convolution."""
+"""The smallest models that satisfy the contract: random weights, one transposed convolution."""
 
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def write(folder: Path, described: Card | None = None, made: onnx.ModelProto | N
 
 
 def need_openvino(precision: Precision = Precision.FLOAT32) -> None:
-    """Skip the test that calls this where the plug-in is missing, or the CPU is not one that it takes."""
+    """Skip the calling test if the plug-in is missing or does not accept this CPU."""
     try:
         providers.require("openvino")
     except ServiceError as error:

@@ -18,6 +18,7 @@ import export.__main__
 import service.__main__
 import training.__main__
 from docs.tables import recipe
+from nelumbo.__main__ import COMMANDS
 from training import recipe as recipes
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,12 @@ def read(main: Callable[..., None]) -> Any:
 
 PROGRAMS = {package.__package__: get_command(package.app) for package in PACKAGES}
 PROGRAMS |= {module.__name__.removesuffix(".__main__"): read(module.main) for module in MAINS}
+NELUMBO = {
+    name: PROGRAMS[source.module.removesuffix(".__main__")].commands[source.command]
+    if source.command
+    else PROGRAMS[source.module.removesuffix(".__main__")]
+    for name, source in COMMANDS.items()
+}
 TARGETS = re.findall(r"^\.PHONY:(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 FIELDS = {row[0].strip("`") for row in recipe()}
 
@@ -53,16 +60,22 @@ def commands(text: str, start: str) -> Iterator[list[str]]:
         yield re.sub(r" [#|>].*", "", found[1]).split()
 
 
+def check_options(command: Any, words: list[str]) -> None:
+    """Check that the command, or the subcommand that ``words`` begin with, has the options in ``words``."""
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("--")} <= known, words
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_names_only_commands_options_recipes_and_fields_that_there_are(page: Path) -> None:
     text = page.read_text()
     for package, program in PROGRAMS.items():
         for words in commands(text, rf"python -m {package}\b"):
-            command = program
-            while words and words[0] in getattr(command, "commands", {}):
-                command = command.commands[words.pop(0)]
-            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-            assert {word for word in words if word.startswith("--")} <= known, words
+            check_options(program, words)
+    for words in commands(text, r"(?m:^    |^|`)nelumbo (?=[a-z])"):
+        check_options(NELUMBO[words[0]], words[1:])
     assert set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", text)) <= set(recipes.names())
     assert set(re.findall(r"--set ['\"]?([a-z_.]+)=", text)) <= FIELDS
     for words in commands(text, r"(?m:^    |`)make "):

@@ -1,4 +1,4 @@
-"""A real browser: Debian's chromium, with nothing of its own that calls anywhere."""
+"""A real browser: Debian's chromium, with its background connections turned off."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 60_000  # milliseconds until what does not come fails its test
+PATIENCE = 60_000  # milliseconds until an expectation fails
 
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """Run a browser until the block ends; skips the test where there is none."""
+    """Run a browser until the block ends; skips the test if none is installed."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("no chromium here")
@@ -36,7 +36,7 @@ def browsing() -> Iterator[Browser]:
 
 @contextmanager
 def visiting(browser: Browser, url: str, *, errors: bool = False, **context: Any) -> Iterator[Page]:
-    """Open a page that must ask no other host and, unless ``errors`` are expected, log no error."""
+    """Open a page that must connect to no other host and, unless ``errors`` are expected, log no error."""
     said: list[str] = []
     hosts: set[str] = set()
     opened = browser.new_context(**context)

@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder as slow: each uses a server or a process of its own."""
+    """Mark every test of this folder as slow: each starts a server or another process."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.slow)

@@ -1,4 +1,4 @@
-"""A real Redis, Debian's, that keeps nothing."""
+"""A real Redis, Debian's, without persistence."""
 
 import shutil
 import socket
@@ -13,7 +13,7 @@ from tests.waiting import wait_for
 
 @contextmanager
 def redis(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Redis on loopback until the block ends; skips the test where there is none."""
+    """Run a Redis on loopback until the block ends; skips the test if none is installed."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server here")
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]

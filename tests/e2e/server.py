@@ -36,7 +36,7 @@ class Server:
         return httpx.Client(base_url=self.url, timeout=PATIENCE)
 
     def stop(self, with_signal: int = signal.SIGTERM) -> int:
-        """Ask the server to end, and return its exit code."""
+        """Stop the server, and return its exit code."""
         self.process.send_signal(with_signal)
         return self.process.wait(PATIENCE)
 
@@ -45,7 +45,7 @@ class Server:
 
 
 def bentoml_home(folder: Path) -> dict[str, str]:
-    """Return the variables that keep BentoML in ``folder`` and from telling its makers."""
+    """Return variables that confine BentoML to ``folder`` and turn its usage tracking off."""
     return {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
 
 
@@ -118,7 +118,7 @@ def wait_for_workers(
 ) -> set[str]:
     """Wait until so many workers, with those that are ``known``, have answered ``status``; returns who they are.
 
-    Each question comes on a new connection, which any worker may take; the ids of its requests begin as no other's do.
+    Each request uses a new connection, which any worker may accept; the prefix of its request id identifies the worker.
     """
     found = set(known)
 

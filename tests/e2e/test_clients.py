@@ -52,12 +52,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Busy(ThreadingHTTPServer):
-    """A server before the server: each kind of request is turned away once, as by a full one, and then passed on."""
+    """A proxy that answers 503 to the first request of each kind, and passes the others on."""
 
     def __init__(self, server: Server) -> None:
         super().__init__(("127.0.0.1", 0), Turn)
         self.behind = server.url
-        self.turned_away: dict[tuple[str, str], float] = {}
+        self.refused: dict[tuple[str, str], float] = {}
         self.waited: list[float] = []
 
     @property
@@ -72,12 +72,12 @@ class Turn(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         key, now = (self.command, self.path), time.monotonic()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if key not in self.server.turned_away:
-            self.server.turned_away[key] = now
+        if key not in self.server.refused:
+            self.server.refused[key] = now
             self.send(503, {"Retry-After": "1", "Content-Type": "application/problem+json"}, b'{"detail": "Full."}')
             return
-        if first := self.server.turned_away[key]:
-            self.server.turned_away[key] = 0.0
+        if first := self.server.refused[key]:
+            self.server.refused[key] = 0.0
             self.server.waited.append(now - first)
         asked = urllib.request.Request(self.server.behind + self.path, body or None, method=self.command)
         for name, value in self.headers.items():
@@ -115,9 +115,9 @@ def busy(server: Server) -> Iterator[Busy]:
         proxy.server_close()
 
 
-def waits_as_told(proxy: Busy, requests: int) -> None:
-    """Check that each kind of request was made again, and not before the second that it was told to wait."""
-    assert len(proxy.waited) == len(proxy.turned_away) >= requests
+def waits_for_retry_after(proxy: Busy, requests: int) -> None:
+    """Check that each kind of request was retried, at least a second later, as Retry-After says."""
+    assert len(proxy.waited) == len(proxy.refused) >= requests
     assert min(proxy.waited) >= 0.99
 
 
@@ -152,14 +152,14 @@ def test_curl_retries_after_503(server: Server, tmp_path: Path) -> None:
     (line,) = re.findall(r"^curl --retry .*$", examples("curl", "sh")[0], re.MULTILINE)
     with busy(server) as proxy:
         run(["bash", "-e"], line, proxy.url, tmp_path)
-        waits_as_told(proxy, 1)
+        waits_for_retry_after(proxy, 1)
     assert (tmp_path / "7.png").read_bytes() == picture(server, 7)
 
 
 def test_python(server: Server, tmp_path: Path) -> None:
     with busy(server) as proxy:
         said = run([sys.executable, "-"], "\n".join(examples("Python", "python")), proxy.url, tmp_path)
-        waits_as_told(proxy, 4)
+        waits_for_retry_after(proxy, 4)
     assert said == "422: seed must be an integer from 0 to 4294967295.\n"
     for seed in (42, 1, 5, 9):
         assert (tmp_path / f"{seed}.png").read_bytes() == picture(server, seed)
@@ -172,7 +172,7 @@ def test_python(server: Server, tmp_path: Path) -> None:
 def test_javascript(server: Server, tmp_path: Path) -> None:
     with busy(server) as proxy:
         said = run(["node", "--input-type=module"], "\n".join(examples("JavaScript", "js")), proxy.url, tmp_path)
-        waits_as_told(proxy, 4)
+        waits_for_retry_after(proxy, 4)
     assert said == "304\n422: seed must be an integer from 0 to 4294967295.\n"
     assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
     assert Image.open(tmp_path / "latent.png").size == Image.open(io.BytesIO(picture(server, 1))).size

@@ -64,7 +64,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_ctrl_c_says_how_to_continue_generate(models: Path, tmp_path: Path) -> None:
     command = [*SERVE, "generate", "--seeds", "0-9999999", "--out", str(tmp_path), "--models", str(models)]
-    # What a shell runs in the background is deaf to Ctrl-C, and so is what that starts, these tests among it.
+    # A background process of a shell ignores SIGINT, and so do its children, which these tests may be.
     hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as process:
         try:

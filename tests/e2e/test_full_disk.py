@@ -1,4 +1,4 @@
-"""A server whose disk fills up while it serves: it can write nothing down, and goes on drawing."""
+"""A server whose disk fills up while it serves: it cannot write, and keeps drawing."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def fill(disk: Path) -> None:
 
 
 def ask_for_all_kinds_of_answers(server: Server) -> None:
-    """Each is counted under labels of its own, for which the files of the metrics have to have room."""
+    """Send requests with different answers: each needs labels, and so space in the metrics files."""
     for path in ("/", "/models", "/models/grey", "/models/none", "/images/grey@1/1.png", "/images/grey/1.png", "/x"):
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
             assert httpx.request(method, f"{server.url}{path}").status_code < 500

@@ -1,4 +1,4 @@
-"""Logs that nobody reads."""
+"""Log pipes that are not read."""
 
 import os
 import signal

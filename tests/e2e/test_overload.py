@@ -1,4 +1,4 @@
-"""Ten times what a server can draw: who gets in is answered in time, all others are refused at once."""
+"""Ten times a server's capacity: accepted requests are answered in time, all others are refused immediately."""
 
 import asyncio
 import time

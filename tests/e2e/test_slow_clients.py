@@ -1,4 +1,4 @@
-"""Clients that hold a connection and do not get on with it."""
+"""Clients that stall a connection."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ def connected(server: Server) -> Iterator[socket.socket]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Return what comes until the server hangs up."""
+    """Return all bytes until the server closes the connection."""
     data = b""
     with contextlib.suppress(ConnectionResetError):
         while more := connection.recv(65536):
@@ -51,7 +51,7 @@ def received(connection: socket.socket) -> bytes:
 
 
 def holds(server: Server, connection: socket.socket) -> bool:
-    """Tell whether the worker has its end of a connection."""
+    """Return whether the worker still has its end of a connection open."""
     (worker,) = pids(server)
     held = psutil.Process(worker).net_connections("tcp")
     return connection.getsockname() in [one.raddr for one in held]

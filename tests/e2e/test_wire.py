@@ -1,4 +1,4 @@
-"""What comes over the wire and is no proper request, on a real server."""
+"""Invalid requests, byte by byte, to a real server."""
 
 import shutil
 import socket

@@ -26,7 +26,7 @@ CORPUS = [
 
 
 def main() -> int:
-    """Fuzz, and tell what was tried; 1 where anything gave way."""
+    """Fuzz and print what was tried; the exit code is 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--parsers", type=int, default=1_000_000, help="inputs to the parsers, in this process")
     parser.add_argument("--wire", type=int, default=100_000, help="inputs to a server, on connections of their own")

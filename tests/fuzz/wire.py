@@ -1,4 +1,4 @@
-"""Bytes that are no proper request, to a real server: it must refuse each, and be none the larger for it."""
+"""Invalid requests to a real server: it must refuse each, and its memory must not grow."""
 
 import asyncio
 import json
