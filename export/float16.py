@@ -3,14 +3,17 @@
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.surgery import Array, constants, replace_nodes, run_node, topologically_sorted
 from service.contract import INPUT, OUTPUT
+from service.engine import onnx_runtime
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model in float16, except for operators that have no float16 version."""
+    onnx_runtime.load()  # before a part of it is imported, which would turn its telemetry on
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
     result: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=[INPUT])
     replace_nodes(result.graph, topologically_sorted(result.graph))  # the converter appends its casts at the end
     return result

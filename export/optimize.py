@@ -6,12 +6,11 @@ The rewritten model is refused if a pixel differs by more than the limits below.
 
 import platform
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession
 
 from export.batch_norm import fold_batch_norm
 from export.errors import ExportError
@@ -23,6 +22,9 @@ from service.contract.graph import ModelFile
 from service.engine.providers import cpu, openvino
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 LARGEST, MEAN = 4, 0.5  # allowed error in levels of 0 to 255: of any pixel, and on average
 SEEDS = 64
@@ -149,7 +151,7 @@ def _latents(size: int) -> Latents:
     return np.stack(randoms).astype(np.float32)
 
 
-def _draw(session: InferenceSession, latents: Latents, batch: int) -> Images:
+def _draw(session: "InferenceSession", latents: Latents, batch: int) -> Images:
     """Return the images of ``latents``, (N, H, W, C), drawn in batches of ``batch``."""
     parts = [session.run([OUTPUT], {INPUT: latents[i : i + batch]})[0] for i in range(0, len(latents), batch)]
     return np.concatenate(parts)

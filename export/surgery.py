@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from service.engine import onnx_runtime
 
 Array = NDArray[Any]
 
@@ -60,7 +61,7 @@ def run_node(model: onnx.ModelProto, node: onnx.NodeProto, values: Mapping[str, 
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
     graph = helper.make_graph([node], "node", inputs, outputs)
     alone = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    session = ort.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnx_runtime.load().InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
     return dict(zip(node.output, session.run(None, feeds), strict=True))
 
 

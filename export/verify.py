@@ -1,13 +1,13 @@
 """Compare every pixel of the exported graph with the torch generator."""
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
 from export.errors import ExportError
 from export.graph import Pixels
 from service.contract import INPUT, OUTPUT
+from service.engine import onnx_runtime
 
 BATCHES = (1, 2, 7)
 TOLERANCE = 1  # levels: a value near a rounding boundary may round either way
@@ -24,7 +24,7 @@ def verify(data: bytes, pixels: Pixels, latent_dim: int) -> None:
     latents = np.random.RandomState(0).randn(max(BATCHES), latent_dim).astype(np.float32)
     with torch.inference_mode():
         expected: Images = pixels(torch.from_numpy(latents)).numpy()
-    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = onnx_runtime.load().InferenceSession(data, providers=["CPUExecutionProvider"])
     drawn = {batch: session.run([OUTPUT], {INPUT: latents[:batch]})[0] for batch in BATCHES}
     for batch, images in drawn.items():
         compare(expected[:batch], images, TOLERANCE, f"at batch size {batch} torch gives {{}} and ONNX Runtime {{}}")

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnxruntime import InferenceSession, SessionOptions
 
 from service.contract import INPUT, OUTPUT, Card, ContractError, as_line
 from service.contract.files import read_verified
 from service.contract.graph import check
+from service.engine import onnx_runtime
 from service.engine.verdicts import PLACE
 
 ALONE = 16  # images of the largest batch that are drawn alone, too
@@ -45,6 +45,7 @@ def main() -> None:
     end_with_parent()
     os.nice(asked.nice)
     output = _take_stdout()
+    onnx_runtime.load()  # before the limits of memory, which are a file's alone
 
     def report(**said: Any) -> None:
         print(json.dumps(said), file=output, flush=True)
@@ -83,10 +84,11 @@ def run(data: bytes, card: Card, batch: int) -> bool:
     Raises:
         ContractError: an image has another shape than the card says, or depends on what it is drawn with.
     """
-    options = SessionOptions()
+    onnxruntime = onnx_runtime.load()
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    session = InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
     def draw(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         images: NDArray[np.uint8] = session.run([OUTPUT], {INPUT: latents})[0]

@@ -1,11 +1,12 @@
 """Draw samples with a trained generator from a model file or a run folder."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
@@ -14,6 +15,9 @@ from training.errors import InputError
 from training.images import Pixels
 from training.pictures import to_pixels
 from training.run import Run
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 BATCH = 64
 Latents = NDArray[np.float32]  # (N, Z)
@@ -63,7 +67,7 @@ def _from_run(run: Run) -> Sampler:
 
 def _from_onnx(path: Path) -> Sampler:
     try:
-        session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        session = _runtime().InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no other common base
         raise InputError(f"{path} is not an ONNX model that this ONNX Runtime can run") from error
     latent_dim, size, channels = _dimensions(session, path)
@@ -75,7 +79,15 @@ def _from_onnx(path: Path) -> Sampler:
     return Sampler(latent_dim, size, channels, render)
 
 
-def _dimensions(session: ort.InferenceSession, path: Path) -> tuple[int, int, int]:
+def _runtime() -> Any:
+    """Return the module ``onnxruntime``, which sends telemetry from when it is imported unless told not to."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+def _dimensions(session: "InferenceSession", path: Path) -> tuple[int, int, int]:
     """Return Z, S and C; raises InputError if the model breaks the contract."""
     signature = [(value.name, value.type, value.shape[1:]) for value in (*session.get_inputs(), *session.get_outputs())]
     match signature:
