@@ -3,40 +3,36 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from docs.tables import TABLES
 from service.__main__ import app
-from service.engine.providers import cpu, mlx, plugins, webgpu
+from service.engine.providers import mlx, plugins, webgpu
 from service.engine.providers import registry as providers
-from service.engine.providers.base import Feeds, Provider, Shape
+from service.engine.providers.base import Provider
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError
 from service.formats.registry import ARRAYS
 from service.settings import read_settings
+from tests.e2e.server import serving
+from tests.toy_provider import TOY
 
 PLUGINS = [webgpu.PLUGIN, mlx.PLUGIN]
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Provider:
-    """A provider that draws negatives, on a device of its own."""
-
-    def run(session: onnxruntime.InferenceSession, feeds: Feeds, shape: Shape) -> np.ndarray:
-        drawn: np.ndarray = session.run(["image"], dict(feeds))[0]
-        return 255 - drawn
-
-    entry = replace(cpu.PROVIDER, name="toy", run=run, exact=False, on_cores=False, runs_on="toys")
-    monkeypatch.setitem(providers.PROVIDERS, entry.name, entry)
-    return entry
+    """A provider that draws negatives, in the table."""
+    monkeypatch.setitem(providers.PROVIDERS, TOY.name, TOY)
+    return TOY
 
 
 def draw(models: Path, provider: str) -> Any:
@@ -54,6 +50,17 @@ def test_one_entry_adds_a_provider_that_serves(toy: Provider, models: Path) -> N
     expected = draw(models, "cpu")
     np.testing.assert_array_equal(drawn, 255 - expected)
     assert read_settings(provider=toy.name).workers == 1
+
+
+def test_what_an_added_provider_draws_is_served_over_http(models: Path, tmp_path: Path) -> None:
+    def serve(provider: str, module: str) -> np.ndarray:
+        command = (sys.executable, "-m", module)
+        with serving(tmp_path / f"{provider}.log", models=models, provider=provider, command=command) as server:
+            answer = server.client().post("/generate", json={"model": "grey", "seed": 7})
+        assert answer.status_code == 200, answer.text
+        return np.asarray(Image.open(BytesIO(answer.content)))
+
+    np.testing.assert_array_equal(serve("toy", "tests.toy_provider"), 255 - serve("cpu", "service"))
 
 
 def test_one_entry_adds_a_provider_to_the_docs(toy: Provider) -> None:
