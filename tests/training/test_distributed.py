@@ -17,7 +17,7 @@ import torch
 
 from tests import DIGITS
 from tests.training.conftest import make_trainer, tiny_recipe
-from tests.training.test_loop import rows, same
+from tests.training.test_loop import equal, rows
 from tests.waiting import wait_for
 from training import device, distributed, images
 from training import evaluate as evaluation
@@ -199,7 +199,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_train_one_model_with_random_numbers_of_their_own(name: str, pair: list[Any]) -> None:
     first, second = (did[name] for did in pair)
-    assert same(first["weights"], second["weights"])
+    assert equal(first["weights"], second["weights"])
     assert first["stats"] == second["stats"]
     assert first["seen"] == second["seen"] == 2 * tiny_recipe(name).batch * tiny_recipe(name).objective.critic_steps
     assert not torch.equal(first["rng"], second["rng"])
@@ -224,10 +224,10 @@ def test_two_processes_reach_the_quality_of_one(pair: list[Any], tmp_path: Path)
 
 def test_a_step_that_is_not_finite_in_one_process_is_undone_in_both(pair: list[Any]) -> None:
     first, second = (did["spoilt"] for did in pair)
-    assert same(first, second)
+    assert equal(first, second)
     assert first["skipped"] == 1
-    assert same(first["before"], first["after"])
-    assert not same(first["after"], first["later"])
+    assert equal(first["before"], first["after"])
+    assert not equal(first["after"], first["later"])
 
 
 def test_a_stop_signal_to_one_process_stops_both_after_the_same_step_and_the_first_saves(pair: list[Any]) -> None:
@@ -240,7 +240,7 @@ def test_a_stop_signal_to_one_process_stops_both_after_the_same_step_and_the_fir
 
 def test_two_processes_resume_bit_for_bit(pair: list[Any]) -> None:
     for did in pair:
-        assert same(did["stopped"]["weights"], did["whole"]["weights"])
+        assert equal(did["stopped"]["weights"], did["whole"]["weights"])
     assert rows(Path(pair[0]["stopped"]["run"])) == rows(Path(pair[0]["whole"]["run"]))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.conftest import make_trainer, tiny_recipe
-from tests.training.test_loop import same
+from tests.training.test_loop import equal
 from training.errors import TrainingError
 from training.loop import Trainer
 from training.nonfinite import PATIENCE
@@ -47,9 +47,9 @@ def test_a_step_that_is_not_finite_changes_nothing(
     before, averages = weights(trainer), trainer.averages.state_dict()
     spoil(trainer, monkeypatch, how)
     trainer._advance()
-    assert same(before, weights(trainer))
+    assert equal(before, weights(trainer))
     assert trainer.gan.steps == steps_before + 1  # a lazy penalty that was due is not tried again at once
-    assert same(averages, trainer.averages.state_dict())
+    assert equal(averages, trainer.averages.state_dict())
     assert trainer.seen == 16 * (steps_before + 1)
     assert trainer.guard.take_skipped() == 1
     assert trainer.guard.take_skipped() == 0
@@ -62,7 +62,7 @@ def test_a_bad_gradient_of_the_generator_stops_it_alone(trainer: Trainer) -> Non
     last.register_hook(lambda gradient: gradient * torch.nan)
     trainer._advance()
     after = weights(trainer)
-    changed = {name for name in before if not same(before[name], after[name])}
+    changed = {name for name in before if not equal(before[name], after[name])}
     assert changed == {"critic", "critic_optimiser"}  # whose descent came first, and was sound
     assert all(tensor.isfinite().all() for tensor in after["critic"].values())
     assert trainer.guard.take_skipped() == 1
@@ -89,7 +89,7 @@ def test_what_no_gradient_tells_of_is_seen_after_the_step(trainer: Trainer, what
         return {"critic_loss": torch.tensor(0.0 if what == "a statistic" else torch.inf)}
 
     assert trainer.guard.run(step) is None
-    assert same(before, dict(trainer.gan.critic.state_dict()))
+    assert equal(before, dict(trainer.gan.critic.state_dict()))
     assert trainer.guard.take_skipped() == 1
 
 
