@@ -1,14 +1,16 @@
 """Invalid requests, byte by byte, to a real server."""
 
+import re
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from service.runtime.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS
+from service.runtime.protocol import MAX_FRAMING, MAX_HEAD, MAX_HEADERS, MAX_PIPELINE
 from service.web.headers import SAFE
 from tests import tiny
 from tests.e2e.server import ADMIN, BENTOML, Server, counted, serving
@@ -74,6 +76,7 @@ def test_invalid_http_gets_a_problem_document(server: Server, sent: bytes) -> No
         CHUNKED + b"0\r\n" + b"".join(b"X-%d: x\r\n" % i for i in range(10_000)) + b"\r\n",  # trailers
         CHUNKED + b"0\r\nX: " + b"x" * 2 * MAX_FRAMING,
         CHUNKED + b"1;" + b"x" * 2 * MAX_FRAMING,
+        CHUNKED + b"1\r\n \r\n" * (MAX_FRAMING // 5 + 1),  # bytes of the body, each with five of framing
     ],
 )
 def test_a_head_that_is_too_large_is_431(server: Server, sent: bytes) -> None:
@@ -88,6 +91,35 @@ def test_large_headers_and_small_chunks_that_are_within_bounds_are_taken(server:
     body = b'{"seed":1}' + b" " * 1000
     chunks = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
     assert exchange(server, chunks)[0] == 200
+
+
+def test_a_body_before_a_request_is_no_framing_of_it(server: Server) -> None:
+    body = b'{"seed":1}' + b" " * (MAX_FRAMING + 2**16)
+    first = HEAD + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert statuses(server, first + b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == [200, 200]
+
+
+def test_so_many_requests_may_wait_on_a_connection_and_no_more(server: Server) -> None:
+    smallest = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    found = statuses(server, smallest * 1000)
+    assert found[:MAX_PIPELINE] == [200] * MAX_PIPELINE  # and one that did not wait, or a few
+    assert found[-1] == 400
+    assert len(found) < 2 * MAX_PIPELINE
+    last = smallest.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert statuses(server, smallest * MAX_PIPELINE + last) == [200] * (MAX_PIPELINE + 1)
+
+
+def statuses(server: Server, sent: bytes) -> list[int]:
+    """Send requests one after the other, and return the statuses of all answers until the server hangs up."""
+    host, port = server.url.removeprefix("http://").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), 20) as connection:
+        with suppress(OSError):
+            connection.sendall(sent)
+        with suppress(ConnectionResetError):
+            while data := connection.recv(2**16):
+                received += data
+    return [int(found) for found in re.findall(rb"HTTP/1\.1 (\d{3}) ", received)]
 
 
 def test_a_chunked_body_is_cut_off_as_it_comes(server: Server) -> None:
