@@ -1,10 +1,13 @@
 """Bounds on a request before it is routed or validated, and the parser of JSON bodies.
 
-Everything here runs on the event loop, so each bound keeps what a request can cost there below 20 ms
-(``benchmarks/request_cost.py`` measures it).
+No request may cost the event loop over 20 ms, or 2 ms a kilobyte (``benchmarks/request_cost.py`` measures it): the
+bounds limit what is parsed there, and a large body is parsed on a thread.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from pydantic_core import from_json
 from starlette.datastructures import Headers
@@ -19,10 +22,18 @@ MAX_QUERY = 2048  # bytes, percent-encoded
 MAX_PARAMETERS = 16  # in the query string
 # Most of each byte in a body. Valid bodies hold a handful of objects, and one list a latent, of which 4096 can be asked
 # for at once. Counting bytes takes 0.02 ms for 256 KiB; making a Python object of each would take 25 ms.
+LARGE = 2**13  # bytes of a body, or numbers to compute, from which on the event loop leaves the work to a thread
 MOST = {b"{": (64, "objects"), b"[": (4200, "lists"), b'"': (2048, "strings"), b":": (2048, "colons")}
+
+CONTAINERS = frozenset({dict, list})
 
 # For a client that has disconnected, which is nginx's code. BentoML waits for its whole timeout for a missing answer.
 NOBODY = Response(status_code=499)
+
+
+# One thread, so that the event loop competes with no more than one for the GIL: each may hold it for 5 ms at a time.
+_thread = ThreadPoolExecutor(1, thread_name_prefix="parse")
+Result = TypeVar("Result")
 
 
 class ClientGoneError(Exception):
@@ -60,6 +71,13 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
             raise _too_long(limit)
         more = message.get("more_body", False)
     return bytes(body)
+
+
+async def run_by_size(size: int, work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return ``work(*arguments)``, computed on a thread if ``size``, as :data:`LARGE` counts it, is large."""
+    if size < LARGE:
+        return work(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(_thread, work, *arguments)
 
 
 def parse_json(headers: Headers, body: bytes) -> Any:
@@ -102,8 +120,8 @@ def _keys(data: Any) -> int:
     """Return the number of keys of all objects in ``data``; of a repeated key, the parser keeps the last only."""
     if isinstance(data, dict):
         return len(data) + sum(map(_keys, data.values()))
-    if isinstance(data, list):
-        return sum(_keys(one) for one in data if type(one) in (dict, list))
+    if isinstance(data, list) and not CONTAINERS.isdisjoint(map(type, data)):  # numbers are passed over quickly
+        return sum(_keys(one) for one in data if type(one) in CONTAINERS)
     return 0
 
 

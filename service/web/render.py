@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.engine.renderer import Renderer
 from service.engine.requests import Image, RenderRequest
 from service.formats.base import AnswerFormat
-from service.web.body import parse_json, read_body
+from service.web.body import parse_json, read_body, run_by_size
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
 from service.web.responder import Respond
@@ -76,16 +77,19 @@ class RenderRoute:
     async def render(self, request: Request) -> Response:
         """Draw the latents of the body, and answer with their pixels: (N, H, W, C) nested lists."""
         body = await read_body(request.headers, request.receive, self._max_body)
-        latents = validate(ArrayRequest, parse_json(request.headers, body)).latents
+        drawing = await run_by_size(len(body), self._read, request.headers, body)
+        response = await self._respond(drawing, PIXELS, request)
+        del response.headers["vary"]  # no Accept header changes it
+        return response
+
+    def _read(self, headers: Headers, body: bytes) -> RenderRequest:
+        latents = validate(ArrayRequest, parse_json(headers, body)).latents
         if len(latents) > self._max_images:
             message = f"latents must ask for at most {self._max_images} images"
             raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="latents", message=message)])
         model = find_model(self._renderer.library, None)
         check_lengths({f"latents.{i}": latent for i, latent in enumerate(latents)}, model)
-        drawing = RenderRequest(model, latents=[np.array(latent, np.float32) for latent in latents])
-        response = await self._respond(drawing, PIXELS, request)
-        del response.headers["vary"]  # no Accept header changes it
-        return response
+        return RenderRequest(model, latents=[np.array(latent, np.float32) for latent in latents])
 
 
 def to_json(pixels: NDArray[np.uint8]) -> bytes:

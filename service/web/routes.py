@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,13 +11,13 @@ from service.engine.renderer import Renderer
 from service.errors import redact_path
 from service.formats.c2pa import Signer
 from service.settings import Settings
-from service.telemetry import metrics
 from service.web.admin import AdminRoutes
 from service.web.auth import Access
 from service.web.docs import DocsRoutes
 from service.web.generate import GenerateRoute
 from service.web.images import ImageRoutes
 from service.web.interpolate import InterpolateRoute
+from service.web.metrics_route import MetricsRoute
 from service.web.models import ModelRoutes
 from service.web.negotiation import choose
 from service.web.probes import Probes
@@ -88,18 +87,3 @@ class PageRoutes:
     async def icon(self, request: Request) -> Response:
         """Send the icon, which browsers request on their own for an image or JSON in a tab."""
         return self._page.answer(request, ICON)
-
-
-class MetricsRoute:
-    """Metrics, for Prometheus."""
-
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
-
-    async def metrics(self, _: Request) -> Response:
-        """Send all metrics."""
-        library = self._renderer.served
-        models = [(model.ref, model.digest, model.provider) for model in library]
-        withdrawn = len(library.withdrawn)
-        text = metrics.exposition(models, len(library.refused) - withdrawn, withdrawn)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)

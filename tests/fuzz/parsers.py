@@ -64,7 +64,7 @@ def value(made: Any, depth: int = 0) -> Any:
 
 def interpolate(data: bytes) -> None:
     wanted = schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data))
-    frames = to_interpolation(wanted, LIBRARY)
+    frames = to_interpolation(wanted, schemas.find_model(LIBRARY, wanted.model))
     assert 2 <= len(frames) <= 64
 
 

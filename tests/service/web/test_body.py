@@ -1,12 +1,17 @@
 """Bounds that keep a request from costing the event loop more than a request is worth."""
 
+import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
 
-from service.web.body import MAX_PARAMETERS, MAX_PATH, MAX_QUERY, parse_json
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import make_app
+from service.web.body import LARGE, MAX_PARAMETERS, MAX_PATH, MAX_QUERY, parse_json, run_by_size
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 from tests.service.web.conftest import Client
@@ -96,3 +101,33 @@ def test_an_accept_header_is_read_to_a_bound(client: Client) -> None:
     problem(client.post("/generate", json={"seed": 1}, headers=many), "not-acceptable")
     browsers = {"accept": "text/html,application/xhtml+xml,image/avif,image/webp;q=0.9,image/png;q=0.8,*/*;q=0.1"}
     assert client.post("/generate", json={"seed": 1}, headers=browsers).headers["content-type"] == "image/webp"
+
+
+@pytest.mark.parametrize(("size", "is_aside"), [(0, False), (LARGE - 1, False), (LARGE, True), (10 * LARGE, True)])
+def test_large_work_is_done_beside_the_event_loop(size: int, is_aside: bool) -> None:
+    worked_in = asyncio.run(run_by_size(size, threading.get_ident))
+    assert (worked_in != threading.get_ident()) is is_aside
+
+
+def test_large_work_is_done_one_by_one_and_its_errors_are_the_callers() -> None:
+    def fail(reason: str) -> None:
+        raise ValueError(reason)
+
+    async def work() -> list[Any]:
+        calls = [run_by_size(LARGE, threading.get_ident) for _ in range(20)]
+        return await asyncio.gather(*calls, run_by_size(LARGE, fail, "why"), return_exceptions=True)
+
+    *threads, error = asyncio.run(work())
+    assert len(set(threads)) == 1
+    assert isinstance(error, ValueError)
+
+
+@pytest.mark.parametrize("path", ["/generate", "/interpolate", "/render"])
+def test_a_large_body_is_answered_as_a_small_one(renderer: Renderer, path: str) -> None:
+    client = Client(make_app(renderer, read_settings()))
+    good = {"/generate": {"seed": 1}, "/interpolate": {"from": 1, "to": 2}, "/render": {"latents": [[1] * 8]}}[path]
+    small, large = (json.dumps(good) + " " * more for more in (0, LARGE))
+    first, second = (client.post(path, content=body, headers=dict(JSON)) for body in (small, large))
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert first.status_code == 200
+    problem(client.post(path, content="{" + " " * LARGE, headers=dict(JSON)), "invalid-json")
