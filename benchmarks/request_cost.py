@@ -3,7 +3,8 @@
 While one request is on the event loop, all others wait. So each route gets requests that were made to be costly
 (:mod:`benchmarks.costly_requests`), each on a connection of its own to a real server with one worker, and the system
 says what processor time the loop's thread took: in the kernel, in uvicorn, in the app and in BentoML's routes, but not
-in the threads that draw. Other programs on the machine change that time by a fifth, not by their load.
+in the threads that draw. What the loop does without any request is taken off. Other programs on the machine only add
+to that time, through the caches that they share with it, so that the least of several measurements counts.
 
 A request costs something however small it is. So the cost per kilobyte is that above the fixed cost, which is that of
 the smallest request, ``GET /livez``, and what is shorter than a kilobyte counts as one.
@@ -11,7 +12,6 @@ the smallest request, ``GET /livez``, and what is shorter than a kilobyte counts
 
 import itertools
 import socket
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +33,7 @@ TARGET_REQUEST = 20.0  # ms
 TARGET_KILOBYTE = 2.0  # ms
 KILOBYTE = 1000  # bytes
 QUIET = 0.002  # seconds without work after which a request is done with
+IDLE = 1.0  # seconds for which the server is watched without requests
 PATIENCE = 60  # seconds for an answer
 
 
@@ -60,15 +61,18 @@ class Loop:
         children = psutil.Process(server.process.pid).children(recursive=True)
         (worker,) = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
         self._task = Path(f"/proc/{worker.pid}/task/{worker.pid}")
+        started, before = time.monotonic(), self._spent()
+        time.sleep(IDLE)
+        self._idle = (self._spent() - before) / (time.monotonic() - started)  # nanoseconds a second
 
     def measure(self, data: bytes, times: int) -> tuple[int, float]:
-        """Send a request some times; returns the answer's status and the median cost in milliseconds."""
+        """Send a request some times; returns the answer's status and the least cost in milliseconds."""
         costs, status = [], 0
         for _ in range(times):
-            before = self._spent()
+            started, before = time.monotonic(), self._spent()
             status = self._send(data)
-            costs.append((self._spent() - before) / 1e6)
-        return status, statistics.median(costs)
+            costs.append((self._spent() - before - self._idle * (time.monotonic() - started)) / 1e6)
+        return status, min(costs)
 
     def _send(self, data: bytes) -> int:
         received = b""
@@ -107,16 +111,14 @@ def serve(folder: Path) -> Iterator[tuple[Loop, str]]:
 
 
 def measure(times: int) -> list[Cost]:
-    """Measure every request, each some times, after one that warms up."""
+    """Measure every request, each some times, when all have been sent once."""
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as (loop, key):
         made = list(requests(key))
         smallest = next(one for one in made if one.route == "/livez")
-        _, fixed = loop.measure(smallest.data, max(20, 4 * times))
-        costs = []
         for one in made:
             loop.measure(one.data, 1)
-            costs.append(Cost(one, *loop.measure(one.data, times), fixed))
-        return costs
+        _, fixed = loop.measure(smallest.data, 4 * times)
+        return [Cost(one, *loop.measure(one.data, times), fixed) for one in made]
 
 
 def table(costs: Sequence[Cost]) -> str:
@@ -146,7 +148,7 @@ def _name(cost: Cost) -> str:
 
 
 def main(
-    times: Annotated[int, typer.Option(min=1, help="Measurements of each request; their median counts.")] = 5,
+    times: Annotated[int, typer.Option(min=1, help="Measurements of each request; the least counts.")] = 5,
     every: Annotated[bool, typer.Option(help="Also print every request.")] = False,
 ) -> None:
     """Print the costliest requests of each route; exit code 1 if one is over its target."""
