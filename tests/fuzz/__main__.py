@@ -12,7 +12,7 @@ from pathlib import Path
 from tests import tiny
 from tests.e2e.server import ROOT, serving
 from tests.fuzz import models, wire
-from tests.fuzz.examples import BODIES, IMAGES, WALKS
+from tests.fuzz.examples import ARRAYS, BODIES, IMAGES, QUERIES, WALKS
 
 FAULT = re.compile("Request .* failed|Exception in ASGI|never retrieved")  # BentoML logs what it refuses, too
 CORPUS = [
@@ -21,6 +21,8 @@ CORPUS = [
     *(b"2\n" + accept for accept in (b"image/png", b"image/*;q=0.5, */*;q=0.1", b"text/html,application/json;q=1e-3")),
     *(b"3" + path.encode() for path in IMAGES),
     *(b"4" + key for key in (b"Bearer abc", b"Basic YTpi", b"")),
+    *(b"6" + query.encode() + b"\0" * 8 for query in QUERIES),
+    *(b"7" + json.dumps(body).encode() for body in ARRAYS),
     *(b"5" + bytes(range(start, start + 64)) for start in range(0, 192, 64)),
 ]
 

@@ -14,6 +14,7 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from service.web import app, auth, body, images, negotiation, schemas
     from service.web.interpolate import to_interpolation
     from service.web.problems import Problem
+    from service.web.render import ArrayRequest
 from service.engine.library import Library, Model
 from service.formats.registry import MOVING, STILL, offered
 from tests import tiny
@@ -92,7 +93,24 @@ def headers(data: bytes) -> None:
     assert app.REQUEST_ID.fullmatch(app._request_id(given))
 
 
-TARGETS = (generate, interpolate, accept, image, headers, fields)
+def render(data: bytes) -> None:
+    latents = schemas.validate(ArrayRequest, body.parse_json(JSON, data)).latents
+    assert all(-1000 <= number <= 1000 for latent in latents for number in latent)
+
+
+def query(data: bytes) -> None:
+    """Query strings, as long as their first two bytes say, in the order of a request: bounded, then read."""
+    made = atheris.FuzzedDataProvider(data)
+    times = made.ConsumeIntInRange(1, 1000)
+    path, _, text = made.ConsumeBytes(4096).partition(b"?")
+    scope = {"type": "http", "path": path.decode("latin1"), "query_string": text * times, "headers": []}
+    body.check_target(scope)
+    assert len(scope["query_string"]) <= body.MAX_QUERY
+    assert len(Request(scope).query_params.multi_items()) <= body.MAX_PARAMETERS
+    assert 0 <= images._read_query(Request(scope)).truncation <= 2
+
+
+TARGETS = (generate, interpolate, accept, image, headers, fields, query, render)
 
 
 def one(data: bytes) -> None:

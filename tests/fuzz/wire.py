@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from tests.e2e.server import Server
-from tests.fuzz.examples import BODIES, IMAGES, WALKS
+from tests.fuzz.examples import ARRAYS, BODIES, IMAGES, QUERIES, WALKS
 
 CONNECTIONS = 100
 PATIENCE = 1.0  # seconds for an answer: to half a request there is none
@@ -22,7 +22,8 @@ VALUES = (b"NaN", b"-1", b"1e999", b"4294967296", b"9" * 5000, b"true", b"null",
 TEXTS = (b"\r\n", b"%0A", b"\n", b"\0", b"%00", b"../", b"%2e%2e%2f", b"\xff\xfe", b" ", b"\t", b":", b"HTTP/2.0")
 TOKENS = (*VALUES, *TEXTS, *(line + b"\r\n" for line in (*LINES, *MORE_LINES)), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
-PATHS = {"/generate": BODIES, "/interpolate": WALKS, "/render": [{"latents": [[0.5] * 8]}]}
+PATHS = {"/generate": BODIES, "/interpolate": WALKS, "/render": ARRAYS}
+TARGETS = [*(f"/images/grey@1/{image}" for image in IMAGES), *QUERIES[:2], "/models?" + "a=1&" * 15]
 BODIES_OF_PATHS = [(path, json.dumps(body).encode()) for path, bodies in PATHS.items() for body in bodies]
 
 
@@ -68,7 +69,7 @@ def _fuzz(server: Server, inputs: int, made: random.Random) -> Counter[int]:
 def bad(made: random.Random) -> bytes:
     """Return a good request that one to four things have happened to: to its body alone, or to all of it."""
     if made.random() < 0.3:
-        return _spoilt(made, _get(made.choice(IMAGES)))
+        return _spoilt(made, _get(made.choice(TARGETS)))
     path, body = made.choice(BODIES_OF_PATHS)
     if made.random() < 0.5:
         return _post(path, _spoilt(made, body))
@@ -94,8 +95,8 @@ def _spoilt(made: random.Random, good: bytes) -> bytes:
     return bytes(data)
 
 
-def _get(image: str) -> bytes:
-    return f"GET /images/grey@1/{image} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n".encode()
+def _get(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n".encode()
 
 
 def _post(path: str, body: bytes) -> bytes:
