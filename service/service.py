@@ -22,8 +22,7 @@ from service.formats.c2pa import read_signer
 from service.formats.registry import ARRAYS
 from service.settings import read_settings
 from service.telemetry import metrics, tracing
-from service.web.app import make_app
-from service.web.auth import Access
+from service.web.app import make_access, make_app
 from service.web.bento import CHECKED
 from service.web.schemas import MAX_LATENT
 
@@ -45,7 +44,7 @@ try:
 except ServiceError as error:
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2) from None
-access = Access(settings)
+access = make_access(settings)
 
 
 def _first_model() -> Model:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.engine.library import Library
 from service.engine.renderer import NotReadyError, Renderer
 from service.formats.c2pa import Signer
+from service.keys import Keys
 from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, request_log
@@ -27,6 +28,7 @@ from service.web.metrics_port import MetricsPort
 from service.web.probes import is_draining
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
+from service.web.rate_limit import RateLimiter
 from service.web.routes import routes
 
 logger = logging.getLogger("bentoml.nelumbo.http")
@@ -60,7 +62,7 @@ def make_app(
         bentoml: BentoML's app, which answers its own routes and handles the lifespan; None: there is none.
         metrics_port: the port that answers /metrics and nothing else; None: the service's own port answers it.
     """
-    access = access or Access(settings)
+    access = access or make_access(settings)
     table = routes(renderer, settings, reload or renderer.reload, access, signer)
     if bentoml is not None:
         table.append(bento_route(bentoml))
@@ -73,6 +75,17 @@ def make_app(
     if settings.cors_origins:
         edge = cors.with_cors(edge, settings.cors_origins)
     return Lifespan(edge, bentoml, renderer) if bentoml is not None else edge
+
+
+def make_access(settings: Settings) -> Access:
+    """Return the API keys of the settings, and the images that each may have."""
+    keys = Keys(settings.api_keys) if settings.api_keys else None
+    limits = {name: text for name, text in (("rate", settings.rate), ("quota", settings.quota)) if text}
+    if not limits:
+        return Access(keys)
+    uri = settings.limits_uri.get_secret_value() if settings.limits_uri else None
+    deadline, queue = settings.deadline, settings.queue
+    return Access(keys, RateLimiter(limits, uri=uri, failure=settings.limits_failure, deadline=deadline, queue=queue))
 
 
 class ExactRouter(Router):

@@ -4,7 +4,6 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.keys import Keys
-from service.settings import Settings
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 from service.web.rate_limit import RateLimiter
@@ -16,11 +15,16 @@ OWNER = "nelumbo.owner"  # in a request's scope
 
 
 class Access:
-    """The API keys, if there are any, and the rate limits of each."""
+    """The API keys, if there are any, and the rate limits of each.
 
-    def __init__(self, settings: Settings) -> None:
-        self.keys = Keys(settings.api_keys) if settings.api_keys else None
-        self._limiter = RateLimiter(settings) if settings.rate or settings.quota else None
+    Args:
+        keys: None if no key is needed.
+        limiter: None if a key may have any number of images.
+    """
+
+    def __init__(self, keys: Keys | None = None, limiter: RateLimiter | None = None) -> None:
+        self.keys = keys
+        self._limiter = limiter
 
     def check(self, scope: Scope) -> None:
         """Store the name of the request's key in its scope; raises Problem, 401, without a valid key."""

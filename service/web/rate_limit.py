@@ -5,10 +5,11 @@ A request for 64 images counts 64 when it arrives. It is not refunded if it is t
 
 import asyncio
 import math
+from collections.abc import Mapping
+from typing import Literal
 
 from limits import RateLimitItem, parse
 
-from service.settings import Settings
 from service.telemetry import metrics
 from service.web.counters import Count, Counters, CountersUnavailableError, MemoryCounters, Window
 from service.web.problem_types import ProblemType
@@ -20,18 +21,32 @@ PATIENCE = 5.0  # seconds without an answer after which Redis is unavailable; at
 class RateLimiter:
     """Counts images by key.
 
-    While Redis is slow, requests wait for it within their deadline. While it is unavailable, ``limits_failure``
-    decides: ``open`` draws without counting (``nelumbo_uncounted_requests_total``), ``closed`` answers 503.
+    While Redis is slow, requests wait for it within their deadline. While it is unavailable, ``failure`` decides:
+    ``open`` draws without counting (``nelumbo_uncounted_requests_total``), ``closed`` answers 503.
+
+    Args:
+        limits: by name, such as {"rate": "20/second", "quota": "10000/day"}.
+        uri: of the Redis in which several processes count together; None counts in this process.
+        failure: ``open`` or ``closed``.
+        deadline: seconds that a request may wait to be counted.
+        queue: most requests that wait to be counted.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        given = {"rate": settings.rate, "quota": settings.quota}
-        self._limits = {name: parse(text) for name, text in given.items() if text}
-        self._deadline = settings.deadline
-        self._most_waiting = settings.queue
+    def __init__(
+        self,
+        limits: Mapping[str, str],
+        *,
+        uri: str | None = None,
+        failure: Literal["open", "closed"] = "open",
+        deadline: float = 30.0,
+        queue: int = 1024,
+    ) -> None:
+        self._limits = {name: parse(text) for name, text in limits.items()}
+        self._deadline = deadline
+        self._most_waiting = queue
         self._waiting = 0
-        self._open = settings.limits_failure == "open"
-        self._counters = _counters(settings, self._limits)
+        self._open = failure == "open"
+        self._counters = _counters(uri, self._limits, min(PATIENCE, deadline / 2))
         self._policy = ", ".join(
             f'"{name}";q={limit.amount};qu="images";w={limit.get_expiry()}' for name, limit in self._limits.items()
         )
@@ -100,10 +115,9 @@ def _whole_seconds(window: Window) -> int:
     return max(1, math.ceil(window.seconds))
 
 
-def _counters(settings: Settings, limits: dict[str, RateLimitItem]) -> Counters:
-    if settings.limits_uri is None:
+def _counters(uri: str | None, limits: Mapping[str, RateLimitItem], patience: float) -> Counters:
+    if uri is None:
         return MemoryCounters(limits)
     from service.web.redis_counters import RedisCounters  # needs nelumbo[redis]
 
-    patience = min(PATIENCE, settings.deadline / 2)
-    return RedisCounters(settings.limits_uri.get_secret_value(), limits, patience)
+    return RedisCounters(uri, limits, patience)

@@ -35,7 +35,7 @@ def test_every_route_is_described_with_its_methods(renderer: Renderer, document:
     bento = bento_route(make_app(renderer, read_settings()))
     table = [
         route
-        for route in (*routes(renderer, read_settings(), renderer.reload, Access(read_settings()), None), bento)
+        for route in (*routes(renderer, read_settings(), renderer.reload, Access(), None), bento)
         if route.path not in ("/", "/page/{file}", "/favicon.ico")  # the page is for people
     ]
     served = {(shape(route.path), method) for route in table for method in (route.methods or set()) - {"HEAD"}}
