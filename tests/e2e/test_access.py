@@ -146,7 +146,7 @@ def test_load_turns_no_quota_off(models: Path, file: Path, tmp_path: Path) -> No
         with ThreadPoolExecutor(4) as pool:
             running = [pool.submit(load, body) for body in (fields, latents) * 2]
             try:
-                assert draw_at_once(server, 64) == {429: 64}
+                assert draw_at_once(server, 256) == {429: 256}
             finally:
                 over.set()
             assert [one.result() for one in running] == [None] * 4

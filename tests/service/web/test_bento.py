@@ -5,13 +5,14 @@ from typing import Any
 
 import bentoml
 import pytest
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import make_app
-from service.web.bento import CHECKED
+from service.web.bento import CHECKED, bento_route
 
 
 def problem(answer: Any, status: int) -> dict[str, Any]:
@@ -45,6 +46,21 @@ def test_bentoml_describes_itself_to_its_clients_with_our_headers(behind: TestCl
     assert {route["route"] for route in answer.json()["routes"]} == {"/render", "/echo"}
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "x-request-id" in answer.headers
+
+
+def test_bentoml_is_asked_once_how_it_describes_itself() -> None:
+    asked = []
+
+    async def bentoml(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["method"])
+        await send({"type": "http.response.start", "status": 200 if len(asked) > 1 else 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    client = TestClient(Starlette(routes=[bento_route(bentoml)]))
+    assert [client.get("/schema.json").status_code for _ in range(4)] == [503, 200, 200, 200]
+    assert client.head("/schema.json").status_code == 200
+    assert client.get("/schema.json").content == b"{}"
+    assert asked == ["GET", "GET", "HEAD"]
 
 
 def test_its_own_handlers_are_never_reached(behind: TestClient) -> None:
