@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from service.formats.registry import MOVING, STILL, offered
+from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.admin import Reloaded
 from service.web.models import ModelDescription, ModelList
 from service.web.problem_types import ProblemType
@@ -70,4 +70,11 @@ def schemas(max_images: int) -> dict[str, Any]:
     interpolate["steps"]["maximum"] = min(max_images, MAX_STEPS)
     for properties, kinds in ((generate, STILL), (interpolate, MOVING + STILL)):
         properties["format"]["anyOf"][0]["enum"] = list(dict.fromkeys(one.name for one in offered(kinds)))
+    found["InterpolateRequest"]["anyOf"] = [_form("animation", MOVING), _form("strip", STILL)]
     return found
+
+
+def _form(form: str, kinds: Kinds) -> dict[str, Any]:
+    """Return the schema of a body of /interpolate in this form: not every format holds both."""
+    names = [one.name for one in offered(kinds)]
+    return {"properties": {"form": {"const": form}, "format": {"enum": [*names, None]}}}
