@@ -1,6 +1,6 @@
 """A run folder: its files, and how they are written and read.
 
-``runs/00003-digits-dcgan/`` holds config.json, data.json, log.jsonl, TensorBoard's events.*, reals.png, fakes-*.png on
+``runs/00003-digits-gan/`` holds config.json, data.json, log.jsonl, TensorBoard's events.*, reals.png, fakes-*.png on
 fixed latents, their timelapse.webp, report.html, checkpoint-latest.pt (everything needed to resume),
 checkpoint-previous.pt (the one before it) and generator-*.pt (small: the averaged weights and their recipe).
 """
@@ -57,7 +57,7 @@ class Run:
 
     @classmethod
     def create(cls, out: Path, config: Config) -> "Run":
-        """Make the next free folder, ``00003-digits-dcgan``, and write its config.
+        """Make the next free folder, ``00003-digits-gan``, and write its config.
 
         Another run that starts at the same moment takes another folder.
         """
@@ -75,7 +75,7 @@ class Run:
         snapshot = path if path.match("generator-*.pt") else None
         folder = path.parent if snapshot else path
         if not (folder / "config.json").is_file():
-            raise InputError(f"{folder} is not a run folder such as runs/00000-digits-dcgan: it holds no config.json")
+            raise InputError(f"{folder} is not a run folder such as runs/00000-digits-gan: it holds no config.json")
         return cls(folder, snapshot)
 
     @property

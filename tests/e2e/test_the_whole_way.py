@@ -26,7 +26,7 @@ def run(*arguments: object) -> None:
 def test_twenty_steps_on_real_digits_are_trained_exported_and_served(tmp_path: Path) -> None:
     settings = [argument for setting in SMALL for argument in ("--set", setting)]
     run("training", "train", "--data", DIGITS, "--recipe", "digits", "--out", tmp_path / "runs", *settings)
-    trained = tmp_path / "runs" / "00000-digits-dcgan"
+    trained = tmp_path / "runs" / "00000-digits-gan"
     run("export", "onnx", trained, "--name", "mine", "--models", tmp_path / "models")
     run("training", "sample", trained, "--seeds", "42", "--out", tmp_path / "42.png")
     with serving(tmp_path / "log", models=tmp_path / "models") as server, server.client() as client:

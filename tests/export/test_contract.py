@@ -8,20 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export.batch_norm import fold_batch_norm as fold
+from export.batch_norm import fold_batch_norm
 from export.float16 import to_float16
-from export.graph import Pixels, fold_batch_norm, trace
+from export.graph import Pixels, trace
 from export.latent_split import split_latent
 from export.subpixel import to_subpixel
+from export.surgery import fold_constants
 from service.contract.operators import problem_of
 from service.contract.shapes import infer, read_stored
 from training import networks
 from training import recipe as recipes
-from training.networks.styled import StyledGenerator
+from training.networks.styled import StyledGenerator, on_sphere
 
 REWRITINGS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
     "as exported": lambda model: model,
-    "openvino": lambda model: split_latent(to_subpixel(fold(model))),
+    "openvino": lambda model: split_latent(to_subpixel(fold_batch_norm(model))),
     "cuda": to_float16,
 }
 
@@ -36,9 +37,10 @@ class Conditioned(nn.Module):
 
     def forward(self, latent: Tensor, label: Tensor, truncation: Tensor, directions: Tensor) -> Tensor:
         """Map latent (N, Z), label (N,), truncation (N,) and directions (N, K) to images in [-1, 1]."""
-        w = self.generator.mapping(latent + self.classes(label))
+        z = on_sphere(latent + self.classes(label))
+        w = self.generator.mapping(z)
         w = self.generator.w_mean + truncation[:, None] * (w - self.generator.w_mean) + directions @ self.basis
-        images: Tensor = self.generator.synthesise(w)
+        images: Tensor = self.generator.synthesise(z, w)
         return (images + 1).clamp(0, 2).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
@@ -54,8 +56,6 @@ def refusals(model: onnx.ModelProto) -> list[Any]:
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_and_its_rewrites_pass_the_check(name: str, rewriting: str) -> None:
     generator = networks.build_generator(recipes.load(name, ["generator.width=8"], images__size=32)).eval()
-    if isinstance(generator, nn.Sequential):
-        generator = fold_batch_norm(generator)
     model = trace(Pixels(generator), recipes.load(name).generator.latent_dim)
     assert refusals(REWRITINGS[rewriting](model)) == []
 
@@ -75,4 +75,4 @@ def test_labels_truncation_and_directions_pass_the_check() -> None:
         verbose=False,
     )
     assert program is not None
-    assert refusals(program.model_proto) == []
+    assert refusals(fold_batch_norm(fold_constants(program.model_proto))) == []

@@ -59,6 +59,6 @@ def test_an_image_that_depends_on_the_batch_size_is_refused(monkeypatch: pytest.
             images = pixels(torch.from_numpy(feeds["latent"])).numpy().clip(0, 254)
             return [images + np.uint8(len(images) > 2)]
 
-    monkeypatch.setattr("export.verify.ort.InferenceSession", BatchDependentSession)
+    monkeypatch.setattr("onnxruntime.InferenceSession", BatchDependentSession)
     with pytest.raises(ExportError, match=r"batch size 7 gives .* and batch size 1"):
         verify(b"", pixels, LATENT_DIM)
