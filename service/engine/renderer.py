@@ -242,4 +242,4 @@ def _prepare(model: Model, item: Item) -> latents.Latent:
 
 def _infer(model: Model, batch: list[latents.Latent]) -> NDArray[np.uint8]:
     """Return the images of some latents, (N, H, W, C); runs in a thread of the batcher."""
-    return model.run(np.concatenate(batch).reshape(len(batch), -1))  # np.stack takes 5 us more
+    return model.run(np.concatenate(batch).reshape(len(batch), -1))

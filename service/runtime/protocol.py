@@ -14,8 +14,8 @@ MAX_HEAD = 2**16  # bytes of the URL and all headers
 # Bytes of a request that are no body: its head, chunks' sizes and trailers. A chunk of one byte has five of them and
 # costs the event loop 0.4 µs: 96 KiB cost 8 ms. A body of 256 KiB may come in chunks of 32 bytes.
 MAX_FRAMING = 96 * 2**10
-# Requests that wait on one connection for those before them. uvicorn bounds them not, and reads on after each response:
-# 256 KiB hold ten thousand, which would cost 0.2 s of the event loop at once, and 30 MB.
+# Requests that wait on one connection for those before them. uvicorn does not bound them,
+# and reads on after each response: 256 KiB hold thousands.
 MAX_PIPELINE = 100
 # Bytes that are parsed at once. The parser does not say where in them a request begins, so that what comes before it
 # counts as its framing, too.

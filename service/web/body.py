@@ -31,7 +31,7 @@ CONTAINERS = frozenset({dict, list})
 NOBODY = Response(status_code=499)
 
 
-# One thread, so that the event loop competes with no more than one for the GIL: each may hold it for 5 ms at a time.
+# One thread, so that the event loop competes with no more than one for the GIL.
 _thread = ThreadPoolExecutor(1, thread_name_prefix="parse")
 Result = TypeVar("Result")
 
