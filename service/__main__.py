@@ -152,8 +152,20 @@ def _listen(settings: Settings, port: int) -> socket.socket:
         raise ServiceError(f"cannot listen on {where}: {os.strerror(error.errno or 0)}; {hint}") from error
 
 
+def _require_extras(settings: Settings) -> None:
+    """Find before any worker starts what the settings ask of optional packages; raises ServiceError."""
+    from service.telemetry import tracing
+
+    tracing.is_on()
+    if settings.c2pa_key or settings.c2pa_certificate:
+        from service.formats.c2pa import read_signer
+
+        read_signer(settings.c2pa_key, settings.c2pa_certificate)
+
+
 def _serve(settings: Settings) -> int:
     providers.require(settings.provider)
+    _require_extras(settings)
     ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]
     sockets = [_listen(settings, port) for port in ports]
     os.environ.update(settings.environment())  # the workers are processes of their own

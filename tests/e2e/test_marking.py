@@ -56,5 +56,5 @@ def test_a_signer_that_cannot_sign_is_one_sentence_and_exit_2(models: Path, tmp_
         timeout=60,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "cannot sign pictures: the certificate was not valid" in done.stderr
+    assert "cannot sign images: the certificate was not valid" in done.stderr
     assert not (ROOT / "1.png").exists()
