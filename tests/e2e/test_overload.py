@@ -94,5 +94,5 @@ def test_ten_times_the_capacity_is_refused_at_once_and_what_gets_in_is_answered_
     assert {answer.status for answer in probes} == {200}  # an orchestrator leaves it alone
     after = measure(server)
     assert after.rss < before.rss * 1.2 + 32
-    assert after.threads <= before.threads
+    assert after.threads <= before.threads + 2 * WORKERS  # two threads of a worker start when they are first needed
     assert after.files <= before.files + 4
