@@ -15,10 +15,10 @@ from benchmarks.gpu.setup import ROOT, Row, Setup, attempt
 if TYPE_CHECKING:  # torch takes seconds to import, and may not be there
     import torch
 
-    from benchmarks.training import Player
+    from benchmarks.training import Implementation
     from training.device import Device
 
-    Change = Callable[[Player, torch.device], "Step"]
+    Change = Callable[[Implementation, torch.device], "Step"]
 
 Step = Callable[[], object]  # of training
 DIGITS = ROOT / "tests" / "data" / "digits-images-idx3-ubyte.gz"
@@ -53,7 +53,7 @@ def _speed(name: str, player: str, change: "Change", device: "Device", seconds: 
 
     from benchmarks import training
 
-    made = training.players(name, device)[player]
+    made = training.implementations(name, device)[player]
     step = change(made, device.torch)
     for _ in range(2):  # kernels are chosen and compiled
         step()
@@ -77,11 +77,11 @@ def _rate(step: Step, images: int, seconds: float, synchronise: Callable[[], Non
     return steps * images / (time.perf_counter() - started)
 
 
-def _unchanged(player: "Player", device: "torch.device") -> Step:
+def _unchanged(player: "Implementation", device: "torch.device") -> Step:
     return player.step
 
 
-def _channels_last(player: "Player", device: "torch.device") -> Step:
+def _channels_last(player: "Implementation", device: "torch.device") -> Step:
     import torch
 
     for network in player.networks:
@@ -89,13 +89,13 @@ def _channels_last(player: "Player", device: "torch.device") -> Step:
     return player.step
 
 
-def _compiled(player: "Player", device: "torch.device") -> Step:
+def _compiled(player: "Implementation", device: "torch.device") -> Step:
     for network in player.networks:
         network.compile(backend="aot_eager" if device.type == "cpu" else "inductor")  # the first needs no C++ compiler
     return player.step
 
 
-def _in_bfloat16(player: "Player", device: "torch.device") -> Step:
+def _in_bfloat16(player: "Implementation", device: "torch.device") -> Step:
     import torch
 
     def run() -> object:
@@ -105,7 +105,7 @@ def _in_bfloat16(player: "Player", device: "torch.device") -> Step:
     return run
 
 
-def _as_graph(player: "Player", device: "torch.device") -> Step:
+def _as_graph(player: "Implementation", device: "torch.device") -> Step:
     import torch
 
     if device.type != "cuda":
@@ -123,7 +123,7 @@ def _as_graph(player: "Player", device: "torch.device") -> Step:
     return graph.replay
 
 
-def _with_copy(player: "Player", device: "torch.device") -> Step:
+def _with_copy(player: "Implementation", device: "torch.device") -> Step:
     """Return the step with the copy of its images to the device before it, as where data is not resident."""
     import torch
 
