@@ -1,16 +1,16 @@
 """What a model file promises: the one thing that passes from export/ to service/.
 
 ``model.onnx`` is a single file that maps ``latent`` float32 (N, Z) to ``image`` uint8 (N, H, W, C) and carries a
-:class:`Card` in its ``metadata_props``. Beside it, ``sha256`` holds its digest in the format of ``sha256sum -c``.
-A ``model.openvino.onnx`` beside it is the same for one provider, and has a :class:`Rewrite` in its card.
+:class:`Card` in its ``metadata_props``. A file of schema 2 takes more, as its card says: ``label`` int64 (N,),
+``truncation`` float32 (N,), ``directions`` float32 (N, K). Beside it, ``sha256`` holds its digest in the format of
+``sha256sum -c``. A ``model.openvino.onnx`` beside it is the same for one provider, and has a :class:`Rewrite` in its
+card.
 
 This package imports no onnx, which takes 0.3 s: a worker of the server does without. ``graph`` and what it imports do.
 """
 
 from service.contract.card import (
-    INPUT,
     OUTPUT,
-    SCHEMA,
     Card,
     ContractError,
     Dataset,
@@ -28,18 +28,23 @@ from service.contract.files import (
     read_bytes,
     read_verified,
 )
+from service.contract.inputs import DIRECTIONS, INPUT, LABEL, TRUNCATION, Direction, Input
 from service.precision import Precision
 
 __all__ = [
     "DIGEST_FILE",
+    "DIRECTIONS",
     "INPUT",
+    "LABEL",
     "MAX_BYTES",
     "MODEL_FILE",
     "OUTPUT",
-    "SCHEMA",
+    "TRUNCATION",
     "Card",
     "ContractError",
     "Dataset",
+    "Direction",
+    "Input",
     "Metric",
     "ModelBytes",
     "Precision",

@@ -3,16 +3,18 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, computed_field
 
+from service.contract.inputs import DIRECTIONS, INPUT, LABEL, TRUNCATION, Classes, Directions, Input
 from service.precision import Precision
 
-SCHEMA = 1
-INPUT, OUTPUT = "latent", "image"
+SCHEMAS = ("1", "2")
+SCHEMA_2 = ("classes", "truncation", "directions")  # fields that schema 1 does not have
+OUTPUT = "image"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_TEXT = 200  # characters of one string; GET /models repeats each of them for every model
 MAX_METRICS = 64
-MAX_JSON = 2**15  # characters of one metadata entry before it is parsed
+MAX_JSON = 2**17  # characters of one metadata entry before it is parsed: a thousand classes may take 70,000
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 
@@ -65,12 +67,15 @@ def _from_json(value: Any) -> Any:
         raise ValueError("nested too deeply") from error
 
 
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 class Card(BaseModel):
     """All that a model file says of itself; one ``metadata_props`` entry a field."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    schema_number: int = Field(SCHEMA, alias="schema")
     name: str = Field(pattern=NAME_PATTERN)
     version: int = Field(ge=1, lt=2**31)
     latent_dim: int = Field(ge=1, le=4096)
@@ -87,21 +92,47 @@ class Card(BaseModel):
     date: Text
     licence: Text
     rewrite: Annotated[Rewrite | None, BeforeValidator(_from_json)] = None
+    classes: Annotated[Classes, BeforeValidator(_from_json)] = Field(
+        (), description="names, in the order of the numbers that the input label takes; empty: no such input"
+    )
+    truncation: bool = Field(False, description="whether there is an input truncation: a centre to truncate towards")
+    directions: Annotated[Directions, BeforeValidator(_from_json)] = Field(
+        (), description="the directions of the input directions, in their order; empty: no such input"
+    )
+
+    @computed_field(alias="schema")  # type: ignore[prop-decorator]
+    @property
+    def schema_number(self) -> int:
+        """The schema: 2 where the graph has an input besides the latent."""
+        return 2 if self.classes or self.truncation or self.directions else 1
+
+    def inputs(self) -> dict[str, Input]:
+        """Return the inputs of the graph by name, in their order."""
+        found = {INPUT: Input("float32", (self.latent_dim,))}
+        if self.classes:
+            found[LABEL] = Input("int64")
+        if self.truncation:
+            found[TRUNCATION] = Input("float32")
+        if self.directions:
+            found[DIRECTIONS] = Input("float32", (len(self.directions),))
+        return found
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
-        fields = self.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in fields.items()}
+        unused = {name for name in SCHEMA_2 if not getattr(self, name)}
+        fields = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=unused)
+        return {key: value if isinstance(value, str) else _to_json(value) for key, value in fields.items()}
 
 
 def read_card(metadata: dict[str, str], where: str) -> Card:
     """Return the card that ``metadata_props`` hold; raises ContractError that starts with ``where``."""
     schema = metadata.get("schema")
-    if schema != str(SCHEMA):
+    if schema is None or schema not in SCHEMAS:
         said = as_line(str(schema or "none"))
-        raise ContractError(f"{where} has metadata schema {said}, this version reads {SCHEMA}")
+        raise ContractError(f"{where} has metadata schema {said}, this version reads {' and '.join(SCHEMAS)}")
+    unknown = SCHEMA_2 if schema == "1" else ()
     try:
-        return Card.model_validate(metadata)
+        return Card.model_validate({key: value for key, value in metadata.items() if key not in unknown})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))

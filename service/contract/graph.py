@@ -1,15 +1,18 @@
 """A model file's graph against the contract: its operators, its inputs and output, its shapes and its memory."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import helper
 
-from service.contract.card import INPUT, OUTPUT, Card, ContractError, as_line, read_card
+from service.contract.card import OUTPUT, Card, ContractError, as_line, read_card
 from service.contract.files import MODEL_FILE, read_verified
+from service.contract.inputs import Input
 from service.contract.operators import RANDOM, TYPES, problem_of
 from service.contract.shapes import MAX_NODES, ShapeError, infer, peak_bytes, read_stored
 
@@ -87,8 +90,8 @@ def _problems(model: onnx.ModelProto, card: Card, batch: int, memory: int) -> It
     yield from filter(None, (problem_of(node, stored) for node in graph.node))
     yield from _signature_problems(graph, card)
     values = infer(model, stored)
-    if not (OUTPUT in values and values[OUTPUT].by_rows):
-        yield f"{OUTPUT} does not depend on {INPUT}"
+    used = _used(graph)
+    yield from (f"{OUTPUT} does not depend on {name}" for name in card.inputs() if name not in used)
     needed, where = peak_bytes(graph, values, batch)
     if needed > memory:
         yield (
@@ -123,23 +126,36 @@ def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
             yield f"weights {tensor.name} say that they are {list(tensor.dims)[:8]}, more than the file holds"
 
 
+def _used(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of all values that the image is made of; the nodes are in their order."""
+    used = {OUTPUT}
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+    return used
+
+
 def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
     if card.channels not in (1, 3):
         yield f"{card.channels} channels; pictures have 1 or 3"
-    image_shape = [card.height, card.width, card.channels]
-    wanted = (
-        ("input", graph.input, INPUT, onnx.TensorProto.FLOAT, "float32", [card.latent_dim]),
-        ("output", graph.output, OUTPUT, onnx.TensorProto.UINT8, "uint8", image_shape),
-    )
-    for kind, values, name, element, element_name, shape in wanted:
-        promise = f"the {kind} must be {name}, {element_name} [N, {', '.join(map(str, shape))}]"
-        if [value.name for value in values] != [name]:
-            yield f"{promise}, not {', '.join(value.name for value in values[:8]) or 'nothing'}"
-            continue
-        tensor = values[0].type.tensor_type
+    output = {OUTPUT: Input("uint8", (card.height, card.width, card.channels))}
+    yield from _value_problems("input", graph.input, card.inputs())
+    yield from _value_problems("output", graph.output, output)
+
+
+def _value_problems(kind: str, values: Sequence[onnx.ValueInfoProto], wanted: Mapping[str, Input]) -> Iterator[str]:
+    """Yield a sentence for each input or output that is not what the card promises."""
+    promises = {name: f"{name}, {one.dtype} [{', '.join(map(str, ('N', *one.row)))}]" for name, one in wanted.items()}
+    if [value.name for value in values] != [*wanted]:
+        there = ", ".join(value.name for value in values[:8]) or "nothing"
+        yield f"the {kind} must be {' and '.join(promises.values())}, not {there}"
+        return
+    for value, (name, one) in zip(values, wanted.items(), strict=True):
+        tensor = value.type.tensor_type
         dims = [dim.dim_value for dim in tensor.shape.dim]  # a dynamic dimension reads as 0
-        if tensor.elem_type != element or dims != [0, *shape]:
-            yield f"{promise} with N dynamic, not {_type_name(tensor.elem_type)} {dims[:8]}"
+        if tensor.elem_type != helper.np_dtype_to_tensor_dtype(np.dtype(one.dtype)) or dims != [0, *one.row]:
+            there = f"{_type_name(tensor.elem_type)} {dims[:8]}"
+            yield f"the {kind} must be {promises[name]} with N dynamic, not {there}"
 
 
 def _type_name(element: int) -> str:

@@ -44,8 +44,8 @@ def test_bytes_that_are_no_model_are_refused() -> None:
 
 def test_another_schema_is_refused() -> None:
     made = tiny.model(tiny.card())
-    helper.set_model_props(made, {**tiny.card().to_metadata(), "schema": "2"})
-    assert "schema 2" in refusal(made)
+    helper.set_model_props(made, {**tiny.card().to_metadata(), "schema": "3"})
+    assert "schema 3" in refusal(made)
     made.ClearField("metadata_props")
     assert "schema none" in refusal(made)
 
