@@ -12,12 +12,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
 
 from service.errors import ServiceError
+from service.runtime.port import drop_new_connections
 from service.runtime.protocol import Protocol
 from service.settings import Settings
 
@@ -30,6 +30,7 @@ TICKS = 10  # of uvicorn's main loop, per second
 class Server(uvicorn.Server):
     """A uvicorn server that serves on for ``drain`` seconds after SIGTERM, and closes stalled connections.
 
+    Its supervisor sets ``port_closes`` where all workers stop; the port of a worker that stops alone stays open.
     It shares two things with its app through the lifespan state of ASGI: ``draining``, an event that is set once the
     worker is to stop, and ``renderer``, which the app puts there.
     """
@@ -40,6 +41,7 @@ class Server(uvicorn.Server):
         self._stop_at = 0.0  # by time.monotonic(); 0: not told to stop
         self._interrupted = False
         self.draining = threading.Event()
+        self.port_closes = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app, then accept connections."""
@@ -91,24 +93,14 @@ class Server(uvicorn.Server):
             connection.close_if_stalled(now, self._settings.client_timeout)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, answer those that were accepted, and stop."""
-        await self._accept_waiting(sockets or [])
-        await asyncio.sleep(1 / TICKS)  # until what was accepted has become connections
+        """Accept the connections that the kernel holds, answer their first requests, and stop."""
+        if self.port_closes.is_set():
+            for listening in sockets or []:
+                drop_new_connections(listening)
+        await asyncio.sleep(2 / TICKS)  # a loop that is late sees its timers before its connections: two turns
         if not self._interrupted:
             await self._wait_for_first_requests()
         await super().shutdown(sockets)
-
-    async def _accept_waiting(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept the connections that the kernel holds for us and close the sockets: it would reset them."""
-        loop = asyncio.get_running_loop()
-        accepted = [connection for listening in sockets for connection in _accept_all(listening)]
-        for server in self.servers:
-            server.close()
-        for connection in accepted:
-            await loop.connect_accepted_socket(self._protocol, connection)
-
-    def _protocol(self) -> Protocol:
-        return Protocol(self.config, self.server_state, self.lifespan.state)
 
     def _connections(self) -> list[Protocol]:
         return [connection for connection in self.server_state.connections if isinstance(connection, Protocol)]
@@ -118,13 +110,3 @@ class Server(uvicorn.Server):
         end = time.monotonic() + LAST_REQUESTS
         while time.monotonic() < end and any(connection.is_new() for connection in self._connections()):
             await asyncio.sleep(1 / TICKS)
-
-
-def _accept_all(listening: socket.socket) -> list[socket.socket]:
-    accepted = []
-    listening.setblocking(False)
-    while True:
-        try:
-            accepted.append(listening.accept()[0])
-        except OSError:  # BlockingIOError: there are no more
-            return accepted

@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from service.engine import suspects
+from service.engine import crashes
 from service.engine.checker import Checker
 from service.errors import ServiceError
 from service.runtime.backoff import Backoff
@@ -106,8 +106,11 @@ class Supervisor(Multiprocess):
             listening.close()
         self._checker.close()
         if not self._interrupted:
-            for worker in self.processes:  # without a model, none has a request
-                worker.signal(signal.SIGKILL if self.refused else signal.SIGTERM)
+            for worker in self.processes:
+                if self.refused:  # without a model, none has a request
+                    worker.signal(signal.SIGKILL)
+                else:
+                    worker.drain()
 
     def join_all(self) -> None:
         """Wait for the workers, heed signals meanwhile, and kill what has not ended in time."""
@@ -136,7 +139,7 @@ class Supervisor(Multiprocess):
             self.failed = True
             self.should_exit.set()
             return
-        if suspects.sweep():
+        if crashes.charge():
             self.handle_hup()  # the other workers serve a withdrawn model no more
         if delay := self._backoffs[index].delay(worker.served()):
             self._due[index] = time.monotonic() + delay

@@ -1,7 +1,7 @@
 """A worker process: what its supervisor sees of it, and what runs in it.
 
 The two talk through a pipe. The supervisor asks twice a second whether the worker is ready, and tells it to load the
-models again.
+models again, and that the port is to close.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from uvicorn.supervisors.multiprocess import Process
 from service.runtime.server import Server
 from service.settings import read_settings
 
-PING, RELOAD = b"ping", b"reload"
+PING, RELOAD, PORT_CLOSES = b"ping", b"reload", b"port closes"
 INTERVAL = 0.5  # seconds between two looks at the workers, as Multiprocess.run has it
 
 
@@ -61,6 +61,12 @@ class Worker(Process):
         with contextlib.suppress(OSError):
             self.parent_conn.send(RELOAD)
 
+    def drain(self) -> None:
+        """Let the worker serve on for a while and stop, as all workers do."""
+        with contextlib.suppress(OSError):
+            self.parent_conn.send(PORT_CLOSES)
+        self.signal(signal.SIGTERM)
+
     def signal(self, number: int) -> None:
         """Send a signal to the worker, if it is still there."""
         if self.process.is_alive() and self.pid is not None:
@@ -85,8 +91,11 @@ class Worker(Process):
 
     def pong(self) -> None:
         """Take one message of the supervisor; runs on a thread of the worker process."""
-        if self.child_conn.recv() == RELOAD:
+        message = self.child_conn.recv()
+        if message == RELOAD:
             self.server.reload()
+        elif message == PORT_CLOSES:
+            self.server.port_closes.set()
         else:
             self.child_conn.send(self.server.is_ready())
 

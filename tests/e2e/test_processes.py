@@ -138,6 +138,19 @@ def test_sigterm_loses_no_request(models: Path, tmp_path: Path, n: int, keep_ali
     assert asking.closing > 0
 
 
+def test_a_worker_that_is_told_to_stop_alone_is_replaced_and_loses_no_request(models: Path, tmp_path: Path) -> None:
+    with (
+        serving(tmp_path / "log", models=models, workers=2) as server,
+        load(server, 8, keep_alive=False) as asking,
+    ):
+        known, told = wait_for_workers(server, 2), min(pids(server))
+        os.kill(told, signal.SIGTERM)
+        wait_until(lambda: len(pids(server) - {told}) == 2, server)
+        wait_for_workers(server, 3, known=known)
+        asking.stop()
+    assert set(asking.got) == {200}, asking.got
+
+
 def test_a_second_sigterm_does_not_hurry_it_and_ctrl_c_does(models: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=models, drain=600) as server:
         server.process.send_signal(signal.SIGTERM)
