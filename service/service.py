@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import cpus, rlimit
-from service.engine import suspects
+from service.engine import crashes
 from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.library import Library, Model
 from service.engine.renderer import NotReadyError, Renderer
@@ -83,7 +83,7 @@ class Nelumbo:
 
     def __init__(self) -> None:
         rlimit.raise_limit()
-        suspects.start()
+        crashes.start()
         renderer.start(lambda: None)
         # A worker accepts no connection before this returns. One beside others would answer 503 to what they can draw.
         renderer.settled.wait(LOADING if settings.workers == 1 else None)

@@ -1,9 +1,9 @@
-"""Which model a worker ran when it crashed, and what follows: after two crashes in ten minutes it is withdrawn.
+"""Charge a worker's crash to the model that it ran, and withdraw a model after two crashes in ten minutes.
 
-Each worker keeps a note, a small file that it maps into memory: what each of its threads runs now. The kernel keeps
-what was written when the process dies. Python's ``faulthandler`` writes the fatal signal and its thread beside it, so
-that a worker that was killed (SIGKILL, by an operator or for want of memory) charges no model, and of two models that
-ran at once the right one is charged. Whoever loads models next, the dead worker's replacement first, reads the notes.
+Each worker records which model each of its threads runs, in a small memory-mapped file: the kernel keeps what was
+written when the process dies. Python's ``faulthandler`` writes the fatal signal and its thread beside it. So a worker
+that was killed (SIGKILL, by an operator or for lack of memory) charges no model, and of two models that ran at once the
+right one is charged. The next process that loads models reads the records; the dead worker's replacement is the first.
 """
 
 import contextlib
@@ -24,20 +24,20 @@ from typing import BinaryIO
 
 from service.engine import state
 
-logger = logging.getLogger("bentoml.nelumbo.suspects")
+logger = logging.getLogger("bentoml.nelumbo.crashes")
 
-DEATHS, WINDOW = 2, 600.0  # a model is withdrawn after so many crashes in so many seconds
+CRASHES, WINDOW = 2, 600.0  # a model is withdrawn after so many crashes in so many seconds
 SLOT = struct.Struct("=Q64s88s")  # a thread's ident, then the digest and the name of what it runs
 SLOTS = 256
 CRASH = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
 THREAD = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
 
 
-class Note:
-    """What the threads of this process run, in a file; locked as long as the process lives."""
+class Record:
+    """A file that says which model each thread of this process runs; locked as long as the process lives."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin the note, and let ``faulthandler`` write beside it."""
+        """Create the file, and let ``faulthandler`` write beside it."""
         path = folder / f"worker-{os.getpid()}"
         self._file = path.open("w+b")
         fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -63,39 +63,39 @@ class Note:
 
 
 class Running:
-    """A block in which a slot of the note says what is run."""
+    """A block in which a slot of the record names a model."""
 
-    def __init__(self, note: mmap.mmap, offset: int, said: bytes) -> None:
-        self._note, self._offset, self._said = note, offset, said
+    def __init__(self, record: mmap.mmap, offset: int, slot: bytes) -> None:
+        self._record, self._offset, self._slot = record, offset, slot
 
     def __enter__(self) -> None:
-        """Say it."""
-        self._note[self._offset : self._offset + SLOT.size] = self._said
+        """Write the slot."""
+        self._record[self._offset : self._offset + SLOT.size] = self._slot
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Clear it."""
-        self._note[self._offset : self._offset + SLOT.size] = bytes(SLOT.size)
+        """Clear the slot."""
+        self._record[self._offset : self._offset + SLOT.size] = bytes(SLOT.size)
 
 
-_note: list[Note] = []  # this process's, if any
+_record: list[Record] = []  # this process's, if any
 
 
 def start() -> None:
-    """Begin this worker's note, where the server's processes share a directory."""
-    if not _note and (folder := state.folder()):
+    """Start this worker's record, where the server's processes share a directory."""
+    if not _record and (folder := state.folder()):
         try:
-            _note.append(Note(folder))
+            _record.append(Record(folder))
         except OSError as error:
             logger.warning("A crash of this worker is charged to no model: %s", error.strerror)
 
 
 def running(digest: str, ref: str) -> AbstractContextManager[None]:
-    """Return a block in which this thread runs a model, noted where this worker keeps a note."""
-    return _note[0].running(digest, ref) if _note else nullcontext()
+    """Return a block in which this thread runs a model, recorded where this worker keeps a record."""
+    return _record[0].running(digest, ref) if _record else nullcontext()
 
 
 def withdrawn(digest: str) -> str | None:
-    """Return why a model file is served no more, or None."""
+    """Return why a model file was withdrawn, or None."""
     folder = state.folder()
     try:
         return (folder / f"withdrawn-{digest}").read_text(encoding="utf-8") if folder and digest.isalnum() else None
@@ -103,8 +103,8 @@ def withdrawn(digest: str) -> str | None:
         return None
 
 
-def sweep() -> list[str]:
-    """Charge the models that dead workers ran; returns a sentence for each that is withdrawn for it."""
+def charge() -> list[str]:
+    """Charge the models that crashed workers ran; returns a sentence for each that is withdrawn for it."""
     if (folder := state.folder()) is None:
         return []
     sentences: list[str] = []
@@ -112,47 +112,47 @@ def sweep() -> list[str]:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if path.suffix or not _is_dead(file):
                 continue
-            for digest, ref in _suspects(file.read(), fault_file(path)):
-                sentences += _charge(folder, digest, ref)
+            for digest, ref in _models_that_crashed(file.read(), fault_file(path)):
+                sentences += _charge_model(folder, digest, ref)
             fault_file(path).unlink(missing_ok=True)
             path.unlink()
     return sentences
 
 
-def fault_file(note: Path) -> Path:
-    """Return where ``faulthandler`` writes beside a note."""
-    return note.with_name(f"{note.name}.fault")
+def fault_file(record: Path) -> Path:
+    """Return where ``faulthandler`` writes beside a record."""
+    return record.with_name(f"{record.name}.fault")
 
 
-def _is_dead(note: BinaryIO) -> bool:
-    """Return whether nobody holds the note; it is then held here, so that one process alone charges for it."""
+def _is_dead(record: BinaryIO) -> bool:
+    """Return whether the worker has ended; the record is then locked here, so that one process alone charges for it."""
     try:
-        fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
 
 
-def _suspects(note: bytes, fault: Path) -> set[tuple[str, str]]:
-    """Return digest and name of what ran in the thread that crashed, or of all that ran where no thread is named."""
-    told = fault.read_text(errors="replace")
-    if not CRASH.search(told):
+def _models_that_crashed(record: bytes, fault: Path) -> set[tuple[str, str]]:
+    """Return digest and name of the model in the thread that crashed, or of all that ran where no thread is named."""
+    written = fault.read_text(errors="replace")
+    if not CRASH.search(written):
         return set()
-    crashed = THREAD.search(told)
+    crashed = THREAD.search(written)
     ran = set()
-    for thread, digest, ref in SLOT.iter_unpack(note):
+    for thread, digest, ref in SLOT.iter_unpack(record):
         if thread and (crashed is None or thread == int(crashed[1], 16)):
             ran.add((digest.rstrip(b"\0").decode("ascii"), ref.rstrip(b"\0").decode("ascii")))
     return ran
 
 
-def _charge(folder: Path, digest: str, ref: str) -> Iterator[str]:
-    """Charge a crash to a model, and withdraw it where it is one too many; yields why it was."""
+def _charge_model(folder: Path, digest: str, ref: str) -> Iterator[str]:
+    """Charge a crash to a model, and withdraw it if that was one too many; yields why."""
     (folder / f"crash-{digest}-{time.time_ns()}").touch()
     now = time.time()
     recent = [path for path in folder.glob(f"crash-{digest}-*") if now - path.stat().st_mtime < WINDOW]
     logger.error("A worker crashed while it ran %s, sha256 %s", ref, digest)
-    if len(recent) >= DEATHS and withdrawn(digest) is None:
+    if len(recent) >= CRASHES and withdrawn(digest) is None:
         sentence = f"{ref} is withdrawn: {len(recent)} workers crashed in {WINDOW / 60:g} minutes while they ran it"
         state.write(folder / f"withdrawn-{digest}", sentence)
         logger.error("%s; export it again, or restart the server to try it again", sentence)

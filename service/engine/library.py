@@ -20,7 +20,7 @@ from service.contract import (
     read_verified,
 )
 from service.contract.files import read_digests, read_inside
-from service.engine import suspects
+from service.engine import crashes
 from service.engine.checker import Checker
 from service.engine.providers import registry as providers
 from service.engine.verdicts import Verdict
@@ -67,7 +67,7 @@ class Model:
     def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
         shape = self.card.height, self.card.width, self.card.channels
-        with suspects.running(self.digest, self.ref):
+        with crashes.running(self.digest, self.ref):
             return providers.find(self.provider).run(self.session, {INPUT: latents}, shape)
 
 
@@ -167,7 +167,7 @@ def load_library(
         ServiceError: when the provider is not there, or no model can be served.
     """
     providers.require(provider)
-    suspects.sweep()
+    crashes.charge()
     loading = Loading(folder, provider, served)
     checker = checker or Checker(max_batch)
     for file, verdict in checker.check(loading.unchecked, nice=NICE if served else 0):
@@ -199,11 +199,11 @@ class Loading:
             file = _chosen(path, provider)
             digest = _stated_digest(file)
             old = known.get(f"{path.parent.name}@{path.name}")
-            if why := suspects.withdrawn(digest):
+            if why := crashes.withdrawn(digest):
                 self._withdrawn.append(why)
                 self._refuse(f"{file}: {why}")
                 continue
-            if old and suspects.withdrawn(old.digest) is None:
+            if old and crashes.withdrawn(old.digest) is None:
                 self._models[path] = _with_readme(path, old)
             if not (old and old.digest == digest):
                 self.unchecked.append(file)
@@ -262,7 +262,7 @@ def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: in
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
-        with suspects.running(read.digest, f"{card.name}@{card.version}"):
+        with crashes.running(read.digest, f"{card.name}@{card.version}"):
             session = providers.open_session(read.data, provider, precision=precision, slots=slots, max_batch=max_batch)
         model = Model(card, read.digest, provider, session, _read_readme(file.parent), verdict.exact)
         _warm_up(model, file, max_batch)

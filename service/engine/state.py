@@ -1,7 +1,7 @@
 """A directory that the processes of one server share, and that is gone when the server ends.
 
 They share which model files passed their check (``verdicts``), and which model a worker ran when it crashed
-(``suspects``).
+(``crashes``).
 """
 
 import atexit

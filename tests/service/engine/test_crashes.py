@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine import state, suspects
+from service.engine import crashes, state
 from service.engine.library import load_library
 from service.errors import ServiceError
 from tests import tiny
@@ -16,13 +16,13 @@ from tests.e2e.server import ROOT
 BAD, GOOD = "b" * 64, "a" * 64
 WORKER = """
 import os, signal, sys, threading
-from service.engine import suspects
+from service.engine import crashes
 
-suspects.start()
+crashes.start()
 running = threading.Barrier(3)
 
 def run(digest, ref, crash):
-    with suspects.running(digest, ref):
+    with crashes.running(digest, ref):
         running.wait()
         running.wait()
         if crash:
@@ -54,46 +54,46 @@ def crash(number: int = signal.SIGSEGV, code: str = WORKER) -> None:
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL])
 def test_the_second_crash_withdraws_what_the_crashed_thread_ran(shared: Path, number: int) -> None:
     crash(number)
-    assert suspects.sweep() == []
-    assert suspects.withdrawn(BAD) is None
+    assert crashes.charge() == []
+    assert crashes.withdrawn(BAD) is None
     crash(number)
-    (sentence,) = suspects.sweep()
-    assert sentence == suspects.withdrawn(BAD)
+    (sentence,) = crashes.charge()
+    assert sentence == crashes.withdrawn(BAD)
     assert "bad@1" in sentence
-    assert suspects.withdrawn(GOOD) is None
-    assert suspects.sweep() == []
+    assert crashes.withdrawn(GOOD) is None
+    assert crashes.charge() == []
 
 
 def test_a_worker_that_was_killed_charges_no_model(shared: Path) -> None:
     for _ in range(3):
         crash(signal.SIGKILL)
-        assert suspects.sweep() == []
+        assert crashes.charge() == []
     assert not list(shared.iterdir())
 
 
 def test_crashes_long_ago_do_not_count(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crash()
-    suspects.sweep()
-    monkeypatch.setattr(suspects, "WINDOW", 0.0)
+    crashes.charge()
+    monkeypatch.setattr(crashes, "WINDOW", 0.0)
     crash()
-    assert suspects.sweep() == []
+    assert crashes.charge() == []
 
 
 def test_a_crash_while_nothing_ran_charges_no_model(shared: Path) -> None:
-    code = "import os, signal, sys; from service.engine import suspects; suspects.start(); os.kill(os.getpid(), 11)"
+    code = "import os, signal, sys; from service.engine import crashes; crashes.start(); os.kill(os.getpid(), 11)"
     for _ in range(2):
         crash(code=code)
-        assert suspects.sweep() == []
+        assert crashes.charge() == []
 
 
 def test_a_living_worker_is_not_charged(shared: Path) -> None:
-    code = "import sys; from service.engine import suspects; suspects.start(); print(flush=True); sys.stdin.read()"
+    code = "import sys; from service.engine import crashes; crashes.start(); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as worker:
         assert worker.stdout is not None
         worker.stdout.readline()
-        assert suspects.sweep() == []
+        assert crashes.charge() == []
         assert (shared / f"worker-{worker.pid}").exists()
         worker.communicate()
 
@@ -131,8 +131,8 @@ def test_where_all_are_withdrawn_the_error_says_so(shared: Path, tmp_path: Path)
 
 def test_noting_costs_a_microsecond_and_not_a_millisecond(shared: Path) -> None:
     code = (
-        "import timeit; from service.engine import suspects; suspects.start()\n"
-        "def run():\n    with suspects.running('a' * 64, 'good@1'): pass\n"
+        "import timeit; from service.engine import crashes; crashes.start()\n"
+        "def run():\n    with crashes.running('a' * 64, 'good@1'): pass\n"
         "print(min(timeit.repeat(run, number=1000, repeat=5)) / 1000)"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
