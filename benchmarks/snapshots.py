@@ -1,6 +1,6 @@
 """Which snapshot of a run draws best? ``python -m benchmarks.snapshots RUN FOLDER``
 
-The last one need not be: critics that know their few images by heart lead a generator astray.
+The last one need not be: critics that have memorised their few images lead a generator astray.
 """
 
 from pathlib import Path

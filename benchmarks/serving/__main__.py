@@ -42,6 +42,9 @@ def main(
     size: Annotated[list[int] | None, typer.Option(help="Of a DCGAN of width 64: 32, 64 or 128.")] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Of one measurement in one turn.")] = 5.0,
     turns: Annotated[int, typer.Option(min=1)] = 3,
+    beside: Annotated[
+        Path | None, typer.Option(help="Another checkout, whose server is measured in the same turns.")
+    ] = None,
     docs: Annotated[Path | None, typer.Option(help="Folder of performance.md, to fill in.")] = None,
 ) -> None:
     """Measure, by default the three sizes and the shipped digits, and print a table and JSON."""
@@ -52,13 +55,13 @@ def main(
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as servers:
         folder = Path(temporary)
         library = _library(folder / "models", model or [], size or [])
-        server = servers.enter_context(serving(folder / "log", models=folder / "models", workers=SETTINGS.workers))
+        started = {how: servers.enter_context(one) for how, one in _servers(folder, beside).items()}
         empties = {what: servers.enter_context(_empty(folder, command)) for what, command in EMPTIES.items()}
-        workers = process.workers(server, *empties.values())
+        workers = process.workers(*started.values(), *empties.values())
         drawer = bulk.renderer(SETTINGS, folder / "models")
-        measures = dict(_measures(library, server, empties, drawer))
+        measures = dict(_measures(library, started, empties, drawer))
         measured = _in_turns(measures, workers, seconds, turns)
-        report = Report(process.machine(), measured, [process.size(worker) for worker in process.workers(server)])
+        report = Report(process.machine(), measured, [process.size(worker) for worker in process.workers(started[""])])
     report.show(Console())
     print(report.json())
     if docs:
@@ -73,28 +76,41 @@ def _library(folder: Path, given: list[Path], sizes: list[int]) -> Library:
     return load_library(folder, "cpu")
 
 
+def _servers(folder: Path, beside: Path | None) -> dict[str, contextlib.AbstractContextManager[Server]]:
+    """Return the servers to measure: the default, other numbers of workers, another checkout."""
+    default, start = SETTINGS.workers, functools.partial(serving, models=folder / "models")
+    servers = {"": start(folder / "log", workers=default)}
+    for workers in sorted({1, cpus.available()} - {default}):
+        servers[f", workers={workers}"] = start(folder / f"{workers}.log", workers=workers)
+    if beside:
+        servers[f", {beside.resolve().name}"] = start(folder / "beside.log", workers=default, cwd=beside)
+    return servers
+
+
 def _empty(folder: Path, command: list[str]) -> contextlib.AbstractContextManager[Server]:
     return serving(folder / f"{command[-1]}.log", command=command, workers=SETTINGS.workers)
 
 
 def _measures(
-    library: Library, server: Server, empties: dict[str, Server], drawer: Renderer
+    library: Library, servers: dict[str, Server], empties: dict[str, Server], drawer: Renderer
 ) -> Iterator[tuple[Name, Measure]]:
     for what, empty in empties.items():
         for connections in CONNECTIONS:
             yield (what, _plural(connections)), functools.partial(wrk.draw, empty.url, connections, model="none")
     for model in library:
-        name, draw = model.ref, functools.partial(wrk.draw, server.url, model=model.ref)
+        name = model.ref
         yield (name, ONE), functools.partial(bare.loop, model, 1, 1)
         yield (name, BARE), functools.partial(bare.loop, model, cpus.available(), SETTINGS.max_batch)
         for out in bulk.OUTS:
             measure = functools.partial(bulk.draw, drawer, model, SETTINGS.max_batch, out)
             yield (name, f"generate --seeds, {out}"), measure
-        for connections in CONNECTIONS:
-            yield (name, _plural(connections)), functools.partial(draw, connections)
-        for form, accept in FORMS.items():
-            yield (name, f"n = {N} as {form}"), functools.partial(draw, 8, n=N, accept=accept)
-    url = f"{server.url}/images/{library.find(None).ref}/1.png"
+        for how, server in servers.items():
+            draw = functools.partial(wrk.draw, server.url, model=name)
+            for connections in CONNECTIONS:
+                yield (name, f"{_plural(connections)}{how}"), functools.partial(draw, connections)
+            for form, accept in FORMS.items():
+                yield (name, f"n = {N} as {form}{how}"), functools.partial(draw, 8, n=N, accept=accept)
+    url = f"{servers[''].url}/images/{library.find(None).ref}/1.png"
     etag = httpx.get(url).raise_for_status().headers["etag"]
     yield ("cached GET (304)", _plural(32)), functools.partial(wrk.revalidate, url, 32, etag=etag)
 
