@@ -12,8 +12,9 @@ INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constr
 serve: $(SERVING)/installed
 	@$(SERVING)/bin/python -m service --port $(PORT)
 
+# Two processes, each with whole files of tests, as these share servers; ARGS='-n 0 -k resume' runs a few in one
 test: $(DEVELOPMENT)/installed
-	$(DEVELOPMENT)/bin/python -m pytest $(ARGS)
+	$(DEVELOPMENT)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # The README and docs/ as a site that loads nothing from other hosts: open site/index.html
 docs: $(DEVELOPMENT)/installed
