@@ -16,7 +16,7 @@ from benchmarks.serving import process
 from load_tests.clients import Clients, Failure, Record
 from load_tests.faults import FAULTS, Chaos, poison
 from load_tests.sizes import Sizes, measure
-from tests.e2e.server import ROOT, Server, serving, wait_for_workers
+from tests.e2e.server import ROOT, WAYS, Server, serving, wait_for_workers
 
 CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
@@ -33,12 +33,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random")
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--way", choices=WAYS, default="python -m service", help="to start the server")
     asked = parser.parse_args()
     print(f"seed {asked.seed}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         models = Path(shutil.copytree(asked.models, Path(folder) / "models"))
-        with serving(log, models=models, workers=asked.workers) as server:
+        with serving(log, models=models, workers=asked.workers, command=WAYS[asked.way]) as server:
             complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers, models)
             complaints += ["the log has a traceback"] if "Traceback" in server.said() else []
     print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.serving.process import machine
 from load_tests.clients import Clients, Record
 from load_tests.sizes import Sizes, measure
-from tests.e2e.server import ROOT, Server, serving
+from tests.e2e.server import ROOT, WAYS, Server, serving
 
 SHARE = 0.7  # of the load that the server can bear
 CLIENTS = 16
@@ -32,12 +32,11 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--models", type=Path, default=ROOT / "models")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--way", choices=WAYS, default="python -m service", help="to start the server")
     parser.add_argument("--out", type=Path, default=ROOT / "load_tests/reports/soak.json")
     asked = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder) / "log", models=asked.models.absolute(), workers=asked.workers) as server,
-    ):
+    settings = {"models": asked.models.absolute(), "workers": asked.workers, "command": WAYS[asked.way]}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "log", **settings) as server:
         report = soak(server, asked.minutes * 60)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(report, indent=1))

@@ -19,6 +19,7 @@ from tests.waiting import PATIENCE, wait_for
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (sys.executable, "-m", "service")
 BENTOML = (sys.executable, "-m", "bentoml")
+WAYS = {"python -m service": SERVE, "bentoml serve": (*BENTOML, "serve")}  # to start the server
 ADMIN_TOKEN = "correct-horse-battery"
 ADMIN = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 # Below those that systems give to whoever asks for any: BentoML does, while it starts, and so may be given the one that

@@ -21,11 +21,11 @@ import pytest
 
 from service.engine import latents
 from service.web.openapi import document
-from tests.e2e.server import BENTOML, PATIENCE, SERVE, Server, counted, serving, wait_until
+from tests.e2e.server import BENTOML, PATIENCE, WAYS, Server, counted, serving, wait_until
 from tests.e2e.test_processes import pids
 
 
-@pytest.fixture(scope="module", params=[SERVE, (*BENTOML, "serve")], ids=["python -m service", "bentoml serve"])
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
 def server(request: pytest.FixtureRequest, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service, started in both ways."""
     with serving(tmp_path_factory.mktemp("server") / "log", models=models, command=request.param) as running:
