@@ -1,32 +1,38 @@
 """The command line: ``python -m training train | sample | evaluate | recipes | data``."""
 
 import math
-import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 try:
-    import torch
+    import torch  # noqa: F401 (to say so in one sentence)
 except ModuleNotFoundError:  # an environment for serving only
     what = "make train; source .venv-dev/bin/activate"
     print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
-from training import configs, distributed, images, mnist, plan, report, transfer
+from training import classes as image_classes
+from training import configs, data_commands, distributed, images, plan, report, transfer
 from training import device as devices
 from training import recipe as recipes
 from training.errors import DiskError, InputError, TrainingError
 from training.files import write_atomically
 from training.loop import Trainer
-from training.metrics import stacked
-from training.pictures import grid, png, to_pixels
+from training.metrics.samples import sampler_of
+from training.pictures import grid, png
 from training.run import Config, Run
+from training.seeds import draw, parse_seeds
+
+if TYPE_CHECKING:
+    from training.metrics.by_class import ClassScore
 
 app = typer.Typer(
     help="Train, sample and evaluate image generators (GANs).",
@@ -34,8 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Download data sets.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
+app.add_typer(data_commands.app, name="data")
 console = Console(highlight=False)
 CHOICES = " ".join(f"{field}: {', '.join(table)}." for field, table in recipes.CHOICES.items())
 
@@ -47,6 +52,12 @@ def train(
     recipe: Annotated[
         str, typer.Option(help=f"One of {', '.join(recipes.names())}, or the path of a .yaml file.")
     ] = "digits",
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW", help=f"Train with classes; where an image's class is found: {image_classes.KINDS}."
+        ),
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     crop: Annotated[
         configs.Crop | None, typer.Option(help="How images are made square: cropped, or padded with white.")
@@ -91,6 +102,7 @@ def train(
         seed=seed,
         device=device,
         minutes=minutes,
+        classes=image_classes.absolute(classes),
         init_from=pretrained.origin if pretrained else None,
     )
     _train(out, config, pretrained, dry_run=dry_run)
@@ -130,21 +142,24 @@ def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | 
         raise InputError("--dry-run runs in one process; start it without torchrun")
     distributed.check_batch(config.recipe.batch, groups=config.recipe.critic.minibatch_std)
     device = distributed.on_all_ranks(lambda: devices.choose(config.device))
-    dataset = distributed.on_all_ranks(lambda: images.read(Path(config.data), config.recipe.images))
-    if len(set(distributed.gather(dataset.report.digest))) > 1:
+    dataset = distributed.on_all_ranks(lambda: images.read(Path(config.data), config.recipe.images, config.classes))
+    if config.recipe.balance and not dataset.report.classes:
+        raise InputError("balance=true is about classes; add --classes, or set balance=false")
+    if len(set(distributed.gather(dataset.report.identity))) > 1:
         raise InputError(f"{config.data} does not contain the same images for all processes")
     plan.show(config, dataset.report, device, console)
+    classes = len(dataset.report.classes)
     if pretrained:
-        console.print(transfer.describe(pretrained, config.recipe), soft_wrap=True, markup=False)
+        console.print(transfer.describe(pretrained, config.recipe, classes), soft_wrap=True, markup=False)
     if dry_run:
-        for line in plan.estimate(config.recipe, dataset.report.count, device):
+        for line in plan.estimate(config.recipe, dataset.report.count, device, classes):
             console.print(line, soft_wrap=True)
         return
     resuming = isinstance(where, Run)
     run = where if isinstance(where, Run) else distributed.on_first_rank(lambda: Run.create(where, config))
     begun = distributed.on_first_rank(run.has_checkpoint)
-    if begun and distributed.on_first_rank(run.report).digest != dataset.report.digest:
-        raise InputError(f"{config.data} no longer contains the images that {run.path} was trained on")
+    if begun and distributed.on_first_rank(run.report).identity != dataset.report.identity:
+        raise InputError(f"{config.data} no longer contains the images and classes that {run.path} was trained on")
     distributed.on_first_rank(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
     trainer = Trainer(run, config, dataset, device, console)
     if resuming:
@@ -178,22 +193,29 @@ def _resume_hint(run: Run) -> str:
 def list_recipes() -> None:
     """List the recipes, one line each."""
     for name in recipes.names():
-        console.print(f"{name:<13}{recipes.load(name).summary}", soft_wrap=True)
+        console.print(f"{name:<16}{recipes.load(name).summary}", soft_wrap=True)
 
 
 @app.command()
 def sample(
     run: Annotated[Path, typer.Argument(help="A run folder, or one of its generator-*.pt.")],
     seeds: Annotated[str, typer.Option(help="Seeds, such as 0-63 or 1,5,9-12.")] = "0-63",
+    names: Annotated[
+        list[str] | None, typer.Option("--class", help="Draw each seed in this class; repeatable, a row for each.")
+    ] = None,
+    each_class: Annotated[bool, typer.Option("--each-class", help="Draw each seed in every class.")] = False,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("grid.png"),
 ) -> None:
     """Draw a grid of images with a run's latest generator; a seed gives the same image as in the service."""
     snapshot = Run.open(run).load_generator()
-    latent_dim = snapshot.recipe.generator.latent_dim
-    latents = np.stack([np.random.RandomState(s).randn(latent_dim).astype(np.float32) for s in parse_seeds(seeds)])
-    with torch.inference_mode():
-        parts = [snapshot.generator(part) for part in torch.split(torch.from_numpy(latents), 64)]
-    write_atomically(out, png(grid(to_pixels(torch.cat(parts)))))
+    latents, labels = draw(parse_seeds(seeds), snapshot.recipe.generator.latent_dim, len(snapshot.classes))
+    rows = [image_classes.find(name, snapshot.classes) for name in names or ()]
+    rows = list(range(len(snapshot.classes))) if each_class else rows
+    columns = len(latents) if rows else None
+    if rows:
+        latents, labels = np.tile(latents, (len(rows), 1)), np.repeat(rows, len(latents))
+    pixels = sampler_of(snapshot).render_all(latents, labels)
+    write_atomically(out, png(grid(pixels, columns)))
     console.print(f"{len(latents)} images at {snapshot.images_seen:,} images seen: {out}", soft_wrap=True)
 
 
@@ -207,6 +229,7 @@ def evaluate(
         int, typer.Option(min=16, help="Number of samples; at most half the number of images.")
     ] = 10_000,
     crop: Annotated[configs.Crop | None, typer.Option(help="As in training; a run folder stores it.")] = None,
+    classes: Annotated[str | None, typer.Option(metavar="HOW", help="As in training; a run folder stores it.")] = None,
     out: Annotated[Path, typer.Option(help="JSON file to write, for python -m export onnx --metrics.")] = Path(
         "evaluation.json"
     ),
@@ -229,12 +252,14 @@ def evaluate(
         if stack:
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
-            result = evaluation.evaluate(model, data, samples, inception, crop, metric or ())
+            result = evaluation.evaluate(model, data, samples, inception, crop, metric or (), classes)
     write_atomically(out, (result.to_json() + "\n").encode())
     table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
     for row in result.scores:
         table.add_row(row.name, *(f"{value:.4g}" for value in (row.value, row.floor, row.collapsed)))
     console.print(table)
+    if result.classes:
+        console.print(_class_table(result.classes))
     console.print(result.note, soft_wrap=True)
     console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
     if result.closest:
@@ -243,40 +268,12 @@ def evaluate(
         console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
 
 
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of a list such as ``0-63`` or ``1,5,9-12``; raises InputError for anything else."""
-    seeds: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,10})(?:-(\d{1,10}))?", part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last < 2**32 or last - first >= 10_000:
-            raise InputError(
-                f"--seeds {text} is invalid; use numbers below 4294967296 and ascending ranges: 0-63 or 1,5,9-12"
-            )
-        seeds += range(first, last + 1)
-    return seeds
-
-
-@data_app.command("mnist")
-def fetch_mnist(out: Annotated[Path, typer.Option(help="Folder to write to.")]) -> None:
-    """Download MNIST and verify its checksums."""
-    mnist.fetch(out)
-    console.print(
-        f"MNIST is in {out}. Train on it with: python -m training train --data {out} --recipe digits", soft_wrap=True
-    )
-
-
-@data_app.command("stacked")
-def stack_mnist(
-    data: Annotated[Path, typer.Option(help="Folder of MNIST, or another idx file of digits.")],
-    out: Annotated[Path, typer.Option(help="Zip file to write.")] = Path("stacked.zip"),
-) -> None:
-    """Write Stacked MNIST: images with a random digit in each of three channels."""
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: the folder {out.parent} does not exist")
-    stacked.write(data, out)
-    how = f"--data {out} --recipe digits-best --set images.channels=3"
-    console.print(f"Stacked MNIST is in {out}. Train on it with: python -m training train {how}", soft_wrap=True)
+def _class_table(classes: "Sequence[ClassScore]") -> Table:
+    table = Table("class", "samples", "read as asked", "real images read", "kernel distance", box=None, padding=(0, 2))
+    for row in classes:
+        distance = "" if row.distance is None else f"{row.distance:.4g}"
+        table.add_row(Text(row.name), f"{row.samples:,}", f"{row.asked:.2%}", f"{row.real:.2%}", distance)
+    return table
 
 
 def main() -> NoReturn:

@@ -1,6 +1,7 @@
 """The exponential moving average of a generator's weights: what is sampled, saved and exported (Yazıcı et al. 2019)."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,29 @@ def half_life(target_kimg: float, images_seen: int) -> float:
     return min(target_kimg * 1000, images_seen * 0.05)
 
 
-def with_own_statistics(average: nn.Module, latents: Tensor) -> nn.Module:
-    """Return a copy whose BatchNorm has statistics of its own weights over latents (N, Z), in evaluation mode.
+def with_own_statistics(average: nn.Module, *inputs: Tensor) -> nn.Module:
+    """Return a copy whose BatchNorm has statistics of its own weights over ``inputs``, in evaluation mode.
 
     The copied statistics are those of the network that is trained, whose weights differ from their average
     (Izmailov et al. 2018, section 3.3).
+
+    Args:
+        average: the network.
+        inputs: its arguments, (N, …) each: latents and, if there are classes, labels.
     """
     copied = copy.deepcopy(average)
-    update_bn(torch.split(latents, BATCH), copied)
+    update_bn(torch.split(torch.arange(len(inputs[0])), BATCH), _Draws(copied, inputs))
     return copied.eval()
+
+
+class _Draws(nn.Module):
+    """A network as a function of places in its inputs; torch's update_bn passes a single tensor."""
+
+    def __init__(self, network: nn.Module, inputs: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.network, self.inputs = network, inputs
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Map places (B,) to the network's output at them."""
+        drawn: Tensor = self.network(*(values[places.to(values.device)] for values in self.inputs))
+        return drawn

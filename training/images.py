@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 
+from training import classes as image_classes
+from training.classes import Labels
 from training.configs import ImagesConfig
 from training.errors import InputError
 
@@ -54,31 +56,43 @@ class Report(BaseModel):
     modes: dict[str, int]  # number of images per Pillow mode: L, RGB, RGBA, CMYK, …
     sizes: dict[str, int]  # number of images per original size, "300x200"
     skipped: list[Skipped]
+    classes: dict[str, int] = {}  # number of images per class, in the order of their labels
+    labels: str = ""  # SHA-256 of the labels, if there are classes
+    folders: int = 0  # of the first level, which ``--classes folders`` makes classes of
+
+    @property
+    def identity(self) -> tuple[str, str, tuple[str, ...]]:
+        """What two sources with the same images and classes have in common."""
+        return self.digest, self.labels, tuple(self.classes)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The images in memory, and the report on them."""
+    """The images in memory, their labels if they have classes, and the report on them."""
 
     images: Pixels  # (N, C, S, S)
     report: Report
+    labels: Labels | None = None  # (N,), from 0
 
 
-def read(source: Path, config: ImagesConfig) -> Dataset:
+def read(source: Path, config: ImagesConfig, classes: str | None = None) -> Dataset:
     """Read every image of a source, cropped or padded to a square and resized to ``config.size``.
 
+    Args:
+        source: a folder, a zip or an idx file.
+        config: size, channels and crop.
+        classes: where the class of an image is found, see :func:`training.classes.read`; None for no classes.
+
     Raises:
-        InputError: the source does not exist, is of no known kind, or has fewer than 16 usable images.
+        InputError: the source does not exist, is of no known kind, or has fewer than 16 usable images; or ``classes``
+            does not apply to it.
     """
     if not source.exists():
         raise InputError(f"--data {source} does not exist")
     entries = list(_entries(source))
-    # One array, filled in place: a list of arrays would double the memory.
-    images = np.empty((len(entries), config.channels, config.size, config.size), np.uint8)
-    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large photos, but reads them
-        # Decoding and resizing release the interpreter lock.
-        results = list(pool.map(lambda entry, to: _prepare(entry, config, to), entries, images))
+    files = [_path_inside(source, entry) for entry in entries]
+    named = image_classes.read(source, classes, files) if classes else None
+    images, results = _prepare_all(entries, config, named)
     used = [i for i, result in enumerate(results) if isinstance(result, _Original)]
     skipped = [
         Skipped(file=entry.name, reason=result)
@@ -93,6 +107,7 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
             images[to] = images[i]
     images = images[: len(used)]
     found = [result for result in results if isinstance(result, _Original)]
+    labels, counts = image_classes.number([named[i] or "" for i in used]) if named else (None, {})
     report = Report(
         name=source.resolve().name.split(".")[0],
         source=str(source.resolve()),
@@ -101,8 +116,32 @@ def read(source: Path, config: ImagesConfig) -> Dataset:
         modes=_tally(result.mode for result in found),
         sizes=_tally(result.size for result in found),
         skipped=skipped,
+        classes=counts,
+        labels=hashlib.sha256(labels.data).hexdigest() if labels is not None else "",
+        folders=image_classes.count_folders(files),
     )
-    return Dataset(images, report)
+    return Dataset(images, report, labels)
+
+
+def _prepare_all(
+    entries: "list[_Entry]", config: ImagesConfig, named: list[str | None] | None
+) -> "tuple[Pixels, list[_Original | str]]":
+    """Return an array with a place for each entry, and what each was, or why it has to be skipped."""
+    # One array, filled in place: a list of arrays would double the memory.
+    images = np.empty((len(entries), config.channels, config.size, config.size), np.uint8)
+    with ThreadPoolExecutor() as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata and large photos, but reads them
+        # Decoding and resizing release the interpreter lock.
+        results = list(pool.map(lambda entry, to: _prepare(entry, config, to), entries, images))
+    if named:
+        results = [result if name else "has no class" for result, name in zip(results, named, strict=True)]
+    return images, results
+
+
+def _path_inside(source: Path, entry: "_Entry") -> PurePosixPath:
+    """Return an entry's path without the name of the zip that all are in."""
+    name = entry.name if source.is_dir() else entry.name.removeprefix(f"{source.name}/")
+    return PurePosixPath(*PurePath(name).parts)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,9 @@ class Averages:
 class Logbook:
     """The log and the sample grids of a run folder."""
 
-    def __init__(self, run: Run, console: Console) -> None:
-        self._run, self._console = run, console
+    def __init__(self, run: Run, console: Console, columns: int | None = None) -> None:
+        """Write to a run's folder; grids have ``columns`` images in a row, or are squares."""
+        self._run, self._console, self._columns = run, console, columns
         self._file = run.path / "log.jsonl"
         self._events = Events(run.path)
         self._printed_at = 0.0
@@ -80,11 +81,11 @@ class Logbook:
 
     def reals(self, pixels: Pixels) -> None:
         """Write reals.png: a grid of training images."""
-        write_atomically(self._run.path / "reals.png", png(grid(pixels)))
+        write_atomically(self._run.path / "reals.png", png(grid(pixels, self._columns)))
 
     def fakes(self, images: Tensor, images_seen: int) -> bytes:
         """Write a grid of images (N, C, S, S) in [-1, 1] as fakes-IMAGESSEEN.png, and return the PNG."""
-        data = png(grid(to_pixels(images)))
+        data = png(grid(to_pixels(images), self._columns))
         write_atomically(self._run.path / f"fakes-{images_seen:09d}.png", data)
         return data
 

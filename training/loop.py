@@ -4,26 +4,29 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
-from training import distributed
-from training.data_order import DataOrder
+from training import distributed, sample_grid
+from training.classes import Labels
+from training.data_order import BalancedOrder, DataOrder
 from training.device import Device
 from training.errors import InputError, TrainingError
-from training.gan import GAN
+from training.gan import GAN, STATISTICS_LATENTS
 from training.health import FIGURES, Health
 from training.images import Dataset
 from training.logbook import Averages, Logbook, progress_bar
 from training.nonfinite import NonFiniteGuard
 from training.pictures import FINAL_FRAMES, to_images, to_pixels
 from training.run import Config, Run
+from training.sample_grid import SampleGrid
 from training.transfer import Pretrained, load_into
 
-GRID = 64  # images in a grid
 MEASURED_SHARE, MEASURED_SECONDS = 0.1, 30.0  # of a budget in minutes, how much is spent to measure the speed
 CHECKPOINT_SECONDS = 300.0  # between checkpoints at most, however far apart the snapshots are
 
@@ -50,6 +53,13 @@ class StopSignal:
                 signal.signal(number, handler)
 
 
+def make_order(dataset: Dataset, config: Config) -> DataOrder | BalancedOrder:
+    """Return the order in which a run sees its images."""
+    if config.recipe.balance and dataset.labels is not None:
+        return BalancedOrder(dataset.labels, config.seed)
+    return DataOrder(len(dataset.images), config.seed)
+
+
 class Trainer:
     """One run in progress: the GAN, how many images it has seen, and how many it has still to see."""
 
@@ -57,12 +67,14 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.run, self.config, self.recipe, self.console = run, config, config.recipe, console
         self.images = torch.from_numpy(dataset.images).to(device.torch)  # (N, C, S, S) uint8
-        self.order = DataOrder(len(self.images), config.seed)
-        self.gan = GAN(self.recipe, device)
+        self.classes = tuple(dataset.report.classes)
+        self.labels = torch.from_numpy(dataset.labels).to(device.torch) if dataset.labels is not None else None  # (N,)
+        self.order = make_order(dataset, config)
+        self.gan = GAN(self.recipe, device, len(self.classes))
         self.guard, self.health = NonFiniteGuard(self.gan), Health(self.gan.objective)
-        self.latents = torch.randn(GRID, self.recipe.generator.latent_dim)
-        self.reals = self.images[self.order.take(0, min(GRID, len(self.images)))]
-        self.averages, self.logbook = Averages(), Logbook(run, console)
+        self.grid = self._make_grid(dataset.labels)
+        self.reals = self.images[self.grid.reals]
+        self.averages, self.logbook = Averages(), Logbook(run, console, self.grid.columns)
         self.seen = self.seen_before = 0  # now, and before the last step
         self.snapshot_seen, self.saved_at = -1, time.monotonic()  # images at the last snapshot; time of the checkpoint
         # A pretrained average is as old as its run: with a half-life ramped up from zero, one step would overwrite it.
@@ -70,6 +82,12 @@ class Trainer:
         # With a budget in minutes the number of images is fixed once, from the measured speed, and saved.
         self.total = None if config.minutes else round(self.recipe.kimg * 1000)
         distributed.seed_by_rank(config.seed)
+
+    def _make_grid(self, labels: Labels | None) -> SampleGrid:
+        latent_dim = self.recipe.generator.latent_dim
+        if labels is not None:
+            return sample_grid.with_classes(latent_dim, labels)
+        return sample_grid.without_classes(latent_dim, self.order.take(0, min(sample_grid.SQUARE, len(self.images))))
 
     def start_from(self, pretrained: Pretrained) -> None:
         """Load another run's networks; saved at once, so that no resumed run needs that one."""
@@ -90,7 +108,8 @@ class Trainer:
             self.gan.load_state_dict(state["gan"])
             for name, part in self._watchers().items():
                 part.load_state_dict(state[name])
-            self.latents, self.seen, self.total = state["latents"], state["seen"], state["total"]
+            self.grid = replace(self.grid, latents=state["latents"])
+            self.seen, self.total = state["seen"], state["total"]
         except (KeyError, ValueError, RuntimeError) as error:
             raise InputError(f"{self.run.checkpoint} does not fit this run's recipe: {error}") from error
         if distributed.on_first_rank(lambda: self.run.has_generator(self.seen)):
@@ -126,13 +145,14 @@ class Trainer:
         """Make one step on the next images."""
         self.gan.set_learning_rates(self.seen / self.total if self.total else 0.0)
         everyones = torch.from_numpy(self.order.take(self.seen, self.gan.images_per_step(self.seen)))
-        indices = everyones[distributed.rank() :: distributed.size()]
-        reals = self.gan.device.place(to_images(self.images[indices.to(self.images.device)]))
+        indices = everyones[distributed.rank() :: distributed.size()].to(self.images.device)
+        reals = self.gan.device.place(to_images(self.images[indices]))
+        labels = self.labels[indices] if self.labels is not None else None
         if self.recipe.images.flip:
             mirrored = torch.rand(len(reals), 1, 1, 1, device=reals.device) < 0.5
             reals = torch.where(mirrored, reals.flip(3), reals)
         try:
-            stats = self.guard.run(lambda: self.gan.step(reals, self.seen + self.head_start))
+            stats = self.guard.run(lambda: self.gan.step(reals, self.seen + self.head_start, labels))
         except TrainingError as error:
             healthy = self.run.checkpoint if self.run.checkpoint.exists() else "none was saved yet"
             raise TrainingError(f"{error}; the last healthy checkpoint: {healthy}") from error
@@ -167,12 +187,13 @@ class Trainer:
         self.logbook.tick(row | {"images_per_second": round(speed, 1)}, self.health.warnings(row))
 
     def _draw(self) -> None:
-        self.logbook.fakes(self.gan.sample(self.latents), self.seen)
+        self.logbook.fakes(self.gan.sample(self.grid.latents, labels=self.grid.labels), self.seen)
 
     def _figures(self) -> dict[str, float]:
         """Return the figures of a tick that are no averages over its steps."""
         # As pixels: MKL's float32 tanh was seen to differ in its last bit between two runs, and the log must not.
-        pixels = torch.from_numpy(to_pixels(self.gan.sample(self.latents[: len(self.reals)])))
+        latents = self.grid.latents[: len(self.reals)]
+        pixels = torch.from_numpy(to_pixels(self.gan.sample(latents, labels=self.grid.labels)))
         samples, reals = to_images(pixels), to_images(self.reals).cpu()
         figures = {name: figure(samples, reals) for name, figure in FIGURES.items()}
         return figures | {"skipped_steps": self.guard.take_skipped()}
@@ -199,15 +220,20 @@ class Trainer:
         self._save_checkpoint()
 
     def _write_snapshot(self) -> None:
-        generator = self.gan.snapshot()
-        self.logbook.snapshot(self.gan.sample(self.latents, generator), self.seen)
-        self.run.save_generator(generator, self.recipe, self.seen)
+        generator = self.gan.snapshot(self._labels_of_first(STATISTICS_LATENTS))
+        samples = self.gan.sample(self.grid.latents, generator, self.grid.labels)
+        self.logbook.snapshot(samples, self.seen)
+        self.run.save_generator(generator, self.recipe, self.seen, self.classes)
+
+    def _labels_of_first(self, number: int) -> Tensor | None:
+        """Return the labels of the first images of the data's order, in which classes are as often as in training."""
+        return None if self.labels is None else self.labels[torch.from_numpy(self.order.take(0, number))]
 
     def _save_checkpoint(self) -> None:
         state: dict[str, Any] = {
             "gan": self.gan.state_dict(),
             **{name: part.state_dict() for name, part in self._watchers().items()},
-            "latents": self.latents,
+            "latents": self.grid.latents,
             "seen": self.seen,
             "total": self.total,
         }

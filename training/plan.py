@@ -2,13 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from rich.console import Console
 from torch import nn
 
 from training import networks
+from training.classes import warnings as class_warnings
 from training.device import Device
 from training.gan import GAN
 from training.images import Report
@@ -32,8 +33,8 @@ def show(config: Config, report: Report, device: Device, console: Console) -> No
         InputError: the networks of the recipe do not fit together.
     """
     console.print_json(config.model_dump_json())
-    for name, build in _networks(config.recipe).items():
-        console.print(f"{name}: {networks.count_parameters(build(config.recipe)):,} parameters")
+    for name, network in _networks(config.recipe, len(report.classes)):
+        console.print(f"{name}: {networks.count_parameters(network):,} parameters")
     for line in data_lines(report, config.recipe.images.size):
         console.print(line, soft_wrap=True, markup=False)
     pictures, snapshots = config.recipe.picture_images(), config.recipe.snapshot_images(report.count)
@@ -41,12 +42,11 @@ def show(config: Config, report: Report, device: Device, console: Console) -> No
     console.print(f"device: {device}, {torch.get_num_threads()} threads")
 
 
-def _networks(recipe: Recipe) -> dict[str, Callable[[Recipe], nn.Module]]:
-    builders: dict[str, Callable[[Recipe], nn.Module]] = {
-        "generator": networks.build_generator,
-        "critic": networks.build_critic,
-    }
-    return builders | ({"decoder": networks.build_decoder} if recipe.critic.reconstruction else {})
+def _networks(recipe: Recipe, classes: int) -> Iterator[tuple[str, nn.Module]]:
+    yield "generator", networks.build_generator(recipe, classes)
+    yield "critic", networks.build_critic(recipe, classes)
+    if recipe.critic.reconstruction:
+        yield "decoder", networks.build_decoder(recipe)
 
 
 def data_lines(report: Report, size: int) -> Iterator[str]:
@@ -57,10 +57,24 @@ def data_lines(report: Report, size: int) -> Iterator[str]:
     yield f"  sizes: {sizes[0]}" + (f" to {sizes[-1]}, {len(sizes):,} different" if len(sizes) > 1 else "")
     if enlarged := sum(count for name, count in report.sizes.items() if min(_dimensions(name)) < size):
         yield f"  {enlarged:,} have a side shorter than {size} pixels and are enlarged"
+    yield from _class_lines(report)
     for skipped in report.skipped[:LISTED]:
         yield f"  skipped {skipped.file}: {skipped.reason}"
     if len(report.skipped) > LISTED:
         yield f"  … and {len(report.skipped) - LISTED} more, listed in data.json"
+
+
+def _class_lines(report: Report) -> Iterator[str]:
+    if report.classes:
+        counted = [f"{name} {count:,}" for name, count in report.classes.items()]
+        rest = f" and {len(counted) - LISTED} more" if len(counted) > LISTED else ""
+        yield f"  {len(counted):,} classes: {', '.join(counted[:LISTED])}{rest}"
+        yield from (f"  warning: {sentence}" for sentence in class_warnings(report.classes))
+    elif report.folders > 1:
+        yield (
+            f"  the images are in {report.folders:,} folders and are trained on without classes; "
+            "--classes folders makes each folder a class that can be asked for"
+        )
 
 
 def _dimensions(name: str) -> tuple[int, int]:
@@ -73,12 +87,13 @@ def _area(name: str) -> int:
     return width * height
 
 
-def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
-    """Run a few steps on random images, and yield lines with the estimated speed, time and memory."""
-    gan = GAN(recipe, device)
+def estimate(recipe: Recipe, count: int, device: Device, classes: int = 0) -> Iterator[str]:
+    """Run a few steps on random images of ``classes``, and yield lines with the estimated speed, time and memory."""
+    gan = GAN(recipe, device, classes)
     shape = (gan.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
     reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
-    speed = _images_per_second(gan, reals)
+    labels = torch.arange(len(reals), device=device.torch) % classes if classes else None
+    speed = _images_per_second(gan, reals, labels)
     minutes = recipe.kimg * 1000 / speed / 60
     yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg on an idle machine"
     if peak := _peak_bytes(device):
@@ -87,18 +102,18 @@ def estimate(recipe: Recipe, count: int, device: Device) -> Iterator[str]:
         yield f"estimate: {(peak + images) / 2**30:.1f} GiB of memory"
 
 
-def _images_per_second(gan: GAN, reals: torch.Tensor) -> float:
+def _images_per_second(gan: GAN, reals: torch.Tensor, labels: torch.Tensor | None) -> float:
     def finish() -> float:
         if reals.device.type == "cuda":
             torch.cuda.synchronize(reals.device)
         return time.perf_counter()
 
     guard = NonFiniteGuard(gan)
-    guard.run(lambda: gan.step(reals, 0))  # allocates memory and the optimisers' state
+    guard.run(lambda: gan.step(reals, 0, labels))  # allocates memory and the optimisers' state
     started = finish()
     done, now = 0, started
     while done < MEASURED_STEPS and now - started < MEASURED_SECONDS:
-        guard.run(lambda: gan.step(reals, 0))
+        guard.run(lambda: gan.step(reals, 0, labels))
         done, now = done + 1, finish()
     return done * len(reals) / (now - started)
 

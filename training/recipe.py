@@ -42,6 +42,7 @@ class Recipe(NetworksConfig):
     optimiser: OptimiserConfig
     augment: tuple[str, ...] = ()  # list; what is done to the images that the critic sees (DiffAugment)
     batch: int = Field(ge=2)  # images in a step, of all processes together
+    balance: bool = False  # show all classes equally often, however many images each has
     double_batch_kimg: float | None = Field(None, gt=0)  # from when on the batch is twice as large
     kimg: float = Field(gt=0)  # the whole run
     ema_kimg: float = Field(gt=0)  # half-life of the generator's moving average

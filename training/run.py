@@ -7,6 +7,7 @@ checkpoint-previous.pt (the one before it) and generator-*.pt (small: the averag
 
 import io
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Config(BaseModel):
     seed: int
     device: str
     minutes: float | None  # a budget of time instead of recipe.kimg
+    classes: str | None = None  # where the class of an image is found (--classes); data.json lists the classes
     init_from: InitFrom | None = None  # where the first weights came from; the first checkpoint holds them
 
 
@@ -145,11 +147,11 @@ class Run:
     def _generator(self, images_seen: int) -> Path:
         return self.path / f"generator-{images_seen:09d}.pt"
 
-    def save_generator(self, average: nn.Module, recipe: Recipe, images_seen: int) -> None:
-        """Write a snapshot of the averaged generator, from which images are drawn: its weights and its recipe."""
+    def save_generator(self, average: nn.Module, recipe: Recipe, images_seen: int, classes: Sequence[str] = ()) -> None:
+        """Write a snapshot of the averaged generator, from which images are drawn: weights, recipe, classes."""
         weights = {name: tensor.cpu().contiguous() for name, tensor in average.state_dict().items()}
         state = {"recipe": recipe.model_dump_json(), "images_seen": images_seen, "weights": weights}
-        _save(self._generator(images_seen), state)
+        _save(self._generator(images_seen), state | {"classes": list(classes)})
 
     def snapshots(self) -> list[Path]:
         """Return the files of all generators that were saved, the earliest first."""
@@ -166,12 +168,12 @@ class Run:
             raise InputError(f"{self.path} holds no generator yet; let it train to its first snapshot")
         state = _load(snapshots[-1])
         try:
-            recipe = Recipe.model_validate_json(state["recipe"])
-            generator = networks.build_generator(recipe).eval().requires_grad_(False)
+            recipe, classes = Recipe.model_validate_json(state["recipe"]), tuple(state.get("classes", ()))
+            generator = networks.build_generator(recipe, len(classes)).eval().requires_grad_(False)
             generator.load_state_dict(state["weights"])
         except (KeyError, ValidationError, RuntimeError) as error:
             raise InputError(f"{snapshots[-1]} does not hold a generator of this version: {error}") from error
-        return Snapshot(generator, recipe, state["images_seen"])
+        return Snapshot(generator, recipe, state["images_seen"], classes)
 
 
 def _make_next(out: Path, name: str) -> Path:
@@ -186,11 +188,12 @@ def _make_next(out: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A trained generator: latent (N, Z) -> image (N, C, S, S) in [-1, 1]."""
+    """A trained generator: latent (N, Z) and, if there are classes, label (N,) -> image (N, C, S, S) in [-1, 1]."""
 
     generator: nn.Module
     recipe: Recipe
     images_seen: int
+    classes: tuple[str, ...] = ()  # names, in the order of the labels
 
 
 def load_checkpoint_of(path: Path) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def read(path: Path) -> Pretrained:
         raise InputError(f"--init-from {path} is no checkpoint of a run: name the run's folder") from error
 
 
-def describe(pretrained: Pretrained, recipe: Recipe) -> str:
+def describe(pretrained: Pretrained, recipe: Recipe, classes: int = 0) -> str:
     """Return a sentence on what a recipe's networks take of a pretrained.
 
     Raises:
         InputError: no layer of one of them fits, or the recipe freezes a layer that does not.
     """
-    critic = networks.build_critic(recipe)
-    generator_share = _share(pretrained, "generator", networks.build_generator(recipe), pretrained.generator)
+    critic = networks.build_critic(recipe, classes)
+    generator_share = _share(pretrained, "generator", networks.build_generator(recipe, classes), pretrained.generator)
     critic_share = _share(pretrained, "critic", critic, pretrained.critic)
     frozen = {name for name, weight in critic.named_parameters() if not weight.requires_grad}
     if frozen - _fitting(critic, pretrained.critic).keys():
@@ -68,9 +68,18 @@ def load_into(pretrained: Pretrained, gan: GAN) -> None:
 
 
 def _fitting(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return those tensors that have the name and shape of one of the network's."""
-    mine = network.state_dict()
-    return {name: tensor for name, tensor in tensors.items() if name in mine and mine[name].shape == tensor.shape}
+    """Return those tensors that have the name and shape of one of the network's.
+
+    A network with classes may be one without, and an embedding around it.
+    """
+    found = {name: (mine, _find(name, tensors)) for name, mine in network.state_dict().items()}
+    return {name: theirs for name, (mine, theirs) in found.items() if theirs is not None and mine.shape == theirs.shape}
+
+
+def _find(name: str, tensors: Mapping[str, Tensor]) -> Tensor | None:
+    inner = name.removeprefix("critic.").removeprefix("generator.")
+    names = (name, inner, f"critic.{inner}", f"generator.{inner}")
+    return next((tensors[one] for one in names if one in tensors), None)
 
 
 def _share(pretrained: Pretrained, name: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> str:

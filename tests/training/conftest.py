@@ -37,11 +37,19 @@ def make_trainer(
     minutes: float | None = None,
     init_from: InitFrom | None = None,
     device: Device | None = None,
+    classes: str | None = None,
 ) -> Trainer:
     config = Config(
-        name="tiny", recipe=recipe, data=str(DIGITS), seed=seed, device="cpu", minutes=minutes, init_from=init_from
+        name="tiny",
+        recipe=recipe,
+        data=str(DIGITS),
+        seed=seed,
+        device="cpu",
+        minutes=minutes,
+        classes=classes,
+        init_from=init_from,
     )
-    dataset = images.read(DIGITS, recipe.images)
+    dataset = images.read(DIGITS, recipe.images, classes)
     run = Run.create(out, config)
     run.write_text("data.json", dataset.report.model_dump_json())
     return Trainer(run, config, dataset, device or choose("cpu"), Console(quiet=True))

@@ -30,7 +30,7 @@ def spoil(trainer: Trainer, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Let every later step go wrong, in its images or only in its gradients."""
     if how == "images":
         step = trainer.gan.step
-        monkeypatch.setattr(trainer.gan, "step", lambda reals, seen: step(reals * torch.nan, seen))
+        monkeypatch.setattr(trainer.gan, "step", lambda reals, *others: step(reals * torch.nan, *others))
     else:
         for network in (trainer.gan.generator, trainer.gan.critic):
             for weight in network.parameters():

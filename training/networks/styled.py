@@ -2,6 +2,10 @@
 
 A latent enters twice: on the sphere, as the smallest feature map, and through the mapping network, as the styles w of
 all layers. Both have a centre that an image can be drawn towards: 0, and ``w_mean``.
+
+A class enters at the same two places, but beside the latent: the embedding of its label is appended to z and to w, past
+the mapping network. In every layer the latent's scales and shifts are thus added to those of the class, the same for
+all classes: one latent draws all of them in one manner, and w has one centre, in which no class fades.
 """
 
 from itertools import pairwise
@@ -23,45 +27,56 @@ def styled(config: GeneratorConfig, images: ImagesConfig) -> "StyledGenerator":
 
     ``width`` filters at full size double towards 4×4 (or 7×7) up to ``max_width``.
     """
+    return styled_classes(config, images, 0)
+
+
+def styled_classes(config: GeneratorConfig, images: ImagesConfig, classes: int) -> "StyledGenerator":
+    """The class scales and shifts every layer, beside the latent."""
     channels = widths(config.width, doublings(images.size) + 1, config.max_width)[::-1]
-    return StyledGenerator(config.latent_dim, channels, start_size(images.size), images.channels)
+    return StyledGenerator(config.latent_dim, channels, start_size(images.size), images.channels, classes)
 
 
 class StyledGenerator(nn.Module):
-    """Latent (N, Z), standard normal -> image (N, C, S, S) in [-1, 1].
+    """Latent (N, Z), standard normal, and label (N,), if there are classes -> image (N, C, S, S) in [-1, 1].
 
     Args:
         latent_dim: Z.
         channels: filters of each feature map, from the smallest to full size; each map is twice as wide as the last.
         start: side of the smallest map.
         out: C.
+        classes: their number; 0 for a generator without labels.
     """
 
     w_mean: Tensor  # (Z,) running mean of w
 
-    def __init__(self, latent_dim: int, channels: list[int], start: int, out: int) -> None:
+    def __init__(self, latent_dim: int, channels: list[int], start: int, out: int, classes: int = 0) -> None:
         super().__init__()
         self.mapping = Mapping(latent_dim)
         self.register_buffer("w_mean", torch.zeros(latent_dim))
+        self.embedding = nn.Embedding(classes, latent_dim) if classes else None  # from N(0, 1), as a latent is
+        inputs = 2 * latent_dim if classes else latent_dim
         self.first = nn.Sequential(
-            he_linear(latent_dim, channels[0] * start * start, gain=1.0), Reshape(channels[0], start, start)
+            he_linear(inputs, channels[0] * start * start, gain=1.0), Reshape(channels[0], start, start)
         )
         self.upsamplings = nn.ModuleList(UpsampleConv(before, after) for before, after in pairwise(channels))
-        self.styles = nn.ModuleList(Style(latent_dim, filters) for filters in channels)
+        self.styles = nn.ModuleList(Style(inputs, filters) for filters in channels)
         self.to_image = nn.Conv2d(channels[-1], out, 3, padding=1)
         he_initialise(self.to_image.weight, gain=1.0)
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """Map latents (N, Z) to images (N, C, S, S) in [-1, 1]."""
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents (N, Z) and labels (N,) to images (N, C, S, S) in [-1, 1]."""
         z = on_sphere(latents)
         w = self.mapping(z)
         if self.training:
             with torch.no_grad():
                 self.w_mean.lerp_(w.detach().float().mean(dim=0), MEAN_STEP)
-        return self.synthesise(z, w)
+        return self.synthesise(z, w, labels)
 
-    def synthesise(self, z: Tensor, w: Tensor) -> Tensor:
-        """Map a latent on the sphere and its w, (N, Z) each, to images (N, C, S, S) in [-1, 1]."""
+    def synthesise(self, z: Tensor, w: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map a latent on the sphere and its w, (N, Z) each, and labels (N,) to images (N, C, S, S) in [-1, 1]."""
+        if self.embedding is not None and labels is not None:
+            described = functional.embedding(labels, on_sphere(self.embedding.weight))  # (N, Z)
+            z, w = torch.cat([z, described], dim=1), torch.cat([w, described], dim=1)  # (N, 2Z)
         x = self.styles[0](self.first(z), w)  # (N, channels[0], start, start)
         for upsampling, style in zip(self.upsamplings, list(self.styles)[1:], strict=True):
             x = style(upsampling(x), w)
