@@ -6,8 +6,8 @@ first eight samples, repeated.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,15 @@ from training import images
 from training.configs import Crop, ImagesConfig
 from training.errors import InputError
 from training.images import Pixels
-from training.metrics import inception, labels
+from training.metrics import by_class, inception, labels
+from training.metrics.by_class import ClassScore, Labelled
 from training.metrics.memorisation import TrainingSet, picture
-from training.metrics.samples import open_sampler
+from training.metrics.samples import Sampler, open_sampler
 from training.metrics.stacked import modes, stack
-from training.metrics.tables import METRICS, Figures, Measure, Reals, load_classifier
+from training.metrics.tables import METRICS, Figures, Measure, Reals, Source, load_classifier
 
 COLLAPSED = 8  # samples that the control repeats
+LISTED = 32  # classes in a card, which holds 64 figures in all
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,26 @@ class Evaluation:
     scores: list[Score]
     note: str  # identifies the feature networks, for a person
     closest: Image.Image | None = None  # the samples closest to a training image, each beside it
+    classes: list[ClassScore] = field(default_factory=list)  # of a model with classes, if those of the images are known
 
     def to_json(self) -> str:
-        """Return the scores and floors in the card's format: name, value and number of samples."""
+        """Return the scores and floors in the card's format: name, value and number of samples.
+
+        Of the classes, the share that is read as what was asked for, over all and of those that are read worst.
+        """
         figures = [
             {"name": score.name + suffix, "value": value, "samples": score.samples}
             for score in self.scores
             for suffix, value in (("", score.value), ("-floor", score.floor))
         ]
-        return json.dumps(figures, indent=2)
+        figures += [{"name": name, "value": value, "samples": count} for name, value, count in self._asked()]
+        return json.dumps(figures, indent=2, ensure_ascii=False)
+
+    def _asked(self) -> Iterator[tuple[str, float, int]]:
+        if total := sum(one.samples for one in self.classes):
+            yield "asked", sum(one.asked * one.samples for one in self.classes) / total, total
+        worst = sorted(self.classes, key=lambda one: one.asked)[:LISTED]
+        yield from ((f"asked-{one.name}", one.asked, one.samples) for one in self.classes if one in worst)
 
 
 def evaluate(
@@ -82,6 +95,7 @@ def evaluate(
     weights: Path | None = None,
     crop: Crop | None = None,
     metrics: Sequence[str] = (),
+    classes: str | None = None,
 ) -> Evaluation:
     """Score ``number`` samples of a model against its training images.
 
@@ -92,21 +106,39 @@ def evaluate(
         weights: the file of Inception v3, for ``fid``.
         crop: how the images are made square; default: as in the run, or the central square for an ONNX file.
         metrics: names of :data:`METRICS`; all that apply by default.
+        classes: where an image's class is found, as in training; default: as in the run.
 
     Raises:
-        InputError: the model, the images or the weights cannot be read, or a metric is unknown.
+        InputError: the model, the images or the weights cannot be read, or a metric is unknown; or the images do not
+            have the classes of the model.
     """
     prepare = [METRICS[name] for name in metrics or METRICS]
     network = inception.load(weights) if weights else None
     sampler = open_sampler(model)
     config = ImagesConfig(size=sampler.size, channels=sampler.channels, crop=crop or sampler.crop)
-    dataset = images.read(data, config)
-    sets = split(dataset.images, sampler.draw(min(number, len(dataset.images) // 2)))
-    reals = Reals(data, sets.reference, labels.find(data, len(dataset.images)), network)
+    source = Source(data, config.crop, classes or sampler.labelled)
+    dataset = images.read(data, config, source.classes)
+    found = dataset.labels if source.classes else labels.find(data, len(dataset.images))
+    latents, asked = sampler.inputs(min(number, len(dataset.images) // 2))
+    sets = split(dataset.images, sampler.render_all(latents, asked))
+    reals = Reals(source, sets.reference, found, network, conditional=bool(sampler.classes))
     measures = [measure for metric in prepare if (measure := metric(reals))]
     scores = [score for measure in measures for score in sets.score(measure)]
-    copies, closest = find_copies(sets, TrainingSet(dataset.images, mirror=reals.labels is None))
-    return Evaluation([*scores, *copies], "; ".join(reals.notes), closest)
+    copies, closest = find_copies(sets, TrainingSet(dataset.images, mirror=not reals.drawings))
+    of_classes = score_classes(sampler, dataset, reals, Labelled(sets.samples, asked)) if asked is not None else []
+    return Evaluation([*scores, *copies], "; ".join(reals.notes), closest, of_classes)
+
+
+def score_classes(sampler: Sampler, dataset: images.Dataset, reals: Reals, samples: Labelled) -> list[ClassScore]:
+    """Return the figures of each class; none where the images' classes are not known."""
+    if dataset.labels is None:
+        return []
+    if tuple(dataset.report.classes) != sampler.classes:
+        raise InputError(
+            f"{reals.source.path} does not have the classes of the model: it has {len(dataset.report.classes)}, "
+            f"and the model {len(sampler.classes)}"
+        )
+    return by_class.score(reals.classifier, sampler.classes, samples, Labelled(dataset.images, dataset.labels))
 
 
 def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
@@ -120,7 +152,7 @@ def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
     found = labels.find(data, len(dataset.images))
     if sampler.channels != 3 or found is None:
         raise InputError("--stacked needs a model with three channels, and labelled digits as --data")
-    classifier = load_classifier(data, found)
+    classifier = load_classifier(Source(data), found)
     sets = split(stack(dataset.images, 2 * number), sampler.draw(number))
     return Evaluation(sets.score(lambda pixels: modes(classifier, pixels)), classifier.features().note)
 

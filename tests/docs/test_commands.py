@@ -8,6 +8,7 @@ from typer import Typer
 from typer.main import get_command
 
 import benchmarks.judges
+import benchmarks.one_hand
 import benchmarks.openvino
 import benchmarks.pictures
 import benchmarks.serving.__main__
@@ -27,6 +28,7 @@ PAGES = sorted([*(ROOT / name for name in NAMED), *(ROOT / "docs").rglob("*.md")
 PACKAGES = (training.__main__, export.__main__, service.__main__)
 MAINS = (
     benchmarks.judges,
+    benchmarks.one_hand,
     benchmarks.openvino,
     benchmarks.pictures,
     benchmarks.serving.__main__,

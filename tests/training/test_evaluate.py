@@ -91,7 +91,9 @@ def test_images_are_made_square_as_they_were_for_training(tmp_path: Path, monkey
     run.train()
     model = tiny.write(tmp_path, tiny.card()) / "model.onnx"
     read, crops = images.read, []
-    monkeypatch.setattr(images, "read", lambda source, config: crops.append(config.crop) or read(source, config))
+    monkeypatch.setattr(
+        images, "read", lambda source, config, classes: crops.append(config.crop) or read(source, config)
+    )
     monkeypatch.setattr(evaluation, "METRICS", {})
     for source, crop in ((run.run.path, None), (model, None), (model, "pad")):
         evaluation.evaluate(source, DIGITS, 16, crop=crop)
@@ -137,3 +139,19 @@ def test_modes_of_stacked_digits_are_counted(tmp_path: Path, cache: Path) -> Non
     refused = evaluate(cache, grey, "--data", DIGITS, "--stacked")
     assert refused.returncode == 2
     assert "--stacked needs a model with three channels" in refused.stderr
+
+
+@pytest.mark.slow  # trains the LeNet
+def test_a_model_with_classes_is_scored_by_class(tmp_path: Path, cache: Path) -> None:
+    recipe = tiny_recipe(generator__family="styled", kimg="0.08")
+    trainer = make_trainer(tmp_path, recipe, classes="idx")
+    trainer.train()
+    out = tmp_path / "scores.json"
+    result = evaluate(cache, trainer.run.path, "--data", DIGITS, "--out", out)
+    assert result.returncode == 0, result.stderr
+    scores = figures(out)
+    assert [name for name in scores if name.startswith("asked")] == ["asked", *(f"asked-{i}" for i in range(10))]
+    assert sum(scores[f"asked-{i}"].samples for i in range(10)) == scores["asked"].samples == 200
+    assert 0 <= scores["asked"].value <= 1
+    assert not any(name.startswith("digit") for name in scores)
+    assert len(scores) <= 64  # the most that a card holds

@@ -84,7 +84,9 @@ def load_or_train(dataset: Dataset, labels: Labels) -> Classifier:
         dataset: the images at 28 pixels, grey.
         labels: (N,), from 0.
     """
-    key = hashlib.sha256(f"{RECIPE} {dataset.report.digest}".encode() + labels.tobytes()).hexdigest()[:16]
+    key = hashlib.sha256(f"{RECIPE} {dataset.report.digest}".encode() + labels.astype(np.int64).tobytes()).hexdigest()[
+        :16
+    ]
     path = _cache() / f"lenet-{key}.pt"
     try:
         state = torch.load(path, weights_only=True)

