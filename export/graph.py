@@ -1,4 +1,4 @@
-"""Trace a trained generator into an ONNX graph from latents to uint8 pixels."""
+"""Trace a trained generator into an ONNX graph from latents, and labels if there are classes, to uint8 pixels."""
 
 import logging
 import warnings
@@ -9,37 +9,45 @@ from torch import Tensor, nn
 
 from export.batch_norm import fold_batch_norm
 from export.surgery import fold_constants
-from service.contract import INPUT, OUTPUT
+from service.contract import INPUT, LABEL, OUTPUT
 
 OPSET = 20
 
 
 class Pixels(nn.Module):
-    """A generator with the contract's output: latent (N, Z) -> image (N, H, W, C) uint8."""
+    """A generator with the contract's output: latent (N, Z) and, with classes, label (N,) -> (N, H, W, C) uint8."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Scale [-1, 1] to levels, clamp, round half to even and move channels last."""
-        levels: Tensor = ((self.generator(latent) + 1) * 127.5).clamp(0, 255).round()
+        drawn = self.generator(latent) if label is None else self.generator(latent, label)
+        levels: Tensor = ((drawn + 1) * 127.5).clamp(0, 255).round()
         return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def trace(pixels: Pixels, latent_dim: int) -> onnx.ModelProto:
-    """Trace the module at batch size 2 into a graph of standard operators with a dynamic batch and folded BatchNorm."""
+def trace(pixels: Pixels, latent_dim: int, *, classes: bool = False) -> onnx.ModelProto:
+    """Trace the module at batch size 2 into a graph of standard operators with a dynamic batch and folded BatchNorm.
+
+    With ``classes`` the graph has an input ``label``, which is not checked: whoever runs it does.
+    """
+    inputs = {INPUT: torch.zeros(2, latent_dim)}
+    if classes:
+        inputs[LABEL] = torch.zeros(2, dtype=torch.int64)
+    batch = torch.export.Dim("N")
     # The exporter warns about its own internals and about torchvision, which is not used here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             pixels.eval(),
-            (torch.zeros(2, latent_dim),),
-            input_names=[INPUT],
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=[OUTPUT],
             opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("N")},),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             dynamo=True,
             verbose=False,
         )

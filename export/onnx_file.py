@@ -53,20 +53,21 @@ def build(
         commit=_commit(),
         date=datetime.now(UTC).date().isoformat(),
         licence=licence,
+        classes=snapshot.classes,
     )
     return _serialise(snapshot, card)
 
 
 def _serialise(snapshot: Snapshot, card: Card) -> bytes:
     pixels = Pixels(snapshot.generator)
-    model = trace(pixels, card.latent_dim)
+    model = trace(pixels, card.latent_dim, classes=bool(card.classes))
     onnx.helper.set_model_props(model, card.to_metadata())
     data: bytes = model.SerializeToString(deterministic=True)
     try:
         check(data, "the exported graph")
     except ContractError as error:
         raise ExportError(str(error)) from error
-    verify(data, pixels, card.latent_dim)  # against the torch module, in which nothing is folded
+    verify(data, pixels, card.latent_dim, len(card.classes))  # against the torch module, in which nothing is folded
     return data
 
 
