@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from export.batch_norm import fold_batch_norm
 from export.errors import ExportError
+from export.feeds import Feeds, feeds_of_seeds, slices
 from export.float16 import draw_by_layer, to_float16
 from export.latent_split import split_latent
 from export.subpixel import to_subpixel
-from service.contract import INPUT, OUTPUT, Precision, Rewrite
+from service.contract import OUTPUT, Precision, Rewrite
 from service.contract.graph import ModelFile
 from service.engine.providers import cpu, openvino
 from service.engine.providers import registry as providers
@@ -30,7 +31,6 @@ LARGEST, MEAN = 4, 0.5  # allowed error in levels of 0 to 255: of any pixel, and
 SEEDS = 64
 BATCHES = (16, 1, 2, 7)  # a provider may round differently per batch size; the CPU provider does not
 
-Latents = NDArray[np.float32]  # (N, Z)
 Images = NDArray[np.uint8]  # (N, H, W, C)
 
 
@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
     precision: Precision
     rewrite: Callable[[onnx.ModelProto], onnx.ModelProto]
-    draw: Callable[[onnx.ModelProto, Latents], tuple[Images, str]]  # -> images (…, N, H, W, C), device
+    draw: Callable[[onnx.ModelProto, Feeds], tuple[Images, str]]  # -> images (…, N, H, W, C), device
 
 
 def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
@@ -50,9 +50,9 @@ def optimize(file: ModelFile, provider: str) -> tuple[bytes, Rewrite]:
     """
     target = TARGETS[provider]
     model = target.rewrite(onnx.load_model_from_string(file.data))
-    latents = _latents(file.card.latent_dim)
-    drawn, device = target.draw(model, latents)
-    expected = _draw(providers.open_session(file.data, "cpu"), latents, BATCHES[0])
+    feeds = feeds_of_seeds(file.card, SEEDS)
+    drawn, device = target.draw(model, feeds)
+    expected = _draw(providers.open_session(file.data, "cpu"), feeds, BATCHES[0])
     largest, mean = pixel_error(expected, drawn, target.precision)
     cost = Rewrite(
         provider=provider,
@@ -104,32 +104,32 @@ def for_arm(model: onnx.ModelProto) -> onnx.ModelProto:
     return to_subpixel(fold_batch_norm(model))
 
 
-def _draw_with_openvino(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+def _draw_with_openvino(model: onnx.ModelProto, feeds: Feeds) -> tuple[Images, str]:
     device = _device()
-    return _draw_in_bfloat16(model, latents, "openvino"), device
+    return _draw_in_bfloat16(model, feeds, "openvino"), device
 
 
-def _draw_with_cpu(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+def _draw_with_cpu(model: onnx.ModelProto, feeds: Feeds) -> tuple[Images, str]:
     if not cpu.has_bfloat16():
         raise ExportError(
             "ONNX Runtime cannot use bfloat16 on this CPU (it needs Linux on ARMv8.6); serve the original model"
         )
-    return _draw_in_bfloat16(model, latents, "cpu"), f"a CPU, {platform.machine()}"
+    return _draw_in_bfloat16(model, feeds, "cpu"), f"a CPU, {platform.machine()}"
 
 
-def _draw_in_bfloat16(model: onnx.ModelProto, latents: Latents, provider: str) -> Images:
-    """Return the images of ``latents`` at each batch size, (len(BATCHES), N, H, W, C)."""
+def _draw_in_bfloat16(model: onnx.ModelProto, feeds: Feeds, provider: str) -> Images:
+    """Return the images of all inputs at each batch size, (len(BATCHES), N, H, W, C)."""
     session = providers.open_session(model.SerializeToString(), provider, precision=Precision.BFLOAT16)
-    return np.stack([_draw(session, latents, batch) for batch in BATCHES])
+    return np.stack([_draw(session, feeds, batch) for batch in BATCHES])
 
 
-def _draw_with_cuda(model: onnx.ModelProto, latents: Latents) -> tuple[Images, str]:
+def _draw_with_cuda(model: onnx.ModelProto, feeds: Feeds) -> tuple[Images, str]:
     """Draw on the GPU; without one, run each node on the CPU and round its result to float16."""
     try:
         session = providers.open_session(model.SerializeToString(), "cuda", precision=Precision.FLOAT16)
     except ServiceError:
-        return draw_by_layer(model, latents), "a CPU, layer by layer"
-    return _draw(session, latents, BATCHES[0]), "a GPU, by cuda"
+        return draw_by_layer(model, feeds), "a CPU, layer by layer"
+    return _draw(session, feeds, BATCHES[0]), "a GPU, by cuda"
 
 
 def _device() -> str:
@@ -146,15 +146,9 @@ def _device() -> str:
     return name
 
 
-def _latents(size: int) -> Latents:
-    randoms = [np.random.RandomState(seed).randn(size) for seed in range(SEEDS)]
-    return np.stack(randoms).astype(np.float32)
-
-
-def _draw(session: "InferenceSession", latents: Latents, batch: int) -> Images:
-    """Return the images of ``latents``, (N, H, W, C), drawn in batches of ``batch``."""
-    parts = [session.run([OUTPUT], {INPUT: latents[i : i + batch]})[0] for i in range(0, len(latents), batch)]
-    return np.concatenate(parts)
+def _draw(session: "InferenceSession", feeds: Feeds, batch: int) -> Images:
+    """Return the images of all inputs, (N, H, W, C), drawn in batches of ``batch``."""
+    return np.concatenate([session.run([OUTPUT], part)[0] for part in slices(feeds, batch)])
 
 
 TARGETS = {

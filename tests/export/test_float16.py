@@ -34,7 +34,7 @@ def test_weights_and_arithmetic_are_float16_and_the_contract_holds() -> None:
 
 def test_its_images_are_close_to_the_float32_ones() -> None:
     wanted = tiny.run(tiny.model(tiny.card(channels=3)), "image", latent=latents())
-    drawn = draw_by_layer(tiny_in_float16(), latents())
+    drawn = draw_by_layer(tiny_in_float16(), {"latent": latents()})
     difference = np.abs(wanted.astype(int) - drawn)
     assert 0 < difference.max() <= 2
     assert difference.mean() < 0.2
@@ -58,4 +58,4 @@ def test_each_layer_is_rounded_to_float16_unlike_in_onnx_runtime() -> None:
     made = to_float16(model)
     session = ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     assert (session.run(None, {"latent": latents(2)})[0] == 1).all()  # or else draw_by_layer is no longer needed
-    assert (draw_by_layer(made, latents(2)) == 0).all()
+    assert (draw_by_layer(made, {"latent": latents(2)}) == 0).all()

@@ -12,6 +12,7 @@ import pytest
 from export import __main__ as main
 from export import optimize, store
 from export.errors import ExportError, InputError
+from export.feeds import feeds_of_seeds, slices
 from service import contract
 from service.contract import Precision, graph
 from service.contract.graph import ModelFile, read_model
@@ -171,3 +172,31 @@ def test_a_cpu_on_which_onnx_runtime_cannot_use_bfloat16_is_refused(monkeypatch:
     monkeypatch.setattr(cpu, "has_bfloat16", lambda: False)
     with pytest.raises(ExportError, match="cannot use bfloat16 on this CPU"):
         optimize.optimize(read_model(DIGITS), "cpu")
+
+
+@pytest.mark.parametrize("provider", ["cuda", "openvino", "cpu"])
+@pytest.mark.usefixtures("_stand_in")
+def test_a_model_with_every_input_is_rewritten_and_measured_with_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+    file = read_model(tiny.write(tmp_path, tiny.conditional()))
+    data, cost = optimize.optimize(file, provider)
+    assert graph.check(data, "rewritten") == file.card.model_copy(update={"rewrite": cost})
+    assert [value.name for value in onnx.load_model_from_string(data).graph.input] == [*file.card.inputs()]
+
+
+def test_the_inputs_of_seeds_are_off_for_even_ones_and_within_the_useful_range_for_odd_ones() -> None:
+    card = tiny.conditional()
+    feeds = feeds_of_seeds(card, 8)
+    assert {name: (one.dtype, one.shape[1:]) for name, one in feeds.items()} == {
+        name: (np.dtype(one.dtype), one.row) for name, one in card.inputs().items()
+    }
+    random = np.random.RandomState(5)
+    np.testing.assert_array_equal(feeds["latent"][5], random.randn(8).astype(np.float32))
+    assert feeds["label"][5] == random.randint(3)
+    assert (feeds["truncation"][::2] == 1).all()
+    assert (feeds["truncation"][1::2] < 1).all()
+    assert (feeds["directions"][::2] == 0).all()
+    assert (np.abs(feeds["directions"][1::2]) <= [one.range for one in card.directions]).all()
+    assert [len(part["latent"]) for part in slices(feeds, 3)] == [3, 3, 2]
