@@ -5,7 +5,8 @@ They stand apart from ``recipe.py``, which validates them against the registries
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from PIL import ImageColor
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Crop = Literal["center", "pad"]
 GROUP = 8  # images that a critic with minibatch_std compares
@@ -22,8 +23,15 @@ class ImagesConfig(Frozen):
 
     size: int  # height and width in pixels
     channels: Literal[1, 3]  # grey or RGB
-    crop: Crop = "center"  # the central square, or the whole image on a white one
+    crop: Crop = "center"  # the central square, or the whole image on a square of the background
+    background: str = "white"  # colour behind transparency and padding: a name, or #rrggbb
     flip: bool = False  # mirror at random: for subjects where left and right mean nothing
+
+    @field_validator("background")
+    @classmethod
+    def _is_a_colour(cls, value: str) -> str:
+        ImageColor.getrgb(value)  # raises ValueError
+        return value
 
 
 class GeneratorConfig(Frozen):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests import DATA, DIGITS
-from training import images
+from training import decode, images
 from training.configs import ImagesConfig
 from training.errors import InputError
 
@@ -138,6 +138,107 @@ def test_nested_zips_are_read_and_damaged_members_are_skipped(tmp_path: Path) ->
     assert report.count == 18
     assert [skipped.file for skipped in report.skipped] == ["outer.zip/cut.zip", "outer.zip/photo07.png"]
     assert "Bad CRC-32" in report.skipped[1].reason
+
+
+@pytest.mark.parametrize("name", ["a.ppm", "a.PGM", "a.tga", "a.jp2", "a.jpe", "IMG_0001"])
+def test_rarer_formats_and_files_without_an_extension_are_read(tmp_path: Path, name: str) -> None:
+    fill(tmp_path, 15)
+    kind = {"a.PGM": "PPM", "a.jpe": "JPEG", "IMG_0001": "JPEG"}.get(name)
+    Image.new("RGB", (64, 48), "red").save(tmp_path / name, kind)
+    dataset = images.read(tmp_path, RGB)
+    assert dataset.report.count == 16
+    red = dataset.images[0]
+    assert red[0].min() > 250
+    assert red[1:].max() < 5
+
+
+def test_an_iphones_photo_is_read_with_pillow_heif_and_else_skipped_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    fill(tmp_path)
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48), "blue")).save(tmp_path / "a.HEIC")
+    assert images.read(tmp_path, RGB).report.count == 17
+    monkeypatch.setattr(decode, "formats", lambda: tuple(name for name in decode.FORMATS if name != "HEIF"))
+    (skipped,) = images.read(tmp_path, RGB).report.skipped
+    assert (skipped.file, skipped.reason) == ("a.HEIC", decode.NEEDS_HEIF)
+
+
+def test_pictures_of_other_kinds_are_listed_as_skipped(tmp_path: Path) -> None:
+    fill(tmp_path)
+    names = ["logo.svg", "photo.CR2", "film.mp4", "LICENSE"]
+    for name in names:
+        (tmp_path / name).write_text("<svg/>")
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref")
+    report = images.read(tmp_path, RGB).report
+    assert sorted(skipped.file for skipped in report.skipped) == sorted(names)
+
+
+def test_a_file_that_would_run_a_program_is_not_opened(tmp_path: Path) -> None:
+    fill(tmp_path)
+    (tmp_path / "drawing").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n")
+    (skipped,) = images.read(tmp_path, RGB).report.skipped
+    assert skipped.reason == "not an image that Pillow can read"
+
+
+def test_linked_folders_are_read_and_a_link_to_itself_ends(tmp_path: Path) -> None:
+    fill(tmp_path / "photos" / "deep")
+    fill(tmp_path / "elsewhere", 3)
+    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "broken.png").symlink_to(tmp_path / "nowhere.png")
+    assert images.read(tmp_path / "photos", RGB).report.count == 19
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"), [(np.float32, 1), (np.float32, 255), (np.float32, 65535), (np.int32, 255), (np.int32, 65535)]
+)
+def test_values_of_32_bits_are_scaled_by_the_usual_white(tmp_path: Path, kind: type, white: float) -> None:
+    fill(tmp_path, 15)
+    half = np.full((40, 40), white, kind)
+    half[:, :20] = white / 2
+    Image.fromarray(half).save(tmp_path / "z.tif")
+    last = images.read(tmp_path, GREY).images[15, 0]
+    assert last[:, 0].tolist() == pytest.approx([127] * 32, abs=1)
+    assert set(last[:, -1].tolist()) == {255}
+
+
+def test_values_that_are_no_numbers_are_black_and_large_ones_are_scaled_to_the_largest(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    values = np.full((40, 40), 4e6, np.float32)
+    values[:, :20] = np.nan
+    Image.fromarray(values).save(tmp_path / "z.tiff")
+    last = images.read(tmp_path, GREY).images[15, 0]
+    assert (last[0, 0], last[0, -1]) == (0, 255)
+
+
+def test_what_the_square_cuts_off_is_reported(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    Image.new("RGB", (4000, 120)).save(tmp_path / "panorama.png")
+    assert images.read(tmp_path, RGB).report.cut_off == {"panorama.png": pytest.approx(0.97)}
+    assert images.read(tmp_path, ImagesConfig(size=32, channels=3, crop="pad")).report.cut_off == {}
+
+
+def test_transparency_is_counted_and_put_on_the_background(tmp_path: Path) -> None:
+    fill(tmp_path, 15)
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save(tmp_path / "z.png")
+    Image.new("RGBA", (40, 40), (0, 0, 0, 255)).save(tmp_path / "opaque.png")
+    dataset = images.read(tmp_path, ImagesConfig(size=32, channels=3, background="#00f"))
+    assert dataset.report.transparent == 1
+    assert dataset.images[16, :, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_images_that_are_there_twice_are_reported_and_not_among_the_distinct_ones(tmp_path: Path) -> None:
+    fill(tmp_path)
+    gradient = Image.linear_gradient("L").convert("RGB")
+    gradient.save(tmp_path / "photo03.png")
+    gradient.resize((99, 99)).save(tmp_path / "z.webp", quality=80)
+    (tmp_path / "a.png").write_bytes((tmp_path / "photo05.png").read_bytes())
+    dataset = images.read(tmp_path, RGB)
+    assert dataset.report.duplicates == {"photo05.png": "a.png", "z.webp": "photo03.png"}
+    assert dataset.distinct.tolist() == [i for i in range(18) if i not in (6, 17)]
 
 
 def test_padding_keeps_the_whole_image_on_white(tmp_path: Path) -> None:

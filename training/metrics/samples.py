@@ -37,6 +37,7 @@ class Sampler:
     crop: Crop = "center"  # of the training images; unknown for an ONNX file
     classes: tuple[str, ...] = ()  # names, in the order of the labels
     labelled: str | None = None  # where the training images had their classes from; unknown for an ONNX file
+    background: str = "white"  # as well
 
     def draw(self, number: int) -> Pixels:
         """Draw the images of seeds 0 … number-1, (N, C, S, S)."""
@@ -75,7 +76,16 @@ def sampler_of(snapshot: Snapshot, labelled: str | None = None) -> Sampler:
         return to_pixels(snapshot.generator(*map(torch.from_numpy, inputs)))
 
     images, latent_dim = snapshot.recipe.images, snapshot.recipe.generator.latent_dim
-    return Sampler(latent_dim, images.size, images.channels, render, images.crop, snapshot.classes, labelled)
+    return Sampler(
+        latent_dim,
+        images.size,
+        images.channels,
+        render,
+        images.crop,
+        snapshot.classes,
+        labelled,
+        background=images.background,
+    )
 
 
 def _from_onnx(path: Path) -> Sampler:
