@@ -3,8 +3,9 @@
 The thresholds were measured on healthy and on deliberately failing runs; docs/health.md has the commands.
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from training.objectives import Objective
 from training.registry import Registry
 
 WARM_UP_IMAGES = 50_000  # before that, similar samples and a critic that separates them easily are normal
+# Unless they are so at every tick of this many images, and no less so at the end of them than at their beginning.
+LASTING_IMAGES = 8_000
 SIDE = 8  # pixels; enough for an image's composition
 
 
@@ -82,7 +85,7 @@ SKIPPED_STEPS = Alarm(
     True,
     "{value:.0f} steps were skipped because a gradient was not finite; try lower learning rates",
 )
-# Checked only after WARM_UP_IMAGES.
+# Checked at each tick after WARM_UP_IMAGES; before, only whether they last.
 AFTER_WARM_UP = (MODE_COLLAPSE, OVERFITTING)
 
 
@@ -99,20 +102,38 @@ class Health:
     def __init__(self, objective: Objective) -> None:
         self._alarms = alarms_of(objective)
         self._active: set[str] = set()
+        self._recent: dict[str, list[tuple[float, float]]] = {}  # images and value of a figure at the last ticks
 
     def warnings(self, row: Mapping[str, float]) -> list[str]:
         """Return a warning for each threshold that is crossed at this tick and was not at the last."""
-        warm = row["images"] >= WARM_UP_IMAGES
-        alarms = [alarm for alarm in self._alarms if warm or alarm not in AFTER_WARM_UP]
-        active = [alarm for alarm in alarms if alarm.figure in row and alarm.crossed(row[alarm.figure])]
+        active = [alarm for alarm in self._alarms if alarm.figure in row and self._is_active(alarm, row)]
         new = [alarm for alarm in active if alarm.figure not in self._active]
         self._active = {alarm.figure for alarm in active}
         return [alarm.sentence.format(value=row[alarm.figure]) for alarm in new]
 
-    def state_dict(self) -> dict[str, list[str]]:
-        """Return which alarms are active, for the checkpoint."""
-        return {"ringing": sorted(self._active)}
+    def _is_active(self, alarm: Alarm, row: Mapping[str, float]) -> bool:
+        value, images = row[alarm.figure], row["images"]
+        if alarm not in AFTER_WARM_UP or images >= WARM_UP_IMAGES:
+            return alarm.crossed(value)
+        recent = [*self._recent.get(alarm.figure, []), (images, value)]
+        # The last tick that is LASTING_IMAGES old stays: the ticks after it fill as many images.
+        self._recent[alarm.figure] = recent[sum(seen <= images - LASTING_IMAGES for seen, _ in recent[1:]) :]
+        return _lasts(alarm, self._recent[alarm.figure])
 
-    def load_state_dict(self, state: Mapping[str, list[str]]) -> None:
-        """Restore the active alarms of a checkpoint."""
-        self._active = set(state["ringing"])
+    def state_dict(self) -> dict[str, Any]:
+        """Return which alarms are active and what they depend on, for the checkpoint."""
+        return {"ringing": sorted(self._active), "recent": self._recent}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the state of a checkpoint; those of before version 0.2 have no recent ticks."""
+        self._active, self._recent = set(state["ringing"]), dict(state.get("recent", {}))
+
+
+def _lasts(alarm: Alarm, ticks: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a figure was beyond its threshold for LASTING_IMAGES, and does not come back towards it."""
+    images, values = zip(*ticks, strict=True)
+    if images[-1] - images[0] < LASTING_IMAGES or not all(alarm.crossed(value) for value in values):
+        return False
+    half = len(values) // 2
+    change = mean(values[half:]) - mean(values[:half])
+    return change >= 0 if alarm.high else change <= 0

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -82,6 +85,31 @@ def test_low_diversity_and_overfitting_warn_only_after_the_warm_up() -> None:
     assert said == [0, 0, 2, 0]
 
 
+def test_what_lasts_and_gets_no_better_warns_before_the_warm_up() -> None:
+    """The critic that knew every photo of a run of 15 minutes, and samples that were alike from the start."""
+    for figure in ({"real_sign": 1.0}, {"diversity": 0.02}):
+        health = health_of("dcgan")
+        said = [len(health.warnings(row(seen, **figure))) for seen in range(1000, 12000, 1000)]
+        assert said == [0] * 8 + [1, 0, 0]
+
+
+def test_what_gets_better_or_does_not_last_does_not_warn_before_the_warm_up() -> None:
+    for figures in (
+        [{"real_sign": 1 - i / 1000} for i in range(12)],
+        [{"diversity": 0.1 + i / 100} for i in range(12)],
+        [{"real_sign": 1.0 if i % 6 else 0.9} for i in range(12)],
+    ):
+        health = health_of("dcgan")
+        assert not any(health.warnings(row(1000 * i, **figure)) for i, figure in enumerate(figures))
+
+
+@pytest.mark.parametrize("model", ["cats", "lotus", "emoji"])
+def test_the_shipped_runs_did_not_warn(model: str) -> None:
+    log = Path(__file__).parents[2] / "docs" / "gallery" / f"{model}.jsonl"
+    health = health_of("r3gan" if model == "emoji" else "dcgan")
+    assert not any(health.warnings(json.loads(line)) for line in log.read_text().splitlines())
+
+
 def test_skipped_steps_and_divergence_warn_from_the_first_tick() -> None:
     health = health_of("dcgan")
     assert "3 steps were skipped" in health.warnings(row(10, skipped_steps=3))[0]
@@ -101,3 +129,17 @@ def test_active_alarms_are_restored_from_a_checkpoint() -> None:
     health.warnings(row(WARM, diversity=MODE_COLLAPSE.threshold - 0.1, real_sign=OVERFITTING.threshold + 0.01))
     resumed.load_state_dict(health.state_dict())
     assert resumed.warnings(row(WARM + 10, diversity=0.1, real_sign=1.0)) == []
+
+
+def test_a_resumed_run_knows_how_long_a_figure_has_lasted() -> None:
+    health, resumed = health_of("dcgan"), health_of("dcgan")
+    for seen in range(1000, 9000, 1000):
+        health.warnings(row(seen, real_sign=1.0))
+    resumed.load_state_dict(health.state_dict())
+    assert resumed.warnings(row(9000, real_sign=1.0)) == health.warnings(row(9000, real_sign=1.0)) != []
+
+
+def test_the_state_of_an_older_checkpoint_is_read() -> None:
+    health = health_of("dcgan")
+    health.load_state_dict({"ringing": ["diversity"]})
+    assert health.warnings(row(WARM, diversity=0.1)) == []
