@@ -1,4 +1,4 @@
-"""The command line: ``python -m export onnx | inspect | optimize``."""
+"""The command line: ``python -m export onnx | weights | inspect | optimize``."""
 
 import re
 import sys
@@ -79,6 +79,35 @@ def _read_metrics(path: Path) -> list[Metric]:
         return TypeAdapter(list[Metric]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise InputError(f"--metrics {path} is not a JSON list of {{name, value, samples}}") from error
+
+
+@app.command()
+def weights(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("weights.safetensors"),
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unspecified",
+    data_name: Annotated[
+        str | None, typer.Option(help="Name of the data set; default: the name of its folder.")
+    ] = None,
+    data_licence: Annotated[str, typer.Option(help="Licence of the training images.")] = "unspecified",
+) -> None:
+    """Save a run's averaged generator and critic to one file that other runs start from: train --init-from FILE."""
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out {out}: the file's name must end with .safetensors")
+    try:
+        from training import errors
+        from training import weights as files
+        from training.run import Run
+    except ModuleNotFoundError as error:
+        what = "make train; source .venv-dev/bin/activate"
+        raise InputError(f"export needs {error.name}, which is not installed; run: {what}") from error
+    try:
+        about, size = files.write(Run.open(run), out, data_name=data_name, data_licence=data_licence, licence=licence)
+    except errors.InputError as error:
+        raise InputError(str(error)) from error
+    except errors.TrainingError as error:
+        raise ExportError(str(error)) from error
+    console.print(f"{out}: {size:,} bytes, {about.images_seen:,} images seen, licence {about.licence}", soft_wrap=True)
 
 
 @app.command()

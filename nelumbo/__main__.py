@@ -33,6 +33,7 @@ COMMANDS = {
     "recipes": Source("training.__main__", "recipes", "List the recipes."),
     "data": Source("training.__main__", "data", "Fetch data sets."),
     "export": Source("export.__main__", "onnx", "Export a run's generator to a model file."),
+    "weights": Source("export.__main__", "weights", "Save a run's networks for other runs to start from."),
     "optimize": Source("export.__main__", "optimize", "Rewrite a model file for a provider."),
     "inspect": Source("export.__main__", "inspect", "Check a model file and print its card."),
     "key": Source("service.__main__", "key", "Make an API key."),

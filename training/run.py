@@ -27,12 +27,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class InitFrom(BaseModel):
-    """The run whose networks another run starts from (--init-from)."""
+    """The run, or the file of weights, whose networks another run starts from (--init-from)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
     images_seen: int  # by then
+    licence: str | None = None  # of a file of weights, which binds what is made of them
+    data_licence: str | None = None
 
 
 class Config(BaseModel):

@@ -1,4 +1,7 @@
-"""Start from another run's networks: tensors whose name and shape fit are loaded, the rest is initialised."""
+"""Start from networks that were trained before: tensors whose name and shape fit are loaded, the rest is initialised.
+
+They are those of a run folder, or of a file that ``python -m export weights`` wrote.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from training import networks
+from training import networks, weights
 from training.errors import InputError
 from training.gan import GAN
 from training.recipe import Recipe
@@ -30,13 +33,24 @@ class Pretrained:
 
 
 def read(path: Path) -> Pretrained:
-    """Read the networks of a run folder's latest checkpoint, or of a checkpoint file; raises InputError for others."""
+    """Read the networks of a run's latest checkpoint, or of a file of weights; raises InputError for others."""
+    if path.suffix == weights.SUFFIX:
+        return _from_weights(path)
     state = load_checkpoint_of(path)
     try:
         gan, origin = state["gan"], InitFrom(path=str(path.absolute()), images_seen=state["seen"])
         return Pretrained(origin, gan["generator"], gan["average"], gan["critic"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"--init-from {path} is no checkpoint of a run: name the run's folder") from error
+
+
+def _from_weights(path: Path) -> Pretrained:
+    about, parts = weights.read(path)
+    origin = InitFrom(
+        path=str(path.absolute()), images_seen=about.images_seen, licence=about.licence, data_licence=about.data_licence
+    )
+    # The generator itself is not shipped: its average draws better, and is as good to go on from.
+    return Pretrained(origin, parts["average"], parts["average"], parts["critic"])
 
 
 def describe(pretrained: Pretrained, recipe: Recipe, classes: int = 0) -> str:
@@ -54,9 +68,11 @@ def describe(pretrained: Pretrained, recipe: Recipe, classes: int = 0) -> str:
             f"--init-from {pretrained.origin.path}: critic.frozen={recipe.critic.frozen} would freeze layers that "
             "do not fit that run's and are initialised at random; freeze fewer"
         )
+    origin = pretrained.origin
+    terms = f"; weights: {origin.licence}, their images: {origin.data_licence}" if origin.licence else ""
     return (
-        f"init-from {pretrained.origin.path} at {pretrained.origin.images_seen:,} images seen: {generator_share} "
-        f"parameters of the generator and {critic_share} of the critic are loaded, others are initialised"
+        f"init-from {origin.path} at {origin.images_seen:,} images seen: {generator_share} "
+        f"parameters of the generator and {critic_share} of the critic are loaded, others are initialised{terms}"
     )
 
 
