@@ -176,10 +176,10 @@ class Judge:
     def __call__(self, samples: Pixels) -> dict[str, str]:
         """Return the figures of samples (N, C, S, S), as texts."""
         seen = {name: network(samples) for name, network in self.networks.items()}
-        kernels = {name: distances.kernel_with_error(self.reals[name], seen[name]) for name in seen}
+        kernels = {name: distances.kernel(self.reals[name], seen[name]) for name in seen}
         reals, fakes = self.reals["kd"], seen["kd"]
         return {
-            **{name: f"{1000 * value:.3g} ± {1000 * error:.2g}" for name, (value, error) in kernels.items()},
+            **{name: f"{1000 * kernel:.3g} ± {1000 * kernel.error:.2g}" for name, kernel in kernels.items()},
             "recall": f"{distances.recall(reals, fakes):.2f}",
             "coverage": f"{distances.coverage(reals, fakes):.2f}",
             **{name: f"{value:.2f}" for name, value in self.artefacts(samples).items()},

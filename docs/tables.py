@@ -21,6 +21,7 @@ from service.settings import FLAGS, Settings
 from service.telemetry import metrics
 from service.web.openapi import document
 from service.web.problem_types import ProblemType
+from training.metrics.meaning import MEANINGS
 from training.metrics.tables import METRICS
 from training.recipe import CHOICES, Recipe
 
@@ -117,6 +118,12 @@ def choices() -> Iterator[list[str]]:
         yield from ([f"`{field}`", f"`{name}`", table.description(name)] for name in table)
 
 
+def figures() -> Iterator[list[str]]:
+    """Every figure of an evaluation."""
+    yield ["figure", "good", "what it is"]
+    yield from ([f"`{name.replace('*', '…')}`", meaning.good, meaning.what] for name, meaning in MEANINGS.items())
+
+
 def providers() -> Iterator[list[str]]:
     """Every provider that a model can run on."""
     yield ["`--provider`", "what brings it", "runs on", "precision", "a seed's bytes"]
@@ -135,6 +142,7 @@ TABLES = {
     "metrics": measured,
     "recipe": recipe,
     "choices": choices,
+    "figures": figures,
 }
 
 

@@ -20,12 +20,12 @@ except ModuleNotFoundError:  # an environment for serving only
     raise SystemExit(2) from None
 
 from training import classes as image_classes
-from training import configs, data_commands, distributed, images, plan, report, transfer
-from training import device as devices
+from training import configs, data_commands, distributed, report, start
+from training import evaluate as evaluation
 from training import recipe as recipes
-from training.errors import DiskError, InputError, TrainingError
+from training.errors import InputError, TrainingError
 from training.files import write_atomically
-from training.loop import Trainer
+from training.metrics import meaning
 from training.metrics.samples import sampler_of
 from training.pictures import grid, png
 from training.run import Config, Run
@@ -60,10 +60,16 @@ def train(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
     crop: Annotated[
-        configs.Crop | None, typer.Option(help="How images are made square: cropped, or padded with white.")
+        configs.Crop | None, typer.Option(help="How images are made square: cropped, or padded with the background.")
+    ] = None,
+    background: Annotated[
+        str | None, typer.Option(metavar="COLOUR", help="Behind transparency and padding: a name or #rrggbb.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this many minutes.")] = None,
-    kimg: Annotated[float | None, typer.Option(min=0.001, help="Train on this many thousand images.")] = None,
+    kimg: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Train on this many thousand images; --resume counts from the start."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Parent folder of run folders.")] = Path("runs"),
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights, data order and latents.")
@@ -75,7 +81,9 @@ def train(
     init_from: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Initialise the networks from this run folder, where shapes fit.")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Resume this run folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Resume this run folder; --data names moved images, --kimg extends it.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and an estimate, and train nothing.")
     ] = False,
@@ -84,28 +92,28 @@ def train(
     distributed.init()
     console.quiet = distributed.rank() > 0
     if resume is not None:
-        _resume(resume, _given(context), dry_run=dry_run)
-        return
-    if data is None:
-        raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
-    _check_budget(minutes, kimg)
-    resolved = distributed.on_first_rank(
-        lambda: recipes.load(recipe, settings or (), images__size=size, images__crop=crop, kimg=kimg)
-    )
-    if resolved.critic.frozen and init_from is None:
-        raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
-    pretrained = _read_pretrained(init_from) if init_from else None
-    config = Config(
-        name=recipe,
-        recipe=resolved,
-        data=str(data.absolute()),
-        seed=seed,
-        device=device,
-        minutes=minutes,
-        classes=image_classes.absolute(classes),
-        init_from=pretrained.origin if pretrained else None,
-    )
-    _train(out, config, pretrained, dry_run=dry_run)
+        _refuse_with_resume(_given(context))
+        finished = start.resume(resume, data, kimg, console, dry_run=dry_run)
+    else:
+        if data is None:
+            raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
+        _check_budget(minutes, kimg)
+        fields = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
+        resolved = distributed.on_first_rank(lambda: recipes.load(recipe, settings or (), **fields))
+        if resolved.critic.frozen and init_from is None:
+            raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
+        config = Config(
+            name=recipe,
+            recipe=resolved,
+            data=str(data.absolute()),
+            seed=seed,
+            device=device,
+            minutes=minutes,
+            classes=image_classes.absolute(classes),
+        )
+        finished = start.begin(out, config, init_from, console, dry_run=dry_run)
+    if not finished:
+        raise typer.Exit(130)
 
 
 def _check_budget(minutes: float | None, kimg: float | None) -> None:
@@ -123,70 +131,9 @@ def _given(context: typer.Context) -> list[str]:
     return [option for option, source in found.items() if source and source.name == "COMMANDLINE"]
 
 
-def _resume(path: Path, given: list[str], *, dry_run: bool) -> None:
-    if others := [option for option in given if option not in ("--resume", "--dry-run")]:
+def _refuse_with_resume(given: list[str]) -> None:
+    if others := [option for option in given if option not in ("--resume", "--dry-run", "--data", "--kimg")]:
         raise InputError(f"--resume uses the run's own settings and cannot be combined with {', '.join(others)}")
-    run = distributed.on_first_rank(lambda: Run.open(path))
-    config = distributed.on_first_rank(run.config)
-    origin = None if distributed.on_first_rank(run.has_checkpoint) else config.init_from
-    _train(run, config, _read_pretrained(Path(origin.path)) if origin else None, dry_run=dry_run)
-
-
-def _read_pretrained(path: Path) -> transfer.Pretrained:
-    return distributed.on_first_rank(lambda: transfer.read(path))
-
-
-def _train(where: Run | Path, config: Config, pretrained: transfer.Pretrained | None = None, *, dry_run: bool) -> None:
-    """Train into a new folder under a path, or resume a run."""
-    if dry_run and distributed.size() > 1:
-        raise InputError("--dry-run runs in one process; start it without torchrun")
-    distributed.check_batch(config.recipe.batch, groups=config.recipe.critic.minibatch_std)
-    device = distributed.on_all_ranks(lambda: devices.choose(config.device))
-    dataset = distributed.on_all_ranks(lambda: images.read(Path(config.data), config.recipe.images, config.classes))
-    if config.recipe.balance and not dataset.report.classes:
-        raise InputError("balance=true is about classes; add --classes, or set balance=false")
-    if len(set(distributed.gather(dataset.report.identity))) > 1:
-        raise InputError(f"{config.data} does not contain the same images for all processes")
-    plan.show(config, dataset.report, device, console)
-    classes = len(dataset.report.classes)
-    if pretrained:
-        console.print(transfer.describe(pretrained, config.recipe, classes), soft_wrap=True, markup=False)
-    if dry_run:
-        for line in plan.estimate(config.recipe, dataset.report.count, device, classes):
-            console.print(line, soft_wrap=True)
-        return
-    resuming = isinstance(where, Run)
-    run = where if isinstance(where, Run) else distributed.on_first_rank(lambda: Run.create(where, config))
-    begun = distributed.on_first_rank(run.has_checkpoint)
-    if begun and distributed.on_first_rank(run.report).identity != dataset.report.identity:
-        raise InputError(f"{config.data} no longer contains the images and classes that {run.path} was trained on")
-    distributed.on_first_rank(lambda: run.write_text("data.json", dataset.report.model_dump_json(indent=2)))
-    trainer = Trainer(run, config, dataset, device, console)
-    if resuming:
-        trainer.resume()
-    try:
-        if pretrained:
-            trainer.start_from(pretrained)
-        finished = trainer.train()
-    except DiskError as error:
-        raise DiskError(f"{error}{_resume_hint(run)}") from error
-    distributed.on_first_rank(lambda: _conclude(run, finished=finished))
-    distributed.shutdown()
-    if not finished:
-        raise typer.Exit(130)
-
-
-def _conclude(run: Run, *, finished: bool) -> None:
-    """Write the report, and print the next command."""
-    run.write_text("report.html", report.build(run))
-    if finished:
-        console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
-    else:
-        console.print(f"Stopped and saved. Resume with: python -m training train --resume {run.path}", soft_wrap=True)
-
-
-def _resume_hint(run: Run) -> str:
-    return f"; resume with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
 
 
 @app.command("recipes")
@@ -229,10 +176,14 @@ def evaluate(
         int, typer.Option(min=16, help="Number of samples; at most half the number of images.")
     ] = 10_000,
     crop: Annotated[configs.Crop | None, typer.Option(help="As in training; a run folder stores it.")] = None,
+    background: Annotated[str | None, typer.Option(metavar="COLOUR", help="The same.")] = None,
     classes: Annotated[str | None, typer.Option(metavar="HOW", help="As in training; a run folder stores it.")] = None,
-    out: Annotated[Path, typer.Option(help="JSON file to write, for python -m export onnx --metrics.")] = Path(
-        "evaluation.json"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file to write, for python -m export onnx --metrics; default: evaluation.json, in a run's folder."
+        ),
+    ] = None,
     stack: Annotated[bool, typer.Option("--stacked", help="Count modes of Stacked MNIST (of 1000).")] = False,
     inception: Annotated[
         Path | None, typer.Option(help="Path of inception-2015-12-05.pt, for fid (docs/evaluate.md).")
@@ -242,8 +193,8 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score samples of a generator against real images; every score has a floor and a control for mode collapse."""
-    from training import evaluate as evaluation  # torchmetrics is slow to import, and the other commands do not need it
-
+    is_run = model.is_dir()
+    out = out or (model if is_run else Path()) / report.EVALUATION
     if not out.parent.is_dir():
         raise InputError(f"--out {out}: the folder {out.parent} does not exist")
     if stack and inception:
@@ -252,20 +203,29 @@ def evaluate(
         if stack:
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
-            result = evaluation.evaluate(model, data, samples, inception, crop, metric or (), classes)
-    write_atomically(out, (result.to_json() + "\n").encode())
-    table = Table("", "samples", "real images", "collapsed", box=None, padding=(0, 2))
+            result = evaluation.evaluate(model, data, samples, inception, crop, background, metric or (), classes)
+    pairs = evaluation.save(result, out)
+    _show(result)
+    console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
+    if pairs:
+        console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
+    if is_run and out == model / report.EVALUATION:
+        run = Run.open(model)
+        run.write_text("report.html", report.build(run))
+
+
+def _show(result: evaluation.Evaluation) -> None:
+    table = Table("", "samples", "real images", "collapsed", "good", box=None, padding=(0, 2))
     for row in result.scores:
-        table.add_row(row.name, *(f"{value:.4g}" for value in (row.value, row.floor, row.collapsed)))
+        what, error = meaning.of(row.name), "" if row.error is None else f" ± {row.error:.2g}"
+        figures = (f"{row.value:.4g}{error}", f"{row.floor:.4g}", f"{row.collapsed:.4g}")
+        table.add_row(row.name, *figures, what.good if what else "")
     console.print(table)
     if result.classes:
         console.print(_class_table(result.classes))
+    for sentence in result.sentences():
+        console.print(sentence, soft_wrap=True)
     console.print(result.note, soft_wrap=True)
-    console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
-    if result.closest:
-        pairs = out.with_name(f"{out.stem}-nearest.png")
-        write_atomically(pairs, png(result.closest))
-        console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
 
 
 def _class_table(classes: "Sequence[ClassScore]") -> Table:

@@ -6,8 +6,8 @@ first eight samples, repeated.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +17,24 @@ from PIL import Image
 from training import images
 from training.configs import Crop, ImagesConfig
 from training.errors import InputError
-from training.images import Pixels
-from training.metrics import by_class, inception, labels
+from training.files import write_atomically
+from training.images import Dataset, Pixels
+from training.metrics import by_class, efficientnet, inception, labels, meaning
 from training.metrics.by_class import ClassScore, Labelled
-from training.metrics.memorisation import TrainingSet, picture
+from training.metrics.errors import Figure, share
+from training.metrics.meaning import Compared
+from training.metrics.memorisation import COPY, PAIRS, TrainingSet, picture
 from training.metrics.samples import Sampler, open_sampler
 from training.metrics.stacked import modes, stack
 from training.metrics.tables import METRICS, Figures, Measure, Reals, Source, load_classifier
+from training.pictures import png
+from training.run import Run
 
 COLLAPSED = 8  # samples that the control repeats
 LISTED = 32  # classes in a card, which holds 64 figures in all
+QUICK = 200  # samples that are scored at the end of a run
+FEWEST = 32  # images that a quick evaluation needs
+DESCRIBED = 20_000  # images at most whose features are compared one by one
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,11 @@ class Score:
     floor: float
     collapsed: float
     samples: int
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the value, where it is known."""
+        return self.value.error if isinstance(self.value, Figure) else None
 
 
 @dataclass(frozen=True)
@@ -68,15 +81,22 @@ class Evaluation:
     closest: Image.Image | None = None  # the samples closest to a training image, each beside it
     classes: list[ClassScore] = field(default_factory=list)  # of a model with classes, if those of the images are known
 
+    def sentences(self) -> Iterator[str]:
+        """Yield what the scores say, in sentences."""
+        return meaning.sentences(
+            {score.name: Compared(score.value, score.error or 0, score.floor) for score in self.scores}
+        )
+
     def to_json(self) -> str:
-        """Return the scores and floors in the card's format: name, value and number of samples.
+        """Return scores, errors and floors in the card's format: name, value and number of samples.
 
         Of the classes, the share that is read as what was asked for, over all and of those that are read worst.
         """
         figures = [
             {"name": score.name + suffix, "value": value, "samples": score.samples}
             for score in self.scores
-            for suffix, value in (("", score.value), ("-floor", score.floor))
+            for suffix, value in (("", score.value), ("-error", score.error), ("-floor", score.floor))
+            if value is not None
         ]
         figures += [{"name": name, "value": value, "samples": count} for name, value, count in self._asked()]
         return json.dumps(figures, indent=2, ensure_ascii=False)
@@ -94,6 +114,7 @@ def evaluate(
     number: int,
     weights: Path | None = None,
     crop: Crop | None = None,
+    background: str | None = None,
     metrics: Sequence[str] = (),
     classes: str | None = None,
 ) -> Evaluation:
@@ -105,6 +126,7 @@ def evaluate(
         number: at most half as many as there are images.
         weights: the file of Inception v3, for ``fid``.
         crop: how the images are made square; default: as in the run, or the central square for an ONNX file.
+        background: behind transparency and padding; default: as in the run, or white for an ONNX file.
         metrics: names of :data:`METRICS`; all that apply by default.
         classes: where an image's class is found, as in training; default: as in the run.
 
@@ -112,24 +134,48 @@ def evaluate(
         InputError: the model, the images or the weights cannot be read, or a metric is unknown; or the images do not
             have the classes of the model.
     """
-    prepare = [METRICS[name] for name in metrics or METRICS]
+    chosen = [METRICS[name] for name in metrics or METRICS]
     network = inception.load(weights) if weights else None
     sampler = open_sampler(model)
-    config = ImagesConfig(size=sampler.size, channels=sampler.channels, crop=crop or sampler.crop)
+    config = ImagesConfig(
+        size=sampler.size,
+        channels=sampler.channels,
+        crop=crop or sampler.crop,
+        background=background or sampler.background,
+    )
     source = Source(data, config.crop, classes or sampler.labelled)
     dataset = images.read(data, config, source.classes)
     found = dataset.labels if source.classes else labels.find(data, len(dataset.images))
-    latents, asked = sampler.inputs(min(number, len(dataset.images) // 2))
-    sets = split(dataset.images, sampler.render_all(latents, asked))
+    pixels = dataset.images[dataset.distinct]
+    latents, asked = sampler.inputs(min(number, len(pixels) // 2))
+    sets = split(pixels, sampler.render_all(latents, asked))
     reals = Reals(source, sets.reference, found, network, conditional=bool(sampler.classes))
-    measures = [measure for metric in prepare if (measure := metric(reals))]
-    scores = [score for measure in measures for score in sets.score(measure)]
-    copies, closest = find_copies(sets, TrainingSet(dataset.images, mirror=not reals.drawings))
+    result = _judge(pixels, sets, reals, chosen)
     of_classes = score_classes(sampler, dataset, reals, Labelled(sets.samples, asked)) if asked is not None else []
-    return Evaluation([*scores, *copies], "; ".join(reals.notes), closest, of_classes)
+    return replace(result, classes=of_classes)
 
 
-def score_classes(sampler: Sampler, dataset: images.Dataset, reals: Reals, samples: Labelled) -> list[ClassScore]:
+def evaluate_run(run: Run, dataset: Dataset) -> Evaluation | None:
+    """Score a few samples of a run against its images in memory; None where those are too few.
+
+    Over networks that need no training, also where there are labels.
+    """
+    pixels = dataset.images[dataset.distinct]
+    if len(pixels) < FEWEST:
+        return None
+    sets = split(pixels, open_sampler(run.path).draw(min(QUICK, len(pixels) // 2)))
+    chosen = [METRICS["distances"], METRICS["artefacts"]]
+    return _judge(pixels, sets, Reals(Source(run.path), sets.reference, labels=None), chosen)
+
+
+def _judge(pixels: Pixels, sets: Sets, reals: Reals, chosen: Sequence[Callable[[Reals], Measure | None]]) -> Evaluation:
+    measures = [measure for metric in chosen if (measure := metric(reals))]
+    scores = [score for measure in measures for score in sets.score(measure)]
+    copies, closest = find_copies(sets, pixels, drawings=reals.drawings)
+    return Evaluation([*scores, *copies], "; ".join(reals.notes), closest)
+
+
+def score_classes(sampler: Sampler, dataset: Dataset, reals: Reals, samples: Labelled) -> list[ClassScore]:
     """Return the figures of each class; none where the images' classes are not known."""
     if dataset.labels is None:
         return []
@@ -139,6 +185,16 @@ def score_classes(sampler: Sampler, dataset: images.Dataset, reals: Reals, sampl
             f"and the model {len(sampler.classes)}"
         )
     return by_class.score(reals.classifier, sampler.classes, samples, Labelled(dataset.images, dataset.labels))
+
+
+def save(result: Evaluation, path: Path) -> Path | None:
+    """Write the scores to a file, and beside it the samples closest to training images; return where those are."""
+    write_atomically(path, (result.to_json() + "\n").encode())
+    if result.closest is None:
+        return None
+    pairs = path.with_name(f"{path.stem}-nearest.png")
+    write_atomically(pairs, png(result.closest))
+    return pairs
 
 
 def evaluate_stacked(model: Path, data: Path, number: int) -> Evaluation:
@@ -165,9 +221,27 @@ def split(reals: Pixels, samples: Pixels) -> Sets:
     return Sets(reference, held_out, samples, samples[np.arange(len(samples)) % COLLAPSED], held_out_at)
 
 
-def find_copies(sets: Sets, training: TrainingSet) -> tuple[list[Score], Image.Image]:
-    """Return scores of memorisation, and a grid of the samples closest to a training image."""
+def find_copies(sets: Sets, pixels: Pixels, *, drawings: bool) -> tuple[list[Score], Image.Image]:
+    """Return scores of memorisation, and a grid of the samples closest to a training image.
+
+    Half of the grid is closest as thumbnails, half by what EfficientNet-Lite2 sees, where that is installed.
+
+    Args:
+        sets: the samples and what they are compared with.
+        pixels: all training images, (N, C, S, S), of which those in ``sets`` are some.
+        drawings: whether they are digits or the like, which are neither mirrored nor seen as objects.
+    """
+    objects = efficientnet.load() if not drawings and len(pixels) <= DESCRIBED else None
+    number = PAIRS // 2 if objects else PAIRS
+    training = TrainingSet(pixels, mirror=not drawings)
     matches = training.match(sets.samples)
     others = (training.match_own(sets.held_out_at), training.match(sets.collapsed))
     scores = sets.as_scores(matches.figures(), *(other.figures() for other in others))
-    return scores, picture(sets.samples, training, matches)
+    pairs = [training.closest(sets.samples, matches, number)]
+    if objects:
+        described = TrainingSet(pixels, mirror=False, describe=objects)
+        seen = described.match(sets.samples)
+        parts = (seen, described.match_own(sets.held_out_at), described.match(sets.collapsed))
+        scores += sets.as_scores(*({f"{objects.name}-copies": share(part.relative < COPY)} for part in parts))
+        pairs.append(described.closest(sets.samples, seen, number))
+    return scores, picture(np.concatenate(pairs))

@@ -8,12 +8,12 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor
 
 from training import distributed, sample_grid
-from training.classes import Labels
 from training.data_order import BalancedOrder, DataOrder
 from training.device import Device
 from training.errors import InputError, TrainingError
@@ -72,7 +72,7 @@ class Trainer:
         self.order = make_order(dataset, config)
         self.gan = GAN(self.recipe, device, len(self.classes))
         self.guard, self.health = NonFiniteGuard(self.gan), Health(self.gan.objective)
-        self.grid = self._make_grid(dataset.labels)
+        self.grid = self._make_grid(dataset)
         self.reals = self.images[self.grid.reals]
         self.averages, self.logbook = Averages(), Logbook(run, console, self.grid.columns)
         self.seen = self.seen_before = 0  # now, and before the last step
@@ -83,11 +83,13 @@ class Trainer:
         self.total = None if config.minutes else round(self.recipe.kimg * 1000)
         distributed.seed_by_rank(config.seed)
 
-    def _make_grid(self, labels: Labels | None) -> SampleGrid:
+    def _make_grid(self, dataset: Dataset) -> SampleGrid:
+        """Return the places of the grids; what is there twice is shown, and compared with samples, once."""
         latent_dim = self.recipe.generator.latent_dim
-        if labels is not None:
-            return sample_grid.with_classes(latent_dim, labels)
-        return sample_grid.without_classes(latent_dim, self.order.take(0, min(sample_grid.SQUARE, len(self.images))))
+        if dataset.labels is not None:
+            return sample_grid.with_classes(latent_dim, dataset.labels)
+        order = self.order.take(0, len(self.images))
+        return sample_grid.without_classes(latent_dim, order[np.isin(order, dataset.distinct)])
 
     def start_from(self, pretrained: Pretrained) -> None:
         """Load another run's networks; saved at once, so that no resumed run needs that one."""
@@ -99,6 +101,20 @@ class Trainer:
         if distributed.on_first_rank(self.run.has_checkpoint):
             self._restore()
         distributed.on_first_rank(lambda: self.logbook.rewind(self.seen))
+
+    def extend(self, kimg: float) -> None:
+        """Train to a total of thousands of images, counted from the run's beginning; saved at once.
+
+        Raises:
+            InputError: the run has seen as many already.
+        """
+        if round(kimg * 1000) <= self.seen:
+            raise InputError(
+                f"--kimg {kimg:g}: {self.run.path} has seen {self.seen:,} images already; name more, from its beginning"
+            )
+        self.total = round(kimg * 1000)
+        if self.seen:
+            self._save_checkpoint()
 
     def _restore(self) -> None:
         state, warning = distributed.on_first_rank(self.run.load_checkpoint)

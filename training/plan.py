@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
+from operator import itemgetter
 
 import torch
 from rich.console import Console
@@ -58,6 +59,7 @@ def data_lines(report: Report, size: int) -> Iterator[str]:
     if enlarged := sum(count for name, count in report.sizes.items() if min(_dimensions(name)) < size):
         yield f"  {enlarged:,} have a side shorter than {size} pixels and are enlarged"
     yield from _class_lines(report)
+    yield from _notes(report)
     for skipped in report.skipped[:LISTED]:
         yield f"  skipped {skipped.file}: {skipped.reason}"
     if len(report.skipped) > LISTED:
@@ -77,6 +79,19 @@ def _class_lines(report: Report) -> Iterator[str]:
         )
 
 
+def _notes(report: Report) -> Iterator[str]:
+    """Yield what a user may not expect of the images: what is cut off, what was transparent, what is there twice."""
+    if report.cut_off:
+        file, share = max(report.cut_off.items(), key=itemgetter(1))
+        more = f", and half or more of {len(report.cut_off) - 1:,} more" if len(report.cut_off) > 1 else ""
+        yield f"  {share:.0%} of {file} is cut off{more}: --crop pad keeps whole images, or remove these"
+    if report.transparent:
+        yield f"  {report.transparent:,} have transparency and are put on a plain colour: --background chooses it"
+    if report.duplicates:
+        file, first = next(iter(report.duplicates.items()))
+        yield f"  {len(report.duplicates):,} repeat another, such as {file} {first}: remove them, or each counts twice"
+
+
 def _dimensions(name: str) -> tuple[int, int]:
     width, height = name.split("x")
     return int(width), int(height)
@@ -87,22 +102,23 @@ def _area(name: str) -> int:
     return width * height
 
 
-def estimate(recipe: Recipe, count: int, device: Device, classes: int = 0) -> Iterator[str]:
-    """Run a few steps on random images of ``classes``, and yield lines with the estimated speed, time and memory."""
-    gan = GAN(recipe, device, classes)
-    shape = (gan.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
-    reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
-    labels = torch.arange(len(reals), device=device.torch) % classes if classes else None
-    speed = _images_per_second(gan, reals, labels)
+def estimate(recipe: Recipe, count: int, device: Device, speed: float) -> Iterator[str]:
+    """Yield lines with the estimated time and memory of a run at a measured speed, in images a second."""
     minutes = recipe.kimg * 1000 / speed / 60
     yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg on an idle machine"
     if peak := _peak_bytes(device):
         # On the CPU the peak includes the data set; on a GPU it is added.
-        images = 0 if device.torch.type == "cpu" else count * reals[0].numel()
+        images = 0 if device.torch.type == "cpu" else count * recipe.images.channels * recipe.images.size**2
         yield f"estimate: {(peak + images) / 2**30:.1f} GiB of memory"
 
 
-def _images_per_second(gan: GAN, reals: torch.Tensor, labels: torch.Tensor | None) -> float:
+def images_per_second(recipe: Recipe, device: Device, classes: int = 0) -> float:
+    """Run a few steps on random images of ``classes``, and return how many real images the critic sees in a second."""
+    gan = GAN(recipe, device, classes)
+    shape = (gan.images_per_step(0), recipe.images.channels, recipe.images.size, recipe.images.size)
+    reals = device.place(torch.rand(shape, device=device.torch) * 2 - 1)
+    labels = torch.arange(len(reals), device=device.torch) % classes if classes else None
+
     def finish() -> float:
         if reals.device.type == "cuda":
             torch.cuda.synchronize(reals.device)

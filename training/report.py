@@ -6,21 +6,53 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from training.metrics import meaning
 from training.pictures import evenly_spaced
 from training.plan import data_lines
 from training.run import Run
 
-# Headings of the charts, and the figures of log.jsonl in each.
-CHARTS = {
-    "Losses": ("critic_loss", "generator_loss"),
-    "Scores": ("real_score", "fake_score"),
-    "Signs of the scores": ("real_sign", "fake_sign"),
-    "Gradient penalty": ("penalty",),
-    "Diversity of the samples relative to training images": ("diversity",),
-    "Images per second": ("images_per_second",),
-}
+EVALUATION, NEAREST = "evaluation.json", "evaluation-nearest.png"  # in the run folder
+
+
+class Chart(NamedTuple):
+    """A chart: its heading, up to two figures of log.jsonl, and what to look for."""
+
+    heading: str
+    names: tuple[str, ...]
+    meaning: str
+
+
+CHARTS = (
+    Chart(
+        "Losses",
+        ("critic_loss", "generator_loss"),
+        "Critic and generator play against each other, so neither falls to 0 in a good run; look for a jump, or "
+        "for one that runs away.",
+    ),
+    Chart(
+        "Scores",
+        ("real_score", "fake_score"),
+        "What the critic gives training images and samples; the closer, the harder it finds to tell them apart.",
+    ),
+    Chart(
+        "Signs of the scores",
+        ("real_sign", "fake_sign"),
+        "1: the critic takes all for real, -1: for generated. With dcgan, training images at 1 throughout mean "
+        "that it knows them by heart; with wgan-gp and r3gan only the difference of scores means something.",
+    ),
+    Chart("Gradient penalty", ("penalty",), "How steep the critic is at the images; a steady level is good."),
+    Chart(
+        "Diversity of the samples relative to training images",
+        ("diversity",),
+        "1: samples differ as much as training images do; near 0: all are alike. It sees colour and composition, "
+        "not whether one face is varied; recall below does.",
+    ),
+    Chart("Grid", ("grid",), "1: no more of a checkerboard than in training images; visible from 1.5 on."),
+    Chart("Frame", ("rim",), "1: no more of a frame than in training images; visible from 1.5 on."),
+    Chart("Images per second", ("images_per_second",), "A drop means that something else used the machine."),
+)
 WIDTH, HEIGHT, POINTS = 480, 160, 400
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1c1a; --paper: #fdfdfb; --line: #d5d5cf; --a: #b0124f; --b: #14649c }
@@ -34,7 +66,8 @@ img { width: 100%; image-rendering: pixelated }
 figure { margin: 0 } figcaption { margin-top: .5rem }
 .grid { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)) }
 svg { width: 100%; height: auto } polyline { fill: none; stroke-width: 1.5 } .a { stroke: var(--a) }
-.b { stroke: var(--b) } rect { fill: none; stroke: var(--line) } text { fill: var(--ink); font-size: 12px }
+.b { stroke: var(--b) } td, th { text-align: left; vertical-align: top; padding: .2rem .75rem .2rem 0; font-size: 14px }
+rect { fill: none; stroke: var(--line) } text { fill: var(--ink); font-size: 12px }
 span.a { color: var(--a) } span.b { color: var(--b) }
 """
 
@@ -52,8 +85,10 @@ def build(run: Run) -> str:
         '<div class="grid">',
         *_pictures(run.path),
         '</div><h2>Curves</h2><div class="grid">',
-        *(_chart(heading, names, rows) for heading, names in CHARTS.items()),
-        "</div><h2>Data</h2>",
+        *(_chart(chart, rows) for chart in CHARTS),
+        "</div>",
+        *_evaluation(run.path),
+        "<h2>Data</h2>",
         _pre("\n".join(data_lines(report, config.recipe.images.size))),
         "<h2>Resume</h2>",
         _pre(f"python -m training train --resume {folder}"),
@@ -83,15 +118,44 @@ def _pictures(folder: Path) -> Iterator[str]:
     fakes = sorted(folder.glob("fakes-*.png"))[-1:]
     named = [(folder / "reals.png", "Training images"), *((path, "Samples at the end") for path in fakes)]
     for path, caption in [*named, (folder / "timelapse.webp", "The same samples over time")]:
-        if path.exists():
-            data = base64.b64encode(path.read_bytes()).decode()
-            source = f"data:image/{path.suffix[1:]};base64,{data}"
-            yield f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+        yield from _picture(path, caption)
 
 
-def _chart(heading: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+def _picture(path: Path, caption: str) -> Iterator[str]:
+    if path.exists():
+        data = base64.b64encode(path.read_bytes()).decode()
+        source = f"data:image/{path.suffix[1:]};base64,{data}"
+        yield f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _evaluation(folder: Path) -> Iterator[str]:
+    """Yield the scores of evaluation.json with what each means, and the samples closest to training images."""
+    path = folder / EVALUATION
+    if not path.exists():
+        return
+    found = {figure["name"]: figure for figure in json.loads(path.read_bytes())}
+    names = [name for name in found if not name.endswith(("-error", "-floor"))]
+    scores = {name: _compared(name, found) for name in names}
+    yield f"<h2>Evaluation</h2><p>Over {found[names[0]]['samples']:,} samples, against as many training images.</p><ul>"
+    yield from (f"<li>{html.escape(sentence)}</li>" for sentence in meaning.sentences(scores))
+    yield "</ul><table><tr><th></th><th>samples</th><th>real images</th><th>good</th><th></th></tr>"
+    for name, score in scores.items():
+        what = meaning.of(name) or meaning.Meaning("", "")
+        error = f" ± {score.error:.2g}" if score.error else ""
+        cells = (name, f"{score.value:.4g}{error}", f"{score.floor:.4g}", what.good, what.what)
+        yield f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
+    yield "</table>"
+    yield from _picture(folder / NEAREST, "Samples closest to a training image, each beside it")
+
+
+def _compared(name: str, found: dict[str, Any]) -> meaning.Compared:
+    error, floor = (found.get(f"{name}-{kind}", {}).get("value", 0.0) for kind in ("error", "floor"))
+    return meaning.Compared(found[name]["value"], error, floor)
+
+
+def _chart(chart: Chart, rows: Sequence[dict[str, Any]]) -> str:
     """Return up to two curves over images seen as inline SVG; empty if the log has none of them."""
-    curves = {name: [(row["images"], row[name]) for row in rows if name in row] for name in names}
+    curves = {name: [(row["images"], row[name]) for row in rows if name in row] for name in chart.names}
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return ""
@@ -111,4 +175,5 @@ def _chart(heading: str, names: Sequence[str], rows: Sequence[dict[str, Any]]) -
     bounds = f'<text x="4" y="14">{high:.4g}</text><text x="4" y="{HEIGHT - 4}">{low:.4g}</text>'
     box = f'<rect width="{WIDTH}" height="{HEIGHT}"/>'
     drawing = f'<svg viewBox="-1 -1 {WIDTH + 2} {HEIGHT + 22}" role="img">{box}{"".join(lines)}{bounds}{axis}</svg>'
-    return f"<figure>{drawing}<figcaption>{heading}: {legend}</figcaption></figure>"
+    caption = f"<strong>{chart.heading}</strong>: {legend}<br>{chart.meaning}"
+    return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"

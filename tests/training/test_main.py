@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import shutil
@@ -50,13 +51,14 @@ def test_a_dry_run_prints_the_plan_and_creates_no_files(tmp_path: Path) -> None:
         (["train", "--data", DIGITS, "--minutes", "inf"], "--minutes must be finite"),
         (["train", "--data", DIGITS, "--device", "cuda"], "torch sees no CUDA GPU here"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
-        (["train", "--resume", "nowhere", "--kimg", 1], "cannot be combined with --kimg"),
+        (["train", "--resume", "nowhere", "--minutes", 1], "cannot be combined with --minutes"),
         (["train", "--resume", "nowhere", "--init-from", "there"], "cannot be combined with --init-from"),
         (["train", "--resume", "nowhere", "--device", "cpu", "--seed", 0], "cannot be combined with --seed, --device"),
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
         (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
         (["train", "--data", DIGITS, "--set", "critic.reconstruction=1"], "critic.family conv3x3 has no decoder"),
         (["train", "--data", DIGITS, "--set", "batch=[}"], "is no YAML value"),
+        (["train", "--data", DIGITS, "--background", "bleu"], "images.background"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
         (["data", "stacked", "--data", "nowhere"], "nowhere does not exist"),
     ],
@@ -103,7 +105,40 @@ def test_resume_refuses_other_images(tmp_path: Path) -> None:
     data.write_text(json.dumps(json.loads(data.read_text()) | {"digest": "0" * 64}))
     result = training("train", "--resume", trainer.run.path)
     assert result.returncode == 2
-    assert "no longer contains the images" in result.stderr
+    assert "does not contain the images" in result.stderr
+
+
+def test_a_run_whose_images_were_moved_is_resumed_there(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(kimg="1"))
+    trainer._advance()
+    trainer._save()
+    moved, other = tmp_path / "moved.gz", tmp_path / "other-idx3-ubyte"
+    moved.write_bytes(DIGITS.read_bytes())
+    digits = gzip.decompress(DIGITS.read_bytes())
+    other.write_bytes(digits[:-1] + b"\xff")
+    refused = training("train", "--resume", trainer.run.path, "--data", other)
+    assert refused.returncode == 2
+    assert "does not contain the images" in refused.stderr
+    assert trainer.run.config().data == str(DIGITS)
+    result = training("train", "--resume", trainer.run.path, "--data", moved)
+    assert result.returncode == 0, result.stderr
+    assert trainer.run.config().data == str(moved)
+    assert trainer.run.load_checkpoint()[0]["seen"] >= 1000
+
+
+@pytest.mark.parametrize("minutes", [None, 0.02])
+def test_a_finished_run_is_extended(tmp_path: Path, minutes: float | None) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(), minutes=minutes)
+    trainer.train()
+    refused = training("train", "--resume", trainer.run.path, "--kimg", trainer.seen / 1000)
+    assert refused.returncode == 2
+    assert "name more" in refused.stderr
+    longer = trainer.seen + 160
+    assert training("train", "--resume", trainer.run.path, "--kimg", longer / 1000).returncode == 0
+    assert longer <= trainer.run.load_checkpoint()[0]["seen"] < longer + 16
+    assert (trainer.run.config().recipe.kimg, trainer.run.config().minutes) == (longer / 1000, None)
+    assert training("train", "--resume", trainer.run.path).returncode == 0  # nothing is left to do
+    assert trainer.run.load_checkpoint()[0]["total"] == longer
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from training import plan
 from training import recipe as recipes
 from training.device import choose
 from training.images import Report, Skipped
-from training.plan import data_lines, estimate
+from training.plan import data_lines, estimate, images_per_second
 
 
 def report(**changes: object) -> Report:
@@ -23,6 +23,13 @@ def test_the_data_report_lists_modes_sizes_and_enlarged_images() -> None:
     ]
 
 
+def test_what_is_cut_off_transparent_or_there_twice_is_said() -> None:
+    cut = {"a.jpg": 0.6, "panorama.jpg": 0.97}
+    lines = list(data_lines(report(cut_off=cut, transparent=3, duplicates={"b.png": "a.png"}), 16))[3:]
+    assert [any(part in line for line in lines) for part in ("97% of panorama.jpg", "of 1 more")] == [True, True]
+    assert [any(part in line for line in lines) for part in ("--background", "b.png", "--crop pad")] == [True] * 3
+
+
 def test_a_long_list_of_skipped_files_is_truncated() -> None:
     skipped = [Skipped(file=f"{i}.png", reason="too small (8x8)") for i in range(25)]
     lines = list(data_lines(report(skipped=skipped, sizes={"64x64": 21}), 64))
@@ -31,7 +38,8 @@ def test_a_long_list_of_skipped_files_is_truncated() -> None:
 
 
 def test_the_estimate_is_measured_and_labelled_as_an_estimate() -> None:
-    speed, memory = estimate(tiny_recipe(), 400, choose("cpu"))
+    measured = images_per_second(tiny_recipe(), choose("cpu"))
+    speed, memory = estimate(tiny_recipe(), 400, choose("cpu"), measured)
     assert re.fullmatch(r"estimate: [\d,]+ images/s, \d+ minutes for 0.32 kimg on an idle machine", speed)
     assert re.fullmatch(r"estimate: \d+\.\d GiB of memory", memory)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from training.classes import Labels
 from training.images import Pixels
-from training.metrics.distances import kernel_with_error
+from training.metrics.distances import kernel
 from training.metrics.lenet import Classifier
 
 FEWEST = 8  # images of a class, for a distance
@@ -46,7 +46,7 @@ def score(classifier: Classifier, names: Sequence[str], samples: Labelled, reals
         if not len(mine):
             continue
         chosen = real[torch.from_numpy(theirs)], drawn[torch.from_numpy(mine)]
-        distance = kernel_with_error(*chosen)[0] if enough else None
+        distance = kernel(*chosen) if enough else None
         share = float(real_right[theirs].mean()) if len(theirs) else 0.0
         scores.append(ClassScore(name, len(mine), float(right[mine].mean()), share, distance))
     return scores

@@ -1,50 +1,35 @@
 """Distances between two sets of images, over their features."""
 
-import warnings
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
+from torch import Tensor
 
+from training.metrics.errors import Figure
 from training.metrics.neighbours import CHUNK, nearest
 
-KERNEL_SUBSET = 1000  # features in each of the 100 estimates that are averaged
 NEIGHBOURS = 5  # Naeem et al. 2020, section 3.3
 HALVES = 100  # of both sets, for the error of a kernel distance
-
-
-class _Extracted(nn.Identity):
-    """The feature network that torchmetrics requires; the features are computed already."""
-
-    def __init__(self, dimensions: int) -> None:
-        super().__init__()
-        self.num_features = dimensions
+BLOCK = 2000  # features whose pairs are all in memory at once
 
 
 def frechet(reference: Tensor, candidate: Tensor) -> float:
-    """Return |μ₁-μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½) of two sets of features (N, D) (Heusel et al. 2017, eq. 6)."""
-    metric = FrechetInceptionDistance(feature=_Extracted(reference.shape[1]))
-    metric.update(reference, real=True)
-    metric.update(candidate, real=False)
-    return float(metric.compute())
+    """Return |μ₁-μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½) of two sets of features (N, D) (Heusel et al. 2017, eq. 6).
 
-
-def kernel(reference: Tensor, candidate: Tensor) -> float:
-    """Return the squared maximum mean discrepancy of features (N, D) under (x·y/D + 1)³ (Bińkowski et al. 2018).
-
-    Unbiased: its mean is 0 for two sets of one distribution, and a single value may be negative.
+    With Σ = RᵀR, the trace of (Σ₁Σ₂)^½ is the sum of the singular values of R₁R₂ᵀ: no product of covariances, whose
+    square root loses half of the digits, and for N < D features a matrix of N×N in the place of D×D.
     """
-    with warnings.catch_warnings(), torch.random.fork_rng():
-        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features in memory
-        torch.manual_seed(0)
-        size = min(KERNEL_SUBSET, len(reference), len(candidate))
-        metric = KernelInceptionDistance(feature=_Extracted(reference.shape[1]), subset_size=size)
-        metric.update(reference, real=True)
-        metric.update(candidate, real=False)
-        mean, _ = metric.compute()
-    return float(mean)
+    shift = (reference.double().mean(dim=0) - candidate.double().mean(dim=0)).square().sum()
+    first, second = _root(reference), _root(candidate)
+    overlap = torch.linalg.svdvals(first @ second.T).sum()
+    return float(shift + first.square().sum() + second.square().sum() - 2 * overlap)
+
+
+def _root(features: Tensor) -> Tensor:
+    """Return R with RᵀR the covariance of features (N, D): (min(N, D), D)."""
+    centred = features.double() - features.double().mean(dim=0)
+    scaled = centred / max(1, len(features) - 1) ** 0.5
+    return torch.linalg.qr(scaled, mode="r").R if len(features) > features.shape[1] else scaled
 
 
 def recall(reference: Tensor, candidate: Tensor) -> float:
@@ -66,12 +51,23 @@ def _radius(features: Tensor) -> Tensor:
     return distances[:, -1]
 
 
-def kernel_with_error(reference: Tensor, candidate: Tensor) -> tuple[float, float]:
-    """Return the kernel distance of features (N, D) and (M, D) over all pairs, and its standard error.
+def kernel(reference: Tensor, candidate: Tensor) -> Figure:
+    """Return the squared maximum mean discrepancy of features (N, D) and (M, D) under (x·y/D + 1)³, with its error.
 
-    The same distance as :func:`kernel`, for at most a few thousand features. Its error is the deviation over random
-    halves of both sets: a half's distance is as far from that of all as that of all is from the truth (McCarthy 1969).
-    For two sets of one distribution it is up to twice too large.
+    That is the kernel distance of Bińkowski et al. 2018, over all pairs; of large sets, over all pairs in each of
+    several parts. Unbiased: its mean is 0 for two sets of one distribution, and a single value may be negative.
+    """
+    parts = -(-max(len(reference), len(candidate)) // BLOCK)
+    pairs = zip(torch.tensor_split(reference, parts), torch.tensor_split(candidate, parts), strict=True)
+    found = [_over_all_pairs(x, y) for x, y in pairs]
+    return Figure(sum(found) / parts, sum(figure.error**2 for figure in found) ** 0.5 / parts)
+
+
+def _over_all_pairs(reference: Tensor, candidate: Tensor) -> Figure:
+    """Return the kernel distance over all pairs.
+
+    Its error is the deviation over random halves of both sets: a half's distance is as far from that of all as that of
+    all is from the truth (McCarthy 1969). For two sets of one distribution it is up to twice too large.
     """
     x, y = reference.double(), candidate.double()
     pairs = [(a @ b.T / x.shape[1] + 1) ** 3 for a, b in ((x, x), (x, y), (y, y))]
@@ -81,7 +77,8 @@ def kernel_with_error(reference: Tensor, candidate: Tensor) -> tuple[float, floa
         return torch.randperm(number, generator=generator)[: max(2, number // 2)]
 
     values = [_discrepancy(pairs, half(len(x)), half(len(y))) for _ in range(HALVES)]
-    return _discrepancy(pairs, torch.arange(len(x)), torch.arange(len(y))), float(torch.tensor(values).std())
+    value = _discrepancy(pairs, torch.arange(len(x)), torch.arange(len(y)))
+    return Figure(value, float(torch.tensor(values).std()))
 
 
 def _discrepancy(pairs: Sequence[Tensor], rows: Tensor, columns: Tensor) -> float:

@@ -1,10 +1,12 @@
 """Detect memorisation: compare each sample with its nearest training image.
 
-Distances are between thumbnails of 16×16 pixels, so that slightly altered copies are found. Some images are near many
-others (a plain 1, a closed bud). The criterion is therefore the distance to the nearest training image relative to the
-mean distance to the nearest fifty (Carlini et al. 2023, section 4.2): 0 for a copy, near 1 for a new image.
+Distances are between thumbnails of 16×16 pixels, so that slightly altered copies are found, or between a network's
+features, which find copies in other colours, too. Some images are near many others (a plain 1, a closed bud). The
+criterion is therefore the distance to the nearest training image relative to the mean distance to the nearest fifty
+(Carlini et al. 2023, section 4.2): 0 for a copy, near 1 for a new image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.images import Pixels
+from training.metrics.errors import share
 from training.metrics.features import in_batches
 from training.metrics.neighbours import nearest
 from training.pictures import grid
@@ -32,46 +35,51 @@ class Matches:
     """The nearest training image of each of N images."""
 
     indices: NDArray[np.int64]  # (N,)
-    distances: NDArray[np.float32]  # (N,) root mean square over the thumbnail, in levels of 0 to 255
+    distances: NDArray[np.float32]  # (N,) of thumbnails: root mean square, in levels of 0 to 255
     relative: NDArray[np.float32]  # (N,) by the mean distance of the nearest fifty
 
     def figures(self) -> dict[str, float]:
-        """Return the median distance to the nearest training image, and the share of copies."""
-        return {"nearest": float(np.median(self.distances)), "copies": float((self.relative < COPY).mean())}
+        """Return the median distance of thumbnails to the nearest training image, and the share of copies."""
+        return {"nearest": float(np.median(self.distances)), "copies": share(self.relative < COPY)}
 
 
 class TrainingSet:
     """Training images that samples are compared with; ``mirror`` adds the mirror image of each."""
 
-    def __init__(self, images: Pixels, *, mirror: bool) -> None:
+    def __init__(self, images: Pixels, *, mirror: bool, describe: Callable[[Pixels], Tensor] | None = None) -> None:
         self.images = np.concatenate([images, images[..., ::-1]]) if mirror else images
         self.count = len(images)
-        self.thumbnails = _thumbnails(self.images)  # (M, D)
+        self._describe = describe or thumbnails  # images (N, C, S, S) -> points (N, D)
+        self.points = self._describe(self.images)  # (M, D)
 
     def match(self, queries: Pixels) -> Matches:
         """Find the nearest training image of each image (N, C, S, S)."""
-        return self._match(_thumbnails(queries), own=None)
+        return self._match(self._describe(queries), own=None)
 
     def match_own(self, indices: NDArray[np.int64]) -> Matches:
         """Find the nearest other training image of each of the given training images (N,)."""
         own = np.stack([indices + offset for offset in range(0, len(self.images), self.count)], axis=1)
-        return self._match(self.thumbnails[torch.from_numpy(indices)], torch.from_numpy(own))
+        return self._match(self.points[torch.from_numpy(indices)], torch.from_numpy(own))
 
     def _match(self, queries: Tensor, own: Tensor | None) -> Matches:
         number = min(NEIGHBOURS, self.count - 1)
-        distances, indices = nearest(queries, self.thumbnails, number, own)
+        distances, indices = nearest(queries, self.points, number, own)
         relative = distances[:, 0] / distances.mean(dim=1).clamp(min=1e-8)
-        levels = distances[:, 0] / queries.shape[1] ** 0.5 * 127.5
-        return Matches(indices[:, 0].numpy(), levels.numpy(), relative.numpy())
+        return Matches(indices[:, 0].numpy(), distances[:, 0].numpy(), relative.numpy())
+
+    def closest(self, samples: Pixels, matches: Matches, number: int) -> Pixels:
+        """Return the samples closest to a training image, each before that image: (number, 2, C, S, S)."""
+        first = np.argsort(matches.relative)[:number]
+        pairs: Pixels = np.stack([samples[first], self.images[matches.indices[first]]], axis=1)
+        return pairs
 
 
-def _thumbnails(pixels: Pixels) -> Tensor:
-    """Average images (N, C, S, S) to 16×16 pixels, flattened: (N, D) in [-1, 1]."""
-    return in_batches(lambda images: functional.adaptive_avg_pool2d(images, THUMBNAIL).flatten(1), pixels)
+def thumbnails(pixels: Pixels) -> Tensor:
+    """Average images (N, C, S, S) to 16×16 pixels: points (N, D) whose distance is a root mean square in levels."""
+    small = in_batches(lambda images: functional.adaptive_avg_pool2d(images, THUMBNAIL).flatten(1), pixels)
+    return small * (127.5 / small.shape[1] ** 0.5)
 
 
-def picture(samples: Pixels, training: TrainingSet, matches: Matches) -> Image.Image:
-    """Return a grid of the 16 samples closest to a training image, each with that image on its right."""
-    closest = np.argsort(matches.relative)[:PAIRS]
-    pairs = np.stack([samples[closest], training.images[matches.indices[closest]]], axis=1)  # (16, 2, C, S, S)
-    return grid(pairs.reshape(-1, *samples.shape[1:]), columns=2 * COLUMNS)
+def picture(pairs: Pixels) -> Image.Image:
+    """Return a grid of pairs (N, 2, C, S, S), four in a row."""
+    return grid(pairs.reshape(-1, *pairs.shape[2:]), columns=2 * COLUMNS)

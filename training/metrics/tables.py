@@ -5,12 +5,13 @@ network is a function that returns :class:`Features`, and its line in :data:`FEA
 not apply, for example to images without labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from training import images
 from training.configs import Crop, ImagesConfig
@@ -18,13 +19,14 @@ from training.errors import InputError
 from training.images import Pixels
 from training.metrics import distances, efficientnet, inception, lenet
 from training.metrics.artefacts import Artefacts
+from training.metrics.errors import with_errors
 from training.metrics.features import Features, random_conv
 from training.metrics.labels import Labels
 from training.metrics.wasserstein import SlicedWasserstein
 from training.registry import Registry
 
 CONFIDENT = 0.9  # probability above which a classification counts as confident
-Figures = dict[str, float]
+Figures = Mapping[str, float]  # each is a Figure where its error is known
 Measure = Callable[[Pixels], Figures]  # of images (N, C, S, S), as many as in the reference
 
 
@@ -118,7 +120,11 @@ def sliced_wasserstein(reals: Reals) -> Measure:
 
 def artefacts(reals: Reals) -> Measure:
     """Checkerboard (grid) and frame (rim) artefacts, relative to real images."""
-    return Artefacts(reals.reference)
+
+    def measure(reference: Pixels, pixels: Pixels) -> Figures:
+        return Artefacts(reference)(pixels)
+
+    return lambda pixels: with_errors(measure, reals.reference, pixels)
 
 
 def class_shares(reals: Reals) -> Measure | None:
@@ -140,14 +146,16 @@ def over(features: Features, reference: Pixels) -> Measure:
     own = (f"{features.name}-fd", f"{features.name}-kd")
     frechet, kernel = ("fid", "kid") if features.name == inception.NAME else own
 
-    def measure(pixels: Pixels) -> Figures:
-        fake = features(pixels)
+    def neighbours(real: Tensor, fake: Tensor) -> Figures:
         return {
             frechet: distances.frechet(real, fake),
-            kernel: distances.kernel(real, fake),
             f"{features.name}-recall": distances.recall(real, fake),
             f"{features.name}-coverage": distances.coverage(real, fake),
         }
+
+    def measure(pixels: Pixels) -> Figures:
+        fake = features(pixels)
+        return {kernel: distances.kernel(real, fake), **with_errors(neighbours, real, fake)}
 
     return measure
 

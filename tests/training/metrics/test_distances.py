@@ -30,14 +30,27 @@ def test_the_kernel_distance_has_no_bias_and_grows_with_a_shift() -> None:
     assert near < far < farther
 
 
-def test_the_kernel_distance_is_the_same_every_time_and_leaves_the_random_state_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(distances, "KERNEL_SUBSET", 50)
+def test_the_kernel_distance_is_the_same_every_time_and_leaves_the_random_state_alone() -> None:
     state = torch.get_rng_state()
-    values = {distances.kernel(normal(150), normal(150, seed=1)) for _ in range(2)}
-    assert len(values) == 1
+    first, again = (distances.kernel(normal(150), normal(150, seed=1)) for _ in range(2))
+    assert (first, first.error) == (again, again.error)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_kernel_distance_of_large_sets_is_that_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = distances.kernel(normal(300), normal(299, seed=1) + 1)
+    monkeypatch.setattr(distances, "BLOCK", 100)
+    parts = distances.kernel(normal(300), normal(299, seed=1) + 1)
+    assert parts == pytest.approx(whole, abs=3 * whole.error)
+    assert whole.error / 2 < parts.error < 2 * whole.error
+
+
+def test_the_frechet_distance_is_the_same_with_fewer_features_than_dimensions() -> None:
+    """Against the definition, with the square root of a matrix from its eigenvalues."""
+    x, y = normal(30, 50).double(), normal(40, 50, seed=1).double() + 1
+    eigenvalues = torch.linalg.eigvals(torch.cov(x.T) @ torch.cov(y.T)).sqrt().real.sum()
+    expected = (x.mean(0) - y.mean(0)).square().sum() + torch.cov(x.T).trace() + torch.cov(y.T).trace()
+    assert distances.frechet(x, y) == pytest.approx(float(expected - 2 * eigenvalues), rel=1e-4)
 
 
 def test_a_collapsed_set_has_low_recall_and_coverage() -> None:
@@ -54,13 +67,11 @@ def test_a_set_without_half_the_modes_has_a_coverage_of_one_half() -> None:
 
 
 def test_the_kernel_distance_over_all_pairs_has_no_bias() -> None:
-    values = torch.tensor(
-        [distances.kernel_with_error(normal(50, seed=2 * i), normal(40, seed=2 * i + 1))[0] for i in range(40)]
-    )
+    values = torch.tensor([distances.kernel(normal(50, seed=2 * i), normal(40, seed=2 * i + 1)) for i in range(40)])
     assert float(values.mean()) == pytest.approx(0, abs=3 * float(values.std()) / 40**0.5)
 
 
 def test_the_error_of_the_kernel_distance_is_its_deviation_over_samples() -> None:
-    draws = [distances.kernel_with_error(normal(100, seed=2 * i), normal(80, seed=2 * i + 1) + 1) for i in range(40)]
-    values, errors = torch.tensor(draws).T
+    draws = [distances.kernel(normal(100, seed=2 * i), normal(80, seed=2 * i + 1) + 1) for i in range(40)]
+    values, errors = torch.tensor(draws), torch.tensor([draw.error for draw in draws])
     assert 0.7 < float(errors.mean() / values.std()) < 1.5

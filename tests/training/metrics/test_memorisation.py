@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from training.images import Pixels
-from training.metrics.memorisation import TrainingSet, picture
+from training.metrics.features import random_conv
+from training.metrics.memorisation import PAIRS, TrainingSet, picture
 
 
 def blobs(number: int, seed: int) -> Pixels:
@@ -46,6 +47,15 @@ def test_a_training_image_is_not_a_copy_of_itself_but_of_its_duplicate(mirror: b
     assert (matches.relative < 0.5).tolist() == [True, False, False, False]
 
 
+def test_copies_are_found_among_the_features_of_a_network() -> None:
+    training = TrainingSet(blobs(100, 0), mirror=False, describe=random_conv(3, 32))
+    samples = blobs(40, 1)
+    samples[:10] = training.images[30:40] + np.uint8(1)
+    matches = training.match(samples)
+    assert matches.indices[:10].tolist() == list(range(30, 40))
+    assert matches.relative[:10].max() < 0.5 < matches.relative[10:].min()
+
+
 def test_the_distance_is_in_levels() -> None:
     training = TrainingSet(np.full((20, 1, 16, 16), 100, np.uint8), mirror=False)
     assert training.match(np.full((1, 1, 16, 16), 110, np.uint8)).figures()["nearest"] == pytest.approx(10, rel=0.01)
@@ -55,7 +65,7 @@ def test_the_picture_shows_the_closest_pairs_side_by_side() -> None:
     training = TrainingSet(blobs(100, 0), mirror=False)
     samples = blobs(40, 1)
     samples[33] = training.images[7]
-    sheet = np.asarray(picture(samples, training, training.match(samples)))
+    sheet = np.asarray(picture(training.closest(samples, training.match(samples), PAIRS)))
     assert sheet.shape == (4 * 32, 8 * 32, 3)
     planted = training.images[7].transpose(1, 2, 0)
     np.testing.assert_array_equal(sheet[:32, :32], planted)
