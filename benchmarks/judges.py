@@ -124,7 +124,7 @@ def main(
     pixels = pixels[np.random.RandomState(0).permutation(len(pixels))]
     number = min(number, len(pixels) // 2)
     show_altered(data, pixels[:number], pixels[number : 2 * number])
-    show_copies(pixels)
+    show_copies(pixels[:1000])
     if draws:
         show_errors(data, np.split(pixels[: 2 * number * draws], 2 * draws))
 

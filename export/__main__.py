@@ -72,6 +72,17 @@ def onnx(
     )
     store.store(data, folder)
     console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
+    _note_origin(run)
+
+
+def _note_origin(path: Path) -> None:
+    """Print the licence of the weights that a run started from, which binds what is made of them."""
+    from training.run import Run
+
+    origin = Run.open(path).config().init_from
+    if origin and origin.licence:
+        what = f"{origin.licence}, and their images under {origin.data_licence}"
+        console.print(f"It started from {origin.path}: weights under {what}; its own licence must allow that.")
 
 
 def _read_metrics(path: Path) -> list[Metric]:

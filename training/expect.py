@@ -9,7 +9,7 @@ from training.run import Config
 # What the shipped cats, lotus and emoji showed up to these shares of their runs, by eye: docs/gallery/README.md.
 STAGES = (
     (0.04, "patches of colour"),
-    (0.15, "shapes without details, such as discs and blurred faces"),
+    (0.15, "shapes without details: discs, blurred faces, blots"),
     (0.4, "recognisable subjects, many of them smeared"),
     (0.8, "most subjects whole, with errors in details"),
 )

@@ -15,8 +15,10 @@ from PIL import Image
 from tests import DIGITS, command_line
 from tests.training.conftest import make_trainer, tiny_recipe
 from training import recipe as recipes
+from training import start
 from training.__main__ import main, parse_seeds
 from training.errors import InputError
+from training.metrics import efficientnet
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -139,6 +141,19 @@ def test_a_finished_run_is_extended(tmp_path: Path, minutes: float | None) -> No
     assert (trainer.run.config().recipe.kimg, trainer.run.config().minutes) == (longer / 1000, None)
     assert training("train", "--resume", trainer.run.path).returncode == 0  # nothing is left to do
     assert trainer.run.load_checkpoint()[0]["total"] == longer
+
+
+def test_a_run_that_took_a_while_is_evaluated_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(efficientnet, "load", lambda: None)  # which takes most of the time
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(tiny_recipe().model_dump(mode="json")))
+    for least, files in ((1000.0, 0), (0.0, 2)):
+        monkeypatch.setattr(start, "WORTH_SECONDS", least)
+        out = tmp_path / str(least)
+        assert training("train", "--data", DIGITS, "--recipe", mine, "--out", out).returncode == 0
+        (run,) = out.iterdir()
+        assert len(list(run.glob("evaluation*"))) == files
+        assert ("<h2>Evaluation</h2>" in (run / "report.html").read_text()) == bool(files)
 
 
 @pytest.mark.slow

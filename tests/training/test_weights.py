@@ -61,6 +61,15 @@ def test_another_run_starts_from_the_file_and_says_its_licence(file: Path, tmp_p
     assert trainer.run.config().init_from == pretrained.origin
 
 
+def test_a_model_that_started_from_the_file_is_exported_with_a_word_on_its_licence(file: Path, tmp_path: Path) -> None:
+    recipe, pretrained = tiny_recipe("cats", images__channels="1"), transfer.read(file)
+    trainer = make_trainer(tmp_path, recipe, init_from=pretrained.origin)
+    trainer.start_from(pretrained)
+    result = command_line.run(export, "onnx", trainer.run.path, "--name", "cats", "--models", tmp_path / "models")
+    assert result.returncode == 0, result.stderr
+    assert f"weights under {LICENCE}" in " ".join(result.stdout.split())
+
+
 def test_a_file_is_not_replaced_and_needs_its_suffix(source: Run, file: Path, tmp_path: Path) -> None:
     for out, words in ((file, "already exists"), (tmp_path / "a.pt", "must end with .safetensors")):
         result = command_line.run(export, "weights", source.path, "--out", out)
