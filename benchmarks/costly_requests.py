@@ -10,6 +10,8 @@ from service.runtime.protocol import MAX_FRAMING
 MAX_BODY = 2**18  # bytes, the default of NELUMBO_MAX_BODY
 DEFAULT, DEFAULT_SIZE = "a-picture@1", 128  # the first model, which /render draws, and the length of its latents
 WIDE, WIDE_SIZE = "wide@1", 4096  # the longest latents that a model may have
+NAMED = "named@1"  # as many classes as a model may have, with names as long as they may be
+CLASSES = tuple(f"{number:064}" for number in range(1000))
 
 # Each route by its template, and a request that it answers well.
 TARGETS = {
@@ -141,8 +143,16 @@ BODIES = {
         "131,000 seeds": filled('{"seeds":[', "0,", "]}"),
         "a latent of 131,000 numbers": filled('{"latent":[', "0,", "]}"),
         "4,096 seeds": _json({"seeds": [2**32 - 1] * 4096}),
+        "64 seeds that draw their classes": _json({"model": NAMED, "n": 64, "format": "json"}),
+        "64 classes": _json({"model": NAMED, "classes": CLASSES[-64:], "format": "json"}),
+        "an unknown class": _json({"model": NAMED, "class": "1" * 256}),
+        "4 pictures, 8 times as wide": _json({"n": 4, "scale": 8, "format": "json"}),
     },
     "/interpolate": {
+        "8 points in a loop": _json({"model": WIDE, "points": [*range(8)], "loop": True, "steps": 64}),
+        "64 frames through 64 classes": _json(
+            {"model": NAMED, "from": 1, "to": 2, "steps": 64, "classes": CLASSES[:64]}
+        ),
         "64 frames between seeds": _json({"model": WIDE, "from": 1, "to": 2, "steps": 64}),
         "64 frames on a straight line": _json({"model": WIDE, "from": 1, "to": 2, "steps": 64, "path": "linear"}),
         "64 frames between latents": _json(

@@ -1,6 +1,6 @@
 """A model file as a Python object: the engine of the service, in this process, without a server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.contract import Card
-from service.engine import interpolation, latents
+from service.engine import conditions, interpolation, latents
+from service.engine.conditions import Conditions
 from service.engine.latents import Latent
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
@@ -54,14 +55,34 @@ class Generator:
 
     @overload
     def draw(
-        self, seed: int | None = None, *, latent: Source | None = None, truncation: float = 1.0
+        self,
+        seed: int | None = None,
+        *,
+        latent: Source | None = None,
+        class_: str | None = None,
+        truncation: float = 1.0,
+        directions: Mapping[str, float] | None = None,
     ) -> Image.Image: ...
 
     @overload
-    def draw(self, *, seeds: Sequence[int], truncation: float = 1.0) -> list[Image.Image]: ...
+    def draw(
+        self,
+        *,
+        seeds: Sequence[int],
+        class_: str | Sequence[str] | None = None,
+        truncation: float = 1.0,
+        directions: Mapping[str, float] | None = None,
+    ) -> list[Image.Image]: ...
 
     @overload
-    def draw(self, *, latents: Sequence[Source] | NDArray[Any], truncation: float = 1.0) -> list[Image.Image]: ...
+    def draw(
+        self,
+        *,
+        latents: Sequence[Source] | NDArray[Any],
+        class_: str | Sequence[str] | None = None,
+        truncation: float = 1.0,
+        directions: Mapping[str, float] | None = None,
+    ) -> list[Image.Image]: ...
 
     def draw(
         self,
@@ -70,7 +91,9 @@ class Generator:
         seeds: Sequence[int] | None = None,
         latent: Source | None = None,
         latents: Sequence[Source] | NDArray[Any] | None = None,
+        class_: str | Sequence[str] | None = None,
         truncation: float = 1.0,
+        directions: Mapping[str, float] | None = None,
     ) -> Image.Image | list[Image.Image]:
         """Draw one image, of ``seed`` or ``latent``, or a list of them, of ``seeds`` or ``latents``.
 
@@ -79,26 +102,37 @@ class Generator:
             seeds: the seeds of a list.
             latent: (Z,) numbers.
             latents: (N, Z) numbers.
-            truncation: the factor by which each latent is multiplied, 0 to 2.
+            class_: the class of all images, or one for each. Without it, a seed draws its class, and a latent is of
+                the first.
+            truncation: 0 to 2, of a model that has it: below 1, images are safer and more alike.
+            directions: amounts by the name or number of a direction: ``{"coat": 1.5, "2": -1}``.
 
         Returns:
             Pillow images, RGB or, of a grey model, L.
 
         Raises:
             TypeError: not exactly one of the four is given.
-            ValueError: a seed, a latent or the truncation is out of its range.
+            ValueError: a seed, latent or amount is out of its range, or the model has no such class or direction.
         """
         if sum(source is not None for source in (seed, seeds, latent, latents)) != 1:
             raise TypeError("draw() takes one of seed, seeds, latent and latents")
-        if not 0 <= truncation <= 2:
-            raise ValueError(f"truncation must be from 0 to 2, not {truncation}")
+        classes = [class_] if isinstance(class_, str) else list(class_ or ())
+        asked = conditions.find(self._model, classes, truncation, directions)
         many = seeds if seeds is not None else latents
         if many is not None:
-            return self._draw(many, truncation)
-        return self._draw([seed if latent is None else latent], truncation)[0]
+            return self._draw(many, asked)
+        return self._draw([seed if latent is None else latent], asked)[0]
 
     def interpolate(
-        self, start: Source, end: Source, steps: int = 16, *, path: str = "slerp", truncation: float = 1.0
+        self,
+        start: Source,
+        end: Source,
+        steps: int = 16,
+        *,
+        path: str = "slerp",
+        class_: str | None = None,
+        truncation: float = 1.0,
+        directions: Mapping[str, float] | None = None,
     ) -> list[Image.Image]:
         """Draw ``steps`` images from one seed or latent to another, both ends among them.
 
@@ -107,12 +141,17 @@ class Generator:
             end: the same.
             steps: at least 2.
             path: ``slerp``, equal angles on the sphere of latents, or ``linear``.
+            class_: of all images; without it, that of ``start``.
             truncation: as of :meth:`draw`.
+            directions: as of :meth:`draw`.
         """
         if steps < 2 or path not in interpolation.PATHS:
             raise ValueError(f"steps must be at least 2, and path one of {', '.join(interpolation.PATHS)}")
-        frames = interpolation.PATHS[path](self._to_latent(start), self._to_latent(end), steps)
-        return self.draw(latents=frames, truncation=truncation)
+        (first, label), (last, _) = self._to_latent(start), self._to_latent(end)
+        asked = conditions.find(self._model, [] if class_ is None else [class_], truncation, directions)
+        if self.card.classes and not asked.labels:
+            asked = asked._replace(labels=[label])
+        return self._draw(interpolation.PATHS[path](first, last, steps), asked)
 
     def close(self) -> None:
         """End the threads that draw; a generator that is closed draws no more."""
@@ -127,20 +166,27 @@ class Generator:
     def __repr__(self) -> str:
         return f"<Generator {self._model.ref}, {self.card.width}×{self.card.height}>"
 
-    def _draw(self, sources: Sequence[Any] | NDArray[Any], truncation: float) -> list[Image.Image]:
+    def _draw(self, sources: Sequence[Any] | NDArray[Any], asked: Conditions) -> list[Image.Image]:
         if len(sources) == 0:
             return []
-        request = RenderRequest(self._model, truncation, latents=[self._to_latent(source) for source in sources])
+        if len(asked.labels) not in (0, 1, len(sources)):
+            raise ValueError(f"class_ must be one name or {len(sources)} names, as many as images")
+        given = [self._to_latent(source) for source in sources]
+        if self.card.classes and not asked.labels:
+            asked = asked._replace(labels=[label for _, label in given])
+        request = RenderRequest(self._model, latents=[latent for latent, _ in given], **asked._asdict())
         images, _ = self._renderer.submit(request, ARRAYS, deadline=float("inf"))
         return [to_pillow(image) for image in images.result()]
 
-    def _to_latent(self, source: Source) -> Latent:
+    def _to_latent(self, source: Source) -> tuple[Latent, int]:
+        """Return a latent, and the label that is its own: that of its seed, or else the first."""
         if isinstance(source, int | np.integer):
-            return self.latent(int(source))
+            seed, classes = _check_seed(int(source)), len(self.card.classes)
+            return latents.with_label(seed, self.card.latent_dim, max(1, classes))
         latent = np.asarray(source, np.float32)
         if latent.shape != (self.card.latent_dim,) or not np.isfinite(latent).all():
             raise ValueError(f"a latent of {self._model.ref} is {self.card.latent_dim} finite numbers")
-        return latent
+        return latent, 0
 
 
 def _check_seed(seed: int) -> int:

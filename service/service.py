@@ -12,7 +12,9 @@ from pydantic import AfterValidator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import cpus, rlimit
-from service.engine import crashes
+from service.contract.inputs import MAX_LATENT
+from service.engine import conditions, crashes
+from service.engine.conditions import ConditionError
 from service.engine.jobs import DeadlinePassedError, QueueFullError
 from service.engine.library import Library, Model
 from service.engine.renderer import NotReadyError, Renderer
@@ -24,7 +26,6 @@ from service.settings import read_settings
 from service.telemetry import metrics, tracing
 from service.web.app import make_access, make_app
 from service.web.bento import CHECKED
-from service.web.schemas import MAX_LATENT
 
 LOADING = 10.0  # seconds in which models load before a lone worker accepts connections, so that /readyz says why not
 
@@ -55,7 +56,7 @@ def _first_model() -> Model:
 
 
 def _latents(latents: np.ndarray) -> np.ndarray:
-    """Check one client's latents before BentoML puts them in a batch with others'."""
+    """Check a client's latents."""
     if latents.ndim != 2 or latents.dtype.kind not in "fiu" or not 1 <= len(latents) <= settings.max_images:
         raise ValueError(f"latents must be numbers, (N, Z), with N from 1 to {settings.max_images}")
     if not (np.abs(latents) <= MAX_LATENT).all():  # also refuses NaN
@@ -88,10 +89,25 @@ class Nelumbo:
         # A worker accepts no connection before this returns. One beside others would answer 503 to what they can draw.
         renderer.settled.wait(LOADING if settings.workers == 1 else None)
 
-    @bentoml.api(batchable=True, max_batch_size=settings.max_images, max_latency_ms=int(settings.deadline * 1000))
-    async def render(self, latents: Latents) -> Images:
-        """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8."""
-        request = RenderRequest(_first_model(), latents=list(latents))
+    # Not batchable in BentoML's sense, which knows one argument only: our own queue forms the batches.
+    @bentoml.api
+    async def render(
+        self,
+        latents: Latents,
+        labels: list[int] | None = None,
+        truncation: float = 1.0,
+        directions: list[float] | None = None,
+    ) -> Images:
+        """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8.
+
+        ``labels`` are N numbers of classes, ``directions`` an amount for each direction, where the model has them.
+        """
+        model = _first_model()
+        try:
+            numbered = conditions.numbered(model, len(latents), labels, truncation, directions)
+        except ConditionError as error:
+            raise bentoml.exceptions.InvalidArgument(str(error)) from error
+        request = RenderRequest(model, latents=list(latents), **numbered._asdict())
         try:
             drawn, _ = renderer.submit(request, ARRAYS, settings.deadline)
             images: np.ndarray = await asyncio.wrap_future(drawn)

@@ -14,16 +14,19 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import INPUT, OUTPUT, Card, ContractError, as_line
+from service.contract import OUTPUT, Card, ContractError, as_line
 from service.contract.files import read_verified
 from service.contract.graph import check
+from service.contract.inputs import MAX_AMOUNT, MAX_LATENT, MAX_TRUNCATION
 from service.engine import onnx_runtime
+from service.engine.rows import Row, neutral, to_feeds
 from service.engine.verdicts import PLACE
 
 ALONE = 16  # images of the largest batch that are drawn alone, too
@@ -90,23 +93,39 @@ def run(data: bytes, card: Card, batch: int) -> bool:
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
-    def draw(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        images: NDArray[np.uint8] = session.run([OUTPUT], {INPUT: latents})[0]
-        if images.shape != (len(latents), card.height, card.width, card.channels):
+    def draw(rows: Sequence[Row]) -> NDArray[np.uint8]:
+        images: NDArray[np.uint8] = session.run([OUTPUT], to_feeds(card, rows))[0]
+        if images.shape != (len(rows), card.height, card.width, card.channels):
             raise ContractError(f"{PLACE} drew an array of {images.shape}, against its card")
         return images
 
-    latents = np.random.RandomState(0).randn(batch, card.latent_dim).astype(np.float32)
-    for value in (0, 1000, -1000):  # the ends of what a client may ask for
-        draw(np.full((1, card.latent_dim), value, np.float32))
-    alone = np.concatenate([draw(latents[i : i + 1]) for i in range(min(batch, ALONE))])
+    for row in _extremes(card):
+        draw([row])
+    rows = _mixed(card, batch)
+    alone = np.concatenate([draw([row]) for row in rows[:ALONE]])
     worst = 0
     for size in sorted({*(1 << i for i in range(1, batch.bit_length())), batch}):
-        together = draw(latents[:size])[:ALONE].astype(np.int16)
+        together = draw(rows[:size])[:ALONE].astype(np.int16)
         worst = max(worst, int(np.abs(together - alone[: len(together)]).max()))
     if worst > MIXED:
         raise ContractError(f"{PLACE} draws an image {worst} levels differently in a batch than alone")
     return worst == 0
+
+
+def _extremes(card: Card) -> Iterator[Row]:
+    """Yield the ends of what a client may ask for; the last class of a table that is too short fails here."""
+    last = max(0, len(card.classes) - 1)
+    for value, label, truncation in ((0, 0, 0.0), (MAX_LATENT, last, MAX_TRUNCATION), (-MAX_LATENT, last, 1.0)):
+        amounts = np.full(len(card.directions), np.sign(value) * MAX_AMOUNT, np.float32)
+        yield Row(np.full(card.latent_dim, value, np.float32), label, truncation, amounts)
+
+
+def _mixed(card: Card, count: int) -> list[Row]:
+    """Return rows that differ in every input: classes, truncations and amounts that clients would mix in a batch."""
+    latents = np.random.RandomState(0).randn(count, card.latent_dim).astype(np.float32)
+    amounts = np.random.RandomState(1).uniform(-2, 2, (count, len(card.directions))).astype(np.float32)
+    rows = zip(neutral(card, latents), amounts, strict=True)
+    return [row._replace(truncation=1 - i % 3 / 4, directions=one) for i, (row, one) in enumerate(rows)]
 
 
 def limit_memory(more: int | None) -> None:

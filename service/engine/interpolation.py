@@ -1,7 +1,9 @@
-"""Paths between two latents: (Z,) float32, twice -> (steps, Z) float32; the first and the last row are the very ends.
+"""Paths between latents: (Z,) float32, twice -> (steps, Z) float32; the first and the last row are the very ends.
 
 The page draws the same paths: ``between`` in ``service/web/page/latents.js``, which a test holds to ``slerp``.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,23 @@ def slerp(start: Latent, end: Latent, steps: int) -> Path:
 
 
 PATHS = {"slerp": slerp, "linear": linear}
+
+
+def places(points: int, steps: int, loop: bool = False) -> list[int]:
+    """Return which of ``steps`` frames shows each of ``points``, evenly spread; a loop then leads back to the first.
+
+    Each has a frame of its own where there are at least as many frames as points.
+    """
+    last, ways = (steps, points) if loop else (steps - 1, points - 1)
+    return [(2 * i * last + ways) // (2 * ways) for i in range(points)]
+
+
+def through(points: Sequence[Latent], steps: int, path: str = "slerp", loop: bool = False) -> Path:
+    """Return ``steps`` latents on the way through ``points``, at least two; of a loop the last leads to the first."""
+    at = places(len(points), steps, loop)
+    pairs = zip(points, [*points[1:], points[0]], at, [*at[1:], steps], strict=True)
+    parts = [PATHS[path](start, end, stop - first + 1)[:-1] for start, end, first, stop in pairs]
+    return np.concatenate(parts if loop else [*parts[:-1], points[-1][None]])
 
 
 def _perpendicular(unit: NDArray[np.float64]) -> NDArray[np.float64]:

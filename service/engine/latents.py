@@ -1,4 +1,4 @@
-"""Latents of seeds: the convention of StyleGAN's tools, on a NumPy random stream that does not change any more."""
+"""Latents and classes of seeds: StyleGAN's convention, on a NumPy random stream that does not change any more."""
 
 import threading
 
@@ -12,13 +12,23 @@ _kept = threading.local()
 
 def from_seed(seed: int, size: int) -> Latent:
     """Return ``RandomState(seed).randn(size)`` as float32, (size,); ``seed`` is from 0 to 2**32 - 1."""
+    latent: Latent = _seeded(seed).randn(size).astype(np.float32)
+    return latent
+
+
+def with_label(seed: int, size: int, classes: int) -> tuple[Latent, int]:
+    """Return a seed's latent and the number of the class that it draws after it, by ``randint(classes)``."""
+    state = _seeded(seed)
+    return state.randn(size).astype(np.float32), int(state.randint(classes))
+
+
+def _seeded(seed: int) -> np.random.RandomState:
     try:
-        state = _kept.state
+        state: np.random.RandomState = _kept.state
     except AttributeError:  # one for each thread: constructing a RandomState takes 40 times as long as reseeding it
         state = _kept.state = np.random.RandomState()
     state.seed(seed)
-    latent: Latent = state.randn(size).astype(np.float32)
-    return latent
+    return state
 
 
 def consecutive(seed: int, n: int) -> tuple[int, ...]:

@@ -5,24 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import (
-    INPUT,
-    MODEL_FILE,
-    Card,
-    ContractError,
-    Precision,
-    as_line,
-    read_verified,
-)
+from service.contract import INPUT, MODEL_FILE, Card, ContractError, Precision, as_line, read_verified
 from service.contract.files import read_digests, read_inside
 from service.engine import crashes
 from service.engine.checker import Checker
 from service.engine.providers import registry as providers
+from service.engine.rows import Row, neutral, to_feeds
 from service.engine.verdicts import Verdict
 from service.errors import ServiceError
 
@@ -64,11 +57,21 @@ class Model:
         exact = providers.find(self.provider).exact and self.card.rewrite is None and self.exact
         return "exact" if exact else "approximate"
 
-    def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the images of ``latents``: (N, Z) float32 -> (N, H, W, C) uint8."""
+    @cached_property
+    def plain(self) -> bool:
+        """Whether the latent is the graph's only input: schema 1."""
+        return len(self.card.inputs()) == 1
+
+    def run(self, latents: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the images of ``latents`` and the graph's other inputs: (N, Z) float32 -> (N, H, W, C) uint8."""
         shape = self.card.height, self.card.width, self.card.channels
         with crashes.running(self.digest, self.ref):
-            return providers.find(self.provider).run(self.session, {INPUT: latents}, shape)
+            return providers.find(self.provider).run(self.session, {INPUT: latents, **others}, shape)
+
+    def run_rows(self, rows: Sequence[Row]) -> NDArray[np.uint8]:
+        """Return the images of ``rows``, (N, H, W, C)."""
+        feeds = to_feeds(self.card, rows)
+        return self.run(feeds.pop(INPUT), **feeds)
 
 
 class Library:
@@ -282,7 +285,7 @@ def _warm_up(model: Model, path: Path, largest: int) -> None:
     """
     card = model.card
     for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):
-        images = model.run(np.zeros((batch, card.latent_dim), np.float32))
+        images = model.run_rows(neutral(card, np.zeros((batch, card.latent_dim), np.float32)))
         if images.shape != (batch, card.height, card.width, card.channels):
             raise ContractError(f"{path} drew an array of {images.shape}, against its card")
 

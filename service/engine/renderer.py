@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +40,6 @@ class Encoder(Protocol):
 
     def combine(self, request: RenderRequest, parts: list[Any]) -> Any:
         """Return the result; ``parts`` are in the order of the request's images."""
-
-
-class Item(NamedTuple):
-    """One image to draw."""
-
-    latent_or_seed: int | latents.Latent
-    truncation: float
 
 
 class Renderer:
@@ -165,7 +158,7 @@ class Renderer:
             raise NotReadyError(self._reason)
         job = Job(
             group=request.model,
-            items=[Item(one, request.truncation) for one in request.seeds or request.latents],
+            items=request.items(),
             encode=functools.partial(encoder.encode_image, request),
             combine=functools.partial(encoder.combine, request),
             deadline=time.monotonic() + deadline,
@@ -233,13 +226,15 @@ class Renderer:
                 self._reason = reason
 
 
-def _prepare(model: Model, item: Item) -> latents.Latent:
-    """Return an item's latent, (Z,); runs in a thread of the batcher."""
-    given, truncation = item
-    latent = latents.from_seed(given, model.card.latent_dim) if isinstance(given, int) else given
-    return latent if truncation == 1 else latent * np.float32(truncation)
+def _prepare(model: Model, item: Any) -> Any:
+    """Return an item's latent, (Z,), or the row of a model of schema 2; runs in a thread of the batcher."""
+    if model.plain:
+        return latents.from_seed(item, model.card.latent_dim) if isinstance(item, int) else item
+    return item.to_row(model.card)
 
 
-def _infer(model: Model, batch: list[latents.Latent]) -> NDArray[np.uint8]:
-    """Return the images of some latents, (N, H, W, C); runs in a thread of the batcher."""
-    return model.run(np.concatenate(batch).reshape(len(batch), -1))
+def _infer(model: Model, batch: list[Any]) -> NDArray[np.uint8]:
+    """Return the images of what was prepared, (N, H, W, C); runs in a thread of the batcher."""
+    if model.plain:
+        return model.run(np.concatenate(batch).reshape(len(batch), -1))
+    return model.run_rows(batch)

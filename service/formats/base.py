@@ -10,12 +10,14 @@ import numpy as np
 
 from service.engine.requests import Image, RenderRequest
 from service.formats import metadata, png
+from service.formats.scaling import enlarge
 
 Texts = dict[str, str]
+MAX_ENLARGED = 2**24  # pixels of an answer whose images are enlarged: 50 MB of RGB, which are all held at once
 
 
 class TooLargeError(ValueError):
-    """A format cannot hold an image of this size; the message is for clients."""
+    """An answer would have too many pixels; the message is for clients."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,15 @@ class AnswerFormat(ABC):
         """Return the answer; ``parts`` are in the order of the request's images."""
 
     def check_size(self, request: RenderRequest) -> None:
-        """Raise TooLargeError if an image of the answer has more pixels than the format holds."""
+        """Raise TooLargeError if the answer has more pixels than the format or the server holds."""
         height, width = self._size(request)
+        card = request.model.card
+        pixels = len(request) * card.height * card.width * request.scale**2
+        if request.scale > 1 and pixels > MAX_ENLARGED:
+            raise TooLargeError(
+                f"enlarged images have at most {MAX_ENLARGED} pixels in one answer, not {pixels}; "
+                "ask for fewer images or a smaller scale"
+            )
         if self.max_side is not None and max(height, width) > self.max_side:
             raise TooLargeError(
                 f"{self.name} holds at most {self.max_side} pixels a side, not {width}×{height}; "
@@ -59,7 +68,7 @@ class AnswerFormat(ABC):
 
     def _size(self, request: RenderRequest) -> tuple[int, int]:
         """Return height and width of the largest image in the answer."""
-        return request.model.card.height, request.model.card.width
+        return request.model.card.height * request.scale, request.model.card.width * request.scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +83,7 @@ class ImageFormat(AnswerFormat):
 
     def encode_image(self, request: RenderRequest, index: int, image: Image) -> Image:
         """Return the pixels: the file is made of all of them."""
-        return image
+        return enlarge(request, image)
 
     def combine(self, request: RenderRequest, parts: list[Image]) -> bytes:
         """Return the file."""
@@ -91,20 +100,20 @@ class AnimationFormat(AnswerFormat):
     """One file that plays the images one after another.
 
     Attributes:
-        join: (what ``encode_frame`` returned for each image, texts for the metadata) -> file.
+        join: (what ``encode_frame`` returned for each image, texts for the metadata, milliseconds a frame) -> file.
         encode_frame: image, (H, W, C) uint8 -> what ``join`` takes; runs on as many threads as there are.
     """
 
-    join: Callable[[list[Any], Texts], bytes]
+    join: Callable[[list[Any], Texts, int], bytes]
     encode_frame: Callable[[Image], Any] = lambda image: image
 
     def encode_image(self, request: RenderRequest, index: int, image: Image) -> Any:
         """Return a frame."""
-        return self.encode_frame(image)
+        return self.encode_frame(enlarge(request, image))
 
     def combine(self, request: RenderRequest, parts: list[Any]) -> bytes:
         """Return the file."""
-        return self.join(parts, request.texts())
+        return self.join(parts, request.texts(), request.milliseconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +130,7 @@ class FilesFormat(AnswerFormat):
 
     def encode_image(self, request: RenderRequest, index: int, image: Image) -> bytes:
         """Return a PNG."""
-        return png.encode(image, metadata.png_chunks(request.texts_of(index)))
+        return png.encode(enlarge(request, image), metadata.png_chunks(request.texts_of(index)))
 
     def combine(self, request: RenderRequest, parts: list[bytes]) -> Any:
         """Return the answer."""

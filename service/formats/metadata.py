@@ -19,7 +19,15 @@ XMP_CHUNK = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode())
 
 def png_chunks(texts: dict[str, str]) -> list[tuple[bytes, bytes]]:
     """Return the chunks (name, data) that mark a PNG: the XMP, and a text chunk for each of ``texts``."""
-    return [XMP_CHUNK, *((b"tEXt", f"{key}\0{text}".encode("latin-1")) for key, text in texts.items())]
+    return [XMP_CHUNK, *(_text_chunk(key, text) for key, text in texts.items())]
+
+
+def _text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
+    """Return tEXt, or iTXt for a text that is not Latin-1, such as the name of a class."""
+    try:
+        return b"tEXt", f"{key}\0{text}".encode("latin-1")
+    except UnicodeEncodeError:
+        return b"iTXt", f"{key}\0\0\0\0\0{text}".encode()
 
 
 def exif(texts: dict[str, str]) -> bytes:

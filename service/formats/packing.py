@@ -10,14 +10,19 @@ from service.formats.archives import Sample
 
 
 def to_json(request: RenderRequest, pngs: list[bytes]) -> bytes:
-    """Return a JSON object with the model, and each PNG in base64 with its seed."""
+    """Return a JSON object with the model, and each PNG in base64 with its seed and class."""
     data = [
-        {"index": i, "seed": request.seed_of(i), "b64_json": base64.b64encode(data).decode()}
+        {
+            "index": i,
+            "seed": request.seed_of(i),
+            "class": request.class_of(i),
+            "b64_json": base64.b64encode(data).decode(),
+        }
         for i, data in enumerate(pngs)
     ]
     model = request.model
-    answer = {"model": model.ref, "digest": model.digest, "truncation": request.truncation, "data": data}
-    return json.dumps(answer).encode()
+    drawn_with = {"truncation": request.truncation, "directions": request.amounts()}
+    return json.dumps({"model": model.ref, "digest": model.digest, **drawn_with, "data": data}).encode()
 
 
 def to_zip(request: RenderRequest, pngs: list[bytes]) -> bytes:

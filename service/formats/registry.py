@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.requests import Image, RenderRequest
-from service.formats import apng, lossy, metadata, packing, png
+from service.formats import apng, gif, lossy, metadata, packing, png
 from service.formats.base import AnimationFormat, AnswerFormat, FilesFormat, ImageFormat
 
-FRAME_MS = 50  # of animations
 CHUNKS = "XMP, text chunks"
 EXIF = "XMP, EXIF"
 
@@ -23,12 +22,11 @@ def _png(image: Image, texts: dict[str, str]) -> bytes:
     return png.encode(image, metadata.png_chunks(texts))
 
 
-def _apng(frames: list[bytes], texts: dict[str, str]) -> bytes:
-    return apng.join(frames, FRAME_MS, metadata.png_chunks(texts))
+def _apng(frames: list[bytes], texts: dict[str, str], milliseconds: int) -> bytes:
+    return apng.join(frames, milliseconds, metadata.png_chunks(texts))
 
 
 _animated_png = partial(AnimationFormat, join=_apng, encode_frame=png.encode, marking=CHUNKS, c2pa_type="image/png")
-_animated_webp = partial(lossy.animated_webp, milliseconds=FRAME_MS)
 
 # In the order of preference: of the formats that an endpoint offers and a client likes equally, the first is sent.
 FORMATS: tuple[AnswerFormat, ...] = (
@@ -37,7 +35,10 @@ FORMATS: tuple[AnswerFormat, ...] = (
     ImageFormat("jpeg", "image/jpeg", "jpg", EXIF, "image/jpeg", lossy.MAX_JPEG_SIDE, encode=lossy.jpeg),
     _animated_png("apng", "image/apng", "apng"),
     _animated_png("png", "image/png", "png"),  # an APNG is a PNG, and many clients do not know image/apng
-    AnimationFormat("webp", "image/webp", "webp", EXIF, "image/webp", lossy.MAX_WEBP_SIDE, join=_animated_webp),
+    AnimationFormat("webp", "image/webp", "webp", EXIF, "image/webp", lossy.MAX_WEBP_SIDE, join=lossy.animated_webp),
+    AnimationFormat(
+        "gif", "image/gif", "gif", "XMP, comment", "image/gif", gif.MAX_SIDE, join=gif.join, encode_frame=gif.frame
+    ),
     FilesFormat("json", "application/json", "json", pack=packing.to_json),
     FilesFormat("zip", "application/zip", "zip", attachment=True, pack=packing.to_zip),
 )

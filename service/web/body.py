@@ -19,7 +19,7 @@ from service.web.problems import Problem
 
 MAX_PATH = 1024  # bytes, percent-encoded
 MAX_QUERY = 2048  # bytes, percent-encoded
-MAX_PARAMETERS = 16  # in the query string
+MAX_PARAMETERS = 24  # in the query string; GET /images takes 20
 # Most of each byte in a body. Valid bodies hold a handful of objects, and one list a latent, of which 4096 can be asked
 # for at once. Counting bytes takes 0.02 ms for 256 KiB; making a Python object of each would take 25 ms.
 LARGE = 2**13  # bytes of a body, or numbers to compute, from which on the event loop leaves the work to a thread

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from service.engine.requests import RenderRequest
 from service.formats.base import AnswerFormat
 from service.formats.c2pa import Signer
 from service.formats.registry import image_formats, named
+from service.web.conditions import find_conditions
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, Problem, invalid
 from service.web.responder import Respond
@@ -53,9 +55,10 @@ class ImageRoutes:
         """Send the image of one seed."""
         model = find_model(self._renderer.library, request.path_params["model"])
         seed, answer_format = _read_file(request.path_params["file"])
-        truncation = _read_query(request).truncation
+        query = _read_query(request)
+        more = {**find_conditions(model, query), "scale": query.scale, "resample": query.resample}
         if _is_pinned(request):
-            return await self._send(RenderRequest(model, truncation, seeds=(seed,)), answer_format, request)
+            return await self._send(RenderRequest(model, seeds=(seed,), **more), answer_format, request)
         return _redirect(request, model)
 
     async def thumbnail(self, request: Request) -> Response:
@@ -87,7 +90,8 @@ def _etag(drawing: RenderRequest, extension: str, signer: str) -> str:
     differently (docs/determinism.md), and each signature has a random number.
     """
     model = drawing.model
-    parts = (model.ref, model.digest, model.provider, drawing.seeds, drawing.truncation, extension)
+    drawn_with = (drawing.labels, drawing.truncation, drawing.amounts(), drawing.scale, drawing.resample)
+    parts = (model.ref, model.digest, model.provider, drawing.seeds, *drawn_with, extension)
     text = "\n".join(map(str, (*parts, ENCODING, *_software(), signer)))
     return f'W/"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
@@ -127,7 +131,7 @@ def _read_file(name: str) -> tuple[int, AnswerFormat]:
     return int(seed), formats[extension]
 
 
-def _read_query(request: Request) -> ImageQuery:
+def _read_query(request: Request) -> Any:
     pairs = request.query_params.multi_items()
     if len(pairs) > len(dict(pairs)):
         error = FieldError(field=pairs[-1][0][:80], message="each query parameter may be given once")

@@ -1,4 +1,7 @@
-"""``POST /interpolate``: the frames from one image to another."""
+"""``POST /interpolate``: the frames from one image to another, and on to further ones."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from starlette.datastructures import Headers
@@ -8,15 +11,18 @@ from starlette.responses import Response
 from service.engine import interpolation, latents
 from service.engine.library import Model
 from service.engine.renderer import Renderer
-from service.engine.requests import Interpolation
+from service.engine.requests import FRAME_MS, Interpolation
 from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.body import parse_json, read_body, run_by_size
+from service.web.conditions import find_conditions
+from service.web.fields import SEED_OR_LATENT
 from service.web.negotiation import choose_format
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
 from service.web.responder import Respond
 from service.web.schemas import InterpolateRequest, check_lengths, find_model, validate
 
+SHORTEST = 20  # milliseconds of a frame: browsers show one of less for 100
 KINDS: dict[str, Kinds] = {"animation": MOVING, "strip": STILL}
 
 
@@ -39,22 +45,82 @@ class InterpolateRoute:
         return await self._respond(drawing, answer_format, request)
 
     def _read(self, headers: Headers, body: bytes) -> InterpolateRequest:
-        wanted = validate(InterpolateRequest, parse_json(headers, body))
+        wanted = read_interpolation(parse_json(headers, body))
         if wanted.steps > self._max_images:
             message = f"steps must be at most {self._max_images}, as many images as this server draws at once"
             raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="steps", message=message)])
         return wanted
 
 
-def to_interpolation(request: InterpolateRequest, model: Model) -> Interpolation:
+def read_interpolation(data: Any) -> InterpolateRequest:
+    """Validate a parsed body, except for what depends on the model; raises Problem, 422."""
+    wanted = validate(InterpolateRequest, data)
+    ends = {"from": wanted.start, "to": wanted.to}
+    if wanted.points and (given := [field for field, end in ends.items() if end is not None]):
+        errors = [FieldError(field=field, message=f"{field} cannot be combined with points") for field in given]
+        raise invalid(ProblemType.CONFLICTING_FIELDS, errors)
+    if wanted.class_ is not None and wanted.classes:
+        error = FieldError(field="classes", message="classes cannot be combined with class")
+        raise invalid(ProblemType.CONFLICTING_FIELDS, [error])
+    if wrong := [*_missing(wanted, ends), *_too_few(wanted)]:
+        raise invalid(ProblemType.INVALID_FIELD, wrong)
+    return wanted
+
+
+def _missing(wanted: InterpolateRequest, ends: dict[str, Any]) -> list[FieldError]:
+    if wanted.points:
+        return []
+    return [
+        FieldError(field=field, message=f"{field} must be {SEED_OR_LATENT}")
+        for field, end in ends.items()
+        if end is None
+    ]
+
+
+def _too_few(wanted: InterpolateRequest) -> Iterator[FieldError]:
+    for field, count in (("points", len(wanted.points or ())), ("classes", len(wanted.classes or ()))):
+        if count > wanted.steps:
+            yield FieldError(field="steps", message=f"steps must be at least {count}, a frame for each of {field}")
+    if wanted.seconds is not None and _milliseconds(wanted) < SHORTEST:
+        least = wanted.steps * SHORTEST / 1000
+        yield FieldError(field="seconds", message=f"seconds must be at least {least:g} for {wanted.steps} steps")
+
+
+def _milliseconds(wanted: InterpolateRequest) -> int:
+    """Return how long each frame is shown."""
+    return FRAME_MS if wanted.seconds is None else round(1000 * wanted.seconds / wanted.steps)
+
+
+def to_interpolation(wanted: InterpolateRequest, model: Model) -> Interpolation:
     """Turn a valid body into what to draw with its model; raises Problem, 422."""
-    ends = {"from": request.start, "to": request.to}
-    check_lengths({field: end for field, end in ends.items() if isinstance(end, list)}, model)
-    start, end = (_latent(end, model.card.latent_dim) for end in ends.values())
-    frames = interpolation.PATHS[request.path](start, end, request.steps)
-    seeds = [end if isinstance(end, int) else None for end in ends.values()]
-    return Interpolation(model, request.truncation, latents=list(frames), ends=(seeds[0], seeds[1]), path=request.path)
+    names = [f"points.{i}" for i in range(len(wanted.stops))] if wanted.points else ["from", "to"]
+    stops = dict(zip(names, wanted.stops, strict=True))
+    check_lengths({field: stop for field, stop in stops.items() if isinstance(stop, list)}, model)
+    conditions = find_conditions(model, wanted)
+    given = [_latent(stop, model.card.latent_dim) for stop in wanted.stops]
+    return Interpolation(
+        model,
+        latents=list(interpolation.through(given, wanted.steps, wanted.path, wanted.loop)),
+        **conditions | {"labels": _labels(wanted, conditions["labels"], model)},
+        scale=wanted.scale,
+        resample=wanted.resample,
+        milliseconds=_milliseconds(wanted),
+        points=tuple(stop if isinstance(stop, int) else None for stop in wanted.stops),
+        path=wanted.path,
+        loop=wanted.loop,
+    )
 
 
-def _latent(end: int | list[float], size: int) -> latents.Latent:
-    return latents.from_seed(end, size) if isinstance(end, int) else np.array(end, np.float32)
+def _labels(wanted: InterpolateRequest, asked: Sequence[int], model: Model) -> Sequence[int]:
+    """Return the class of all frames, or of each: they go through those asked for, else keep that of the first end."""
+    if len(asked) > 1:
+        return [asked[i * len(asked) // wanted.steps] for i in range(wanted.steps)]
+    classes = len(model.card.classes)
+    first = wanted.stops[0]
+    if asked or not classes:
+        return asked
+    return [latents.with_label(first, model.card.latent_dim, classes)[1] if isinstance(first, int) else 0]
+
+
+def _latent(stop: int | list[float], size: int) -> latents.Latent:
+    return latents.from_seed(stop, size) if isinstance(stop, int) else np.array(stop, np.float32)

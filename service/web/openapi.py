@@ -28,13 +28,16 @@ for _ in range(4):  # (N, H, W, C)
 REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 LOCATION = {"Location": {"$ref": "#/components/headers/Location"}}
 DRAWN = {
-    name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Model", "X-Deterministic", "X-Seed", "Server-Timing")
+    name: {"$ref": f"#/components/headers/{name}"}
+    for name in ("X-Model", "X-Deterministic", "X-Seed", "X-Class", "Server-Timing")
 }
 HEADERS = {
     "X-Request-Id": "the request's own, or one made for it",
     "X-Model": "the model and version that drew, such as digits@1",
     "X-Deterministic": "exact: the same seed draws the same pixels (unsigned, the same bytes); approximate: close ones",
     "X-Seed": f"the seeds, with commas; of more than {MAX_SEEDS}, as many and then ...; absent for latents",
+    "X-Class": "the class of all images or the classes of each, with commas, percent-encoded; as many as X-Seed has; "
+    "absent where the model has no classes",
     "Server-Timing": "milliseconds in the queue, in the model and in encoding",
     "ETag": "changes with the model, the provider and the versions that draw and encode; weak",
     "Cache-Control": "how long a cache may keep it",
@@ -93,8 +96,8 @@ def _drawing() -> Json:
             "post": {
                 "operationId": "interpolate",
                 "summary": "Draw the frames from one image to another",
-                "description": "From a seed or latent to a seed or latent, as an animation, as a strip (one row), or "
-                "each frame as a PNG.",
+                "description": "From a seed or latent to a seed or latent, or through up to eight points; as an "
+                "animation, as a strip (one row), or each frame as a PNG.",
                 "requestBody": _body("InterpolateRequest", required=True),
                 "security": KEYS,
                 "responses": frames | _errors(*errors),
@@ -124,7 +127,7 @@ def _images() -> Json:
         },
     }
     seed = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "examples": [42]}
-    truncation = ImageQuery.model_json_schema()["properties"]["truncation"]
+    query = ImageQuery.model_json_schema()["properties"]
     image = _answer(
         "The image.", _content([one.media_type for one in image_formats().values()], "Drawn"), DRAWN | cached
     )
@@ -138,7 +141,7 @@ def _images() -> Json:
                     _model_parameter(),
                     _parameter("seed", "path", seed),
                     _parameter("format", "path", {"enum": list(image_formats()), "type": "string"}),
-                    _parameter("truncation", "query", truncation),
+                    *(_parameter(name, "query", schema) for name, schema in query.items()),
                 ],
                 "security": KEYS,
                 "responses": image | kept | _errors(401, 404, 414, 422, 429, 503, 504),

@@ -7,10 +7,11 @@ from pydantic.json_schema import models_json_schema
 
 from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.admin import Reloaded
+from service.web.fields import MAX_STEPS
 from service.web.models import ModelDescription, ModelList
 from service.web.problem_types import ProblemType
 from service.web.render import ArrayRequest
-from service.web.schemas import MAX_STEPS, GenerateRequest, InterpolateRequest
+from service.web.schemas import GenerateRequest, InterpolateRequest
 
 SCHEMA = "#/components/schemas/{model}"
 
@@ -20,6 +21,7 @@ class DrawnImage(BaseModel):
 
     index: int
     seed: int | None = Field(description="null for a latent")
+    class_: str | None = Field(alias="class", description="null where the model has no classes")
     b64_json: str = Field(description="the PNG, in base64")
 
 
@@ -29,6 +31,7 @@ class Drawn(BaseModel):
     model: str = Field(examples=["digits@1"])
     digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
     truncation: float
+    directions: dict[str, float] = Field(description="the amounts that are not 0, by the names of their directions")
     data: list[DrawnImage]
 
 
@@ -63,15 +66,26 @@ def schemas(max_images: int) -> dict[str, Any]:
     found: dict[str, Any] = made["$defs"]
     generate = found["GenerateRequest"]["properties"]
     generate["n"]["anyOf"][0]["maximum"] = max_images
-    for name in ("seeds", "latents"):
+    for name in ("seeds", "latents", "classes"):
         generate[name]["anyOf"][0]["maxItems"] = max_images
     found["ArrayRequest"]["properties"]["latents"]["maxItems"] = max_images
     interpolate = found["InterpolateRequest"]["properties"]
     interpolate["steps"]["maximum"] = min(max_images, MAX_STEPS)
     for properties, kinds in ((generate, STILL), (interpolate, MOVING + STILL)):
         properties["format"]["anyOf"][0]["enum"] = list(dict.fromkeys(one.name for one in offered(kinds)))
-    found["InterpolateRequest"]["anyOf"] = [_form("animation", MOVING), _form("strip", STILL)]
+    forms = [_form("animation", MOVING), _form("strip", STILL)]
+    found["InterpolateRequest"]["allOf"] = [{"anyOf": forms}, {"anyOf": ENDS}, {"anyOf": CLASSES}]
     return found
+
+
+NOTHING = {"type": "null"}
+SOME = {"not": NOTHING}
+# A body of /interpolate has two ends, or points; and one class for all frames, or several to go through.
+ENDS: list[dict[str, Any]] = [
+    {"required": ["from", "to"], "properties": {"from": SOME, "to": SOME, "points": NOTHING}},
+    {"required": ["points"], "properties": {"points": SOME, "from": NOTHING, "to": NOTHING}},
+]
+CLASSES: list[dict[str, Any]] = [{"properties": {name: NOTHING}} for name in ("class", "classes")]
 
 
 def _form(form: str, kinds: Kinds) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class ProblemType(Enum):
         "conflicting-fields",
         422,
         "Two fields are given that exclude each other.",
-        "Give one of seed, seeds, latent and latents; n goes with seed only.",
+        "Give one of seed, seeds, latent and latents; n goes with seed only, and classes with one seed or latent.",
     )
     INVALID_LATENT = (
         "invalid-latent",
@@ -110,11 +110,29 @@ class ProblemType(Enum):
         "The request asks for more images than the server draws at once.",
         "Ask for at most as many as detail says.",
     )
+    UNSUPPORTED_BY_MODEL = (
+        "unsupported-by-model",
+        422,
+        "The model has no classes, no truncation or no directions.",
+        "Leave out the field that errors names, or ask a model that has it in GET /models.",
+    )
+    UNKNOWN_CLASS = (
+        "unknown-class",
+        422,
+        "The model has no class of this name.",
+        "Choose one that detail or GET /models lists.",
+    )
+    UNKNOWN_DIRECTION = (
+        "unknown-direction",
+        422,
+        "The model has no direction of this name or number.",
+        "Choose one that detail or GET /models lists.",
+    )
     IMAGE_TOO_LARGE = (
         "image-too-large",
         422,
-        "The format cannot hold an image of so many pixels a side.",
-        "Ask for fewer images, or for another format.",
+        "The answer would have too many pixels, in all or a side.",
+        "Ask for fewer images, for a smaller scale, or for another format.",
     )
     OVER_LIMIT = (
         "over-limit",

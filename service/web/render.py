@@ -6,7 +6,7 @@ thread that draws it, and the request goes through the same checks, limits and m
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,20 +15,26 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.contract.inputs import MAX_CLASSES, MAX_DIRECTIONS
+from service.engine import conditions
+from service.engine.conditions import ConditionError
 from service.engine.renderer import Renderer
 from service.engine.requests import Image, RenderRequest
 from service.formats.base import AnswerFormat
 from service.web.body import parse_json, read_body, run_by_size
+from service.web.conditions import problem_of
+from service.web.fields import MAX_ITEMS, WHOLE, Amount, Latent, Truncation
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
 from service.web.responder import Respond
-from service.web.schemas import MAX_ITEMS, Latent, check_lengths, find_model, validate
+from service.web.schemas import check_lengths, find_model, validate
 
 DIGITS = np.frombuffer(b"".join(b"%3d," % value for value in range(256)), np.uint32)  # (256,), each 4 characters
+Label = Annotated[int, Field(ge=0, lt=MAX_CLASSES), WHOLE]
 
 
 class ArrayRequest(BaseModel):
-    """Latents to draw with the first model, as BentoML's clients send them."""
+    """Latents to draw with the first model, and what else its graph takes, as BentoML's clients send them."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{"latents": [[0.5, -1.25]]}]}
@@ -39,6 +45,13 @@ class ArrayRequest(BaseModel):
         max_length=MAX_ITEMS,
         description="a list of latents, each a list of numbers from -1000 to 1000",
         fail_fast=True,
+    )
+    labels: Annotated[list[Label], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
+        None, description="a list of as many numbers of classes; without it, the first class"
+    )
+    truncation: Truncation = 1.0
+    directions: Annotated[list[Amount], Field(max_length=MAX_DIRECTIONS, fail_fast=True)] | None = Field(
+        None, description="a list of numbers from -100 to 100, one for each direction of the model"
     )
 
 
@@ -83,13 +96,19 @@ class RenderRoute:
         return response
 
     def _read(self, headers: Headers, body: bytes) -> RenderRequest:
-        latents = validate(ArrayRequest, parse_json(headers, body)).latents
-        if len(latents) > self._max_images:
+        asked = validate(ArrayRequest, parse_json(headers, body))
+        if len(asked.latents) > self._max_images:
             message = f"latents must ask for at most {self._max_images} images"
             raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="latents", message=message)])
         model = find_model(self._renderer.library, None)
-        check_lengths({f"latents.{i}": latent for i, latent in enumerate(latents)}, model)
-        return RenderRequest(model, latents=[np.array(latent, np.float32) for latent in latents])
+        check_lengths({f"latents.{i}": latent for i, latent in enumerate(asked.latents)}, model)
+        try:
+            numbered = conditions.numbered(model, len(asked.latents), asked.labels, asked.truncation, asked.directions)
+        except ConditionError as error:
+            raise problem_of(error, error.field) from error
+        return RenderRequest(
+            model, latents=[np.array(latent, np.float32) for latent in asked.latents], **numbered._asdict()
+        )
 
 
 def to_json(pixels: NDArray[np.uint8]) -> bytes:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +22,8 @@ from service.web.wait import wait_for_result
 
 Respond = Callable[[RenderRequest, AnswerFormat, Request], Awaitable[Response]]
 
-MAX_SEEDS = 64  # in X-Seed: many proxies and clients refuse a header of more than 8 KiB
+MAX_SEEDS = 64  # in X-Seed and X-Class: many proxies and clients refuse a header of more than 8 KiB
+MAX_CLASSES = 2048  # characters of X-Class
 
 
 class Responder:
@@ -83,4 +85,14 @@ def _headers(drawing: RenderRequest, answer_format: AnswerFormat, timing: Timing
     if seeds := drawing.all_seeds():
         more = ",..." if len(seeds) > MAX_SEEDS else ""
         headers["X-Seed"] = ",".join(map(str, seeds[:MAX_SEEDS])) + more
+    if classes := drawing.classes(MAX_SEEDS):
+        headers["X-Class"] = _class_header(classes, complete=len(classes) in (1, len(drawing)))
     return headers
+
+
+def _class_header(classes: list[str], *, complete: bool) -> str:
+    """Return the names of classes, percent-encoded where a header cannot have them as they are."""
+    text = ",".join(quote(name, safe=" !#$&'()*+-./:;=?@[]^_`{|}~") for name in classes)
+    if len(text) > MAX_CLASSES:
+        text, complete = text[:MAX_CLASSES].rpartition(",")[0], False
+    return text + ("" if complete else ",...")

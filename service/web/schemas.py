@@ -3,79 +3,57 @@
 A field's description is its rule: it completes "must be …" in an error.
 """
 
-import contextlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    JsonValue,
-    Tag,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 
+from service.contract.inputs import MAX_DIRECTIONS
 from service.engine import latents
 from service.engine.library import Library, Model, UnknownModelError
 from service.engine.requests import RenderRequest
+from service.web.conditions import find_conditions
+from service.web.fields import (
+    MAX_ITEMS,
+    MAX_POINTS,
+    MAX_SECONDS,
+    MAX_STEPS,
+    SEED_OR_LATENT,
+    WHOLE,
+    Amount,
+    Amounts,
+    ClassName,
+    FormatName,
+    Latent,
+    ModelName,
+    Name,
+    Resample,
+    Scale,
+    Seed,
+    SeedOrLatent,
+    Truncation,
+)
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, Problem, invalid
 
-MAX_TRUNCATION = 2.0
-MAX_STEPS = 64
-MAX_UNKNOWN = 16  # unknown fields of a request that an error names
-MAX_NUMBERS = 4096  # of a latent: no model takes more (contract.Card.latent_dim)
-MAX_ITEMS = 4096  # seeds or latents of a request: NELUMBO_MAX_IMAGES can be no more
-MAX_LATENT = 1000.0  # far outside of a normal distribution, and far from float32's limits
+MAX_UNKNOWN = 24  # unknown fields of a request that an error names
+SOURCES = ("seed", "seeds", "latent", "latents", "n", "class", "classes")
+TOGETHER = (  # what of SOURCES a body may combine
+    {"seed", "n", "class"},
+    {"seed", "classes"},
+    {"seeds", "class"},
+    {"latent", "class"},
+    {"latent", "classes"},
+    {"latents", "class"},
+)
 
 
-def _whole(value: Any) -> Any:
-    """Return 42 for 42.0: JSON Schema takes it for an integer, too, and Python programs send it."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _numbers(value: Any, validate_each: ValidatorFunctionWrapHandler) -> Any:
-    """Check a latent as one array, which is five times as fast; only a wrong one is walked to its first error."""
-    if isinstance(value, list) and 0 < len(value) <= MAX_NUMBERS and set(map(type, value)) <= {int, float}:
-        with contextlib.suppress(OverflowError):
-            if (np.abs(np.array(value, np.float64)) <= MAX_LATENT).all():
-                return value
-    return validate_each(value)
-
-
-WHOLE = BeforeValidator(_whole)
-Seed = Annotated[int, Field(ge=0, lt=latents.SEEDS), WHOLE]
-Coordinate = Annotated[float, Field(ge=-MAX_LATENT, le=MAX_LATENT, allow_inf_nan=False)]
-Latent = Annotated[
-    list[Coordinate], Field(min_length=1, max_length=MAX_NUMBERS, fail_fast=True), WrapValidator(_numbers)
-]
-ModelName = Annotated[
-    str | None, Field(description='a model\'s name, such as "digits", or name and version, "digits@1"')
-]
-Truncation = Annotated[float, Field(ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2")]
-FormatName = Annotated[
-    str | None, Field(description='the name of a format, such as "png"; without it, the Accept header decides')
-]
-SEED_OR_LATENT = "a seed (an integer from 0 to 4294967295) or a latent (a list of numbers from -1000 to 1000)"
-SeedOrLatent = Annotated[
-    Annotated[Seed, Tag("seed")] | Annotated[Latent, Tag("latent")],
-    Discriminator(lambda value: "latent" if isinstance(value, list) else "seed"),
-]
-SOURCES = ("seed", "seeds", "latent", "latents")
-
-
-def _only(source: str) -> dict[str, JsonValue]:
-    """Return the JSON schema of a body that has nothing which excludes ``source``."""
-    others = {"seed", "seeds", "latent", "latents", "n"} - ({"seed", "n"} if source == "seed" else {source})
-    return {"properties": {name: {"type": "null"} for name in sorted(others)}}
+def _only(together: set[str]) -> dict[str, JsonValue]:
+    """Return the JSON schema of a body that has of ``SOURCES`` nothing but these."""
+    return {"properties": {name: {"type": "null"} for name in sorted({*SOURCES} - together)}}
 
 
 class GenerateRequest(BaseModel):
@@ -88,9 +66,9 @@ class GenerateRequest(BaseModel):
         json_schema_extra={
             "examples": [
                 {"seed": 42, "format": "png"},
-                {"model": "digits@1", "seed": 0, "n": 16, "truncation": 0.7, "format": "zip"},
+                {"model": "digits@1", "seed": 0, "n": 16, "scale": 4, "format": "zip"},
             ],
-            "anyOf": [_only(source) for source in SOURCES],
+            "anyOf": [_only(together) for together in TOGETHER],
         },
     )
 
@@ -104,8 +82,20 @@ class GenerateRequest(BaseModel):
         None, description="a list of latents, each a list of numbers from -1000 to 1000"
     )
     n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer of at least 1")
+    class_: ClassName = Field(None, alias="class")
+    classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
+        None, description="a list of names of classes, in each of which one seed or latent is drawn"
+    )
     truncation: Truncation = 1.0
+    directions: Amounts = {}
+    scale: Scale = 1
+    resample: Resample = None
     format: FormatName = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes that are asked for: none, one for all images, or one for each."""
+        return self.classes or ([self.class_] if self.class_ is not None else [])
 
 
 class InterpolateRequest(BaseModel):
@@ -119,28 +109,73 @@ class InterpolateRequest(BaseModel):
             "examples": [
                 {"from": 1, "to": 2, "format": "apng"},
                 {"from": 1, "to": 2, "steps": 8, "form": "strip", "format": "png"},
+                {"points": [1, 2, 3], "loop": True, "steps": 48, "seconds": 4, "format": "gif"},
             ]
         },
     )
 
     model: ModelName = None
-    start: Annotated[SeedOrLatent, Field(alias="from", description=SEED_OR_LATENT)]
-    to: Annotated[SeedOrLatent, Field(description=SEED_OR_LATENT)]
+    start: SeedOrLatent | None = Field(None, alias="from", description=SEED_OR_LATENT)
+    to: SeedOrLatent | None = Field(None, description=SEED_OR_LATENT)
+    points: Annotated[list[SeedOrLatent], Field(min_length=2, max_length=MAX_POINTS)] | None = Field(
+        None, description=f"a list of 2 to {MAX_POINTS} seeds or latents, in place of from and to"
+    )
+    loop: bool = Field(False, description="true, to end where it began, or false")
     steps: Annotated[int, Field(ge=2, le=MAX_STEPS), WHOLE] = Field(16, description=f"an integer from 2 to {MAX_STEPS}")
+    seconds: Annotated[float, Field(ge=0.1, le=MAX_SECONDS)] | None = Field(
+        None, description=f"a number from 0.1 to {MAX_SECONDS:g}: how long an animation is"
+    )
+    class_: ClassName = Field(None, alias="class")
+    classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_STEPS, fail_fast=True)] | None = Field(
+        None, description="a list of names of classes, through which the frames go, each for as many"
+    )
     truncation: Truncation = 1.0
+    directions: Amounts = {}
     path: Literal["slerp", "linear"] = Field("slerp", description='"slerp" (the great circle) or "linear"')
     form: Literal["animation", "strip"] = Field(
         "animation", description='"animation" or "strip", for an answer that is an image'
     )
+    scale: Scale = 1
+    resample: Resample = None
     format: FormatName = None
 
+    @property
+    def stops(self) -> list[int | list[float]]:
+        """The seeds and latents that the walk passes."""
+        return self.points or [one for one in (self.start, self.to) if one is not None]
 
-class ImageQuery(BaseModel):
+    @property
+    def class_names(self) -> list[str]:
+        """The classes that are asked for: none, one for all frames, or those that the frames go through."""
+        return self.classes or ([self.class_] if self.class_ is not None else [])
+
+
+class _ImageQuery(BaseModel):
     """The query parameters of an image."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    class_: ClassName = Field(None, alias="class")
     truncation: Truncation = 1.0
+    scale: Scale = 1
+    resample: Resample = None
+
+    @property
+    def directions(self) -> dict[str, float]:
+        """The amounts by the numbers of their directions."""
+        amounts = {f"{number}": getattr(self, f"d{number}") for number in range(MAX_DIRECTIONS)}
+        return {number: amount for number, amount in amounts.items() if amount}
+
+    @property
+    def class_names(self) -> list[str]:
+        """The class that is asked for, or none."""
+        return [self.class_] if self.class_ is not None else []
+
+
+_AMOUNT = Field(0.0, description="a number from -100 to 100: the amount along the model's direction of this number")
+ImageQuery = create_model(
+    "ImageQuery", __base__=_ImageQuery, **{f"d{number}": (Amount, _AMOUNT) for number in range(MAX_DIRECTIONS)}
+)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -151,8 +186,8 @@ def read_request(data: Any, max_images: int) -> GenerateRequest:
     request = validate(GenerateRequest, data)
     if conflicts := _conflicts(request):
         raise invalid(ProblemType.CONFLICTING_FIELDS, conflicts)
-    counts = {"n": request.n or 1, "seeds": len(request.seeds or ()), "latents": len(request.latents or ())}
-    for name, count in counts.items():
+    lists = {"seeds": request.seeds, "latents": request.latents, "classes": request.classes}
+    for name, count in {"n": request.n or 1, **{name: len(given or ()) for name, given in lists.items()}}.items():
         if count > max_images:
             error = FieldError(field=name, message=f"{name} must ask for at most {max_images} images")
             raise invalid(ProblemType.TOO_MANY_IMAGES, [error])
@@ -162,14 +197,16 @@ def read_request(data: Any, max_images: int) -> GenerateRequest:
 def to_render_request(request: GenerateRequest, library: Library) -> RenderRequest:
     """Turn a valid body into what to draw; raises Problem, 404 or 422."""
     model = find_model(library, request.model)
+    more = {**find_conditions(model, request), "scale": request.scale, "resample": request.resample}
+    times = len(request.classes) if request.classes else 1
     if given := request.latents or ([request.latent] if request.latent else None):
         fields = [f"latents.{i}" for i in range(len(given))] if request.latents else ["latent"]
         check_lengths(dict(zip(fields, given, strict=True)), model)
-        return RenderRequest(model, request.truncation, latents=[np.array(latent, np.float32) for latent in given])
+        return RenderRequest(model, latents=[np.array(latent, np.float32) for latent in given] * times, **more)
     if request.seeds:
-        return RenderRequest(model, request.truncation, seeds=request.seeds)
+        return RenderRequest(model, seeds=request.seeds, **more)
     first = secrets.randbelow(latents.SEEDS) if request.seed is None else request.seed
-    return RenderRequest(model, request.truncation, seeds=latents.consecutive(first, request.n or 1))
+    return RenderRequest(model, seeds=latents.consecutive(first, request.n or 1) * times, **more)
 
 
 def find_model(library: Library, ref: str | None) -> Model:
@@ -181,9 +218,16 @@ def find_model(library: Library, ref: str | None) -> Model:
 
 
 def _conflicts(request: GenerateRequest) -> list[FieldError]:
-    given = [name for name in SOURCES if getattr(request, name) is not None]
-    excluded = given[1:] + (["n"] if request.n is not None and given and given[0] != "seed" else [])
-    return [FieldError(field=name, message=f"{name} cannot be combined with {given[0]}") for name in excluded]
+    given = [name for name in SOURCES if getattr(request, {"class": "class_"}.get(name, name)) is not None]
+    kept: list[str] = []
+    errors = []
+    for name in given:
+        against = [one for one in kept if not any({one, name} <= together for together in TOGETHER)]
+        if against:
+            errors.append(FieldError(field=name, message=f"{name} cannot be combined with {against[0]}"))
+        else:
+            kept.append(name)
+    return errors
 
 
 def check_lengths(given: Mapping[str, Sequence[float]], model: Model) -> None:

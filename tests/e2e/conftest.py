@@ -18,9 +18,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with grey@1 (8 numbers, 16×16) and rgb@1 (16 numbers, 24×20)."""
+    """A folder with grey@1 (8 numbers, 16×16, with truncation) and rgb@1 (16 numbers, 24×20)."""
     folder = tmp_path_factory.mktemp("models")
-    tiny.write(folder, tiny.card("grey"))
+    tiny.write(folder, tiny.card("grey", truncation=True))
     tiny.write(folder, tiny.card("rgb", latent_dim=16, height=24, width=20, channels=3))
     return folder
 

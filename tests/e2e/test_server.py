@@ -55,7 +55,11 @@ def test_a_seed_is_the_same_bytes_alone_and_among_a_hundred(server: Server) -> N
     seeds = [seed % 10 for seed in range(100)]
 
     def body(seed: int) -> dict[str, object]:
-        return {"seed": seed, "model": "rgb" if seed % 2 else "grey", "truncation": 0.5 + seed / 20}
+        return (
+            {"seed": seed, "model": "rgb"}
+            if seed % 2
+            else {"seed": seed, "model": "grey", "truncation": 0.5 + seed / 20}
+        )
 
     async def together() -> list[httpx.Response]:
         limits = httpx.Limits(max_connections=100)

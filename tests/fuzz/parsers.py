@@ -12,7 +12,7 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from starlette.requests import Request
 
     from service.web import app, auth, body, images, negotiation, schemas
-    from service.web.interpolate import to_interpolation
+    from service.web.interpolate import read_interpolation, to_interpolation
     from service.web.problems import Problem
     from service.web.render import ArrayRequest
 from service.engine.library import Library, Model
@@ -20,7 +20,7 @@ from service.formats.registry import MOVING, STILL, offered
 from tests import tiny
 
 SESSION: Any = SimpleNamespace()  # nothing is drawn
-LIBRARY = Library([Model(tiny.card("grey"), "0" * 64, "cpu", SESSION)])
+LIBRARY = Library([Model(card, "0" * 64, "cpu", SESSION) for card in (tiny.card("grey"), tiny.conditional("letters"))])
 FIELDS = [
     "model",
     "seed",
@@ -35,6 +35,14 @@ FIELDS = [
     "path",
     "form",
     "format",
+    "class",
+    "classes",
+    "directions",
+    "scale",
+    "resample",
+    "points",
+    "loop",
+    "seconds",
 ]
 JSON = Headers({"content-type": "application/json"})
 
@@ -59,12 +67,12 @@ def value(made: Any, depth: int = 0) -> Any:
     if one > 5:
         return [value(made, depth + 1) for _ in range(made.ConsumeIntInRange(0, 9))]
     numbers = made.ConsumeFloat(), made.ConsumeInt(5), 8 * [made.ConsumeRegularFloat()]
-    simple = (None, True, made.ConsumeUnicode(4), *numbers)
+    simple = (None, True, made.PickValueInList(["A", "weight", "letters", made.ConsumeUnicode(4)]), *numbers)
     return simple[one]
 
 
 def interpolate(data: bytes) -> None:
-    wanted = schemas.validate(schemas.InterpolateRequest, body.parse_json(JSON, data))
+    wanted = read_interpolation(body.parse_json(JSON, data))
     frames = to_interpolation(wanted, schemas.find_model(LIBRARY, wanted.model))
     assert 2 <= len(frames) <= 64
 

@@ -16,11 +16,12 @@ from tests import tiny
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with grey@1, grey@2 (8 numbers, 16×16) and rgb@1 (16 numbers, 24×20)."""
+    """A folder with grey@1, grey@2 (8 numbers, 16×16), rgb@1 (16 numbers, 24×20) and letters@1 of schema 2."""
     models = tmp_path_factory.mktemp("models")
     tiny.write(models, tiny.card("grey", 1))
     tiny.write(models, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
     tiny.write(models, tiny.card("rgb", 1, latent_dim=16, height=24, width=20, channels=3))
+    tiny.write(models, tiny.conditional("letters"))
     return models
 
 
@@ -61,7 +62,6 @@ def test_the_latent_of_a_seed_draws_what_the_seed_draws(grey: Generator) -> None
     latent = grey.latent(5)
     assert latent.shape == (8,)
     assert grey.draw(latent=latent).tobytes() == grey.draw(5).tobytes()
-    assert grey.draw(latent=latent, truncation=0.5).tobytes() == grey.draw(latent=latent * 0.5).tobytes()
 
 
 def test_interpolation_begins_and_ends_with_its_ends(grey: Generator) -> None:
@@ -79,12 +79,35 @@ def test_interpolation_begins_and_ends_with_its_ends(grey: Generator) -> None:
         ({"seed": 2**32}, ValueError),
         ({"latent": [0.0] * 7}, ValueError),
         ({"latents": [[float("nan")] * 8]}, ValueError),
-        ({"seed": 1, "truncation": 3}, ValueError),
+        ({"seed": 1, "truncation": 0.5}, ValueError),
+        ({"seed": 1, "class_": "A"}, ValueError),
+        ({"seed": 1, "directions": {"0": 1.0}}, ValueError),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(grey: Generator, arguments: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error):
         grey.draw(**arguments)  # type: ignore[call-overload]
+
+
+def test_classes_truncation_and_directions_are_given_by_name(folder: Path) -> None:
+    with Generator(folder / "letters") as letters:
+        own = letters.draw(7)
+        label = np.random.RandomState(7)
+        label.randn(8)
+        name = letters.card.classes[label.randint(3)]
+        assert letters.draw(7, class_=name).tobytes() == own.tobytes()
+        each = letters.draw(seeds=[7, 7, 7], class_=letters.card.classes)
+        assert own.tobytes() in [image.tobytes() for image in each]
+        assert len({image.tobytes() for image in each}) == 3
+        for changes in ({"truncation": 0.5}, {"directions": {"weight": 1.5}}, {"directions": {"1": -1}}):
+            assert letters.draw(7, **changes).tobytes() != own.tobytes()  # type: ignore[call-overload]
+        frames = letters.interpolate(7, 8, steps=3)
+        assert frames[0].tobytes() == own.tobytes()
+        assert frames[-1].tobytes() == letters.draw(8, class_=name).tobytes()
+        with pytest.raises(ValueError, match="no class"):
+            letters.draw(7, class_="D")
+        with pytest.raises(ValueError, match="as many as images"):
+            letters.draw(seeds=[1, 2, 3], class_=["A", "B"])
 
 
 def test_no_seeds_are_no_images(grey: Generator) -> None:

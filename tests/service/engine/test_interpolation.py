@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine import latents
+from service.engine import interpolation, latents
 from service.engine.interpolation import PATHS, linear, slerp
 
 A, B = latents.from_seed(1, 64), latents.from_seed(2, 64)
@@ -71,3 +71,31 @@ def test_no_latents_break_it(start: list[float], end: list[float]) -> None:
     assert np.isfinite(path).all()
     longest = max(np.linalg.norm(start), np.linalg.norm(end))
     assert np.linalg.norm(path.astype(float), axis=1).max() <= longest * 1.001 + 1e-6
+
+
+@pytest.mark.parametrize("loop", [False, True])
+@pytest.mark.parametrize("points", range(2, 9))
+@pytest.mark.parametrize("steps", [8, 9, 16, 48, 64])
+def test_a_walk_passes_every_point_at_a_frame_of_its_own(points: int, steps: int, loop: bool) -> None:
+    given = [np.random.default_rng(i).normal(size=6).astype(np.float32) for i in range(points)]
+    at = interpolation.places(points, steps, loop)
+    assert at[0] == 0
+    assert len(set(at)) == points
+    assert at[-1] < steps if loop else at[-1] == steps - 1
+    frames = interpolation.through(given, steps, "slerp", loop)
+    assert frames.shape == (steps, 6)
+    np.testing.assert_array_equal(frames[at], given)
+    there_and_back = loop and points == 2
+    assert there_and_back or len(np.unique(frames, axis=0)) == steps
+
+
+def test_a_walk_between_two_points_is_the_path() -> None:
+    ends = [np.random.default_rng(i).normal(size=6).astype(np.float32) for i in range(2)]
+    for path in interpolation.PATHS:
+        np.testing.assert_array_equal(interpolation.through(ends, 7, path), interpolation.PATHS[path](*ends, 7))
+
+
+def test_a_loop_of_two_points_goes_there_and_back() -> None:
+    ends = [np.random.default_rng(i).normal(size=6).astype(np.float32) for i in range(2)]
+    frames = interpolation.through(ends, 8, "slerp", loop=True)
+    np.testing.assert_allclose(frames[1:4], frames[:4:-1], rtol=1e-5, atol=1e-6)

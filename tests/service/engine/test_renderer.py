@@ -24,18 +24,22 @@ def test_a_seed_draws_its_latent(renderer: Renderer) -> None:
     np.testing.assert_array_equal(draw(renderer, RenderRequest(model, seeds=(9,))), draw(renderer, by_latent))
 
 
-def test_truncation_scales_the_latent(renderer: Renderer) -> None:
+def test_truncation_brings_images_together(renderer: Renderer) -> None:
     model = renderer.library.find("rgb")
-    scaled = RenderRequest(model, latents=[latents.from_seed(9, 16) * np.float32(0.5)])
-    np.testing.assert_array_equal(draw(renderer, RenderRequest(model, 0.5, seeds=(9,))), draw(renderer, scaled))
-    nothing = draw(renderer, RenderRequest(model, 0.0, seeds=(1, 2)))
-    np.testing.assert_array_equal(nothing[0], nothing[1])
+    whole, half, none = (draw(renderer, RenderRequest(model, psi, seeds=(1, 2))).astype(int) for psi in (1.0, 0.5, 0.0))
+    np.testing.assert_array_equal(none[0], none[1])
+    assert 0 < np.abs(half[0] - half[1]).mean() < np.abs(whole[0] - whole[1]).mean()
+
+
+def test_a_model_without_a_centre_has_no_truncation(renderer: Renderer) -> None:
+    with pytest.raises(ValueError, match="no truncation"):
+        RenderRequest(renderer.library.find("grey"), 0.5, seeds=(9,))
 
 
 def test_requests_of_different_truncation_and_kind_can_share_a_batch(renderer: Renderer) -> None:
-    model = renderer.library.find("grey")
+    model = renderer.library.find("rgb")
     requests = [RenderRequest(model, psi, seeds=(seed, seed + 1)) for psi in (0.3, 1.0) for seed in range(20)]
-    requests += [RenderRequest(model, latents=[np.full(8, i, np.float32)]) for i in range(20)]
+    requests += [RenderRequest(model, latents=[np.full(16, i, np.float32)]) for i in range(20)]
     alone = [draw(renderer, request) for request in requests]
     together = [renderer.submit(request, ARRAYS, 10)[0] for request in requests]
     for expected, drawn in zip(alone, together, strict=True):

@@ -36,7 +36,7 @@ def test_an_interpolation_is_named_by_its_ends(
     seeds: tuple[int, ...],
     first_and_last: tuple[int | None, int | None],
 ) -> None:
-    request = Interpolation(library.find("rgb"), latents=LATENTS, ends=ends)
+    request = Interpolation(library.find("rgb"), latents=LATENTS, points=ends)
     assert (request.title(), request.all_seeds(), request.columns) == (title, seeds, 3)
     assert [request.seed_of(i) for i in range(3)] == [first_and_last[0], None, first_and_last[1]]
     assert request.texts()["walk"] == f"{title}, slerp, 3 steps"

@@ -97,7 +97,7 @@ def test_every_format_is_signed_and_keeps_its_marking(
     for request in (
         RenderRequest(renderer.library.find("rgb"), 0.7, seeds=(42,)),
         RenderRequest(renderer.library.find("rgb"), 0.7, seeds=(1, 2, 3)),
-        Interpolation(renderer.library.find("rgb"), 0.7, latents=latents, ends=(1, 2)),
+        Interpolation(renderer.library.find("rgb"), 0.7, latents=latents, points=(1, 2)),
     ):
         data = drawn(renderer, request, signed(answer_format, signer))
         found = manifests(answer_format, data)
@@ -150,7 +150,7 @@ def raw(image: np.ndarray, _: dict[str, str]) -> bytes:
         ImageFormat("raw", "application/octet-stream", "raw", encode=raw),
         ImageFormat("narrow", "image/x-narrow", "narrow", max_side=20, encode=raw),
         FilesFormat("tsv", "text/tab-separated-values", "tsv", pack=lambda _, pngs: b"\t".join(pngs)),
-        AnimationFormat("reel", "image/x-reel", "reel", join=lambda frames, _: b"".join(map(bytes, frames))),
+        AnimationFormat("reel", "image/x-reel", "reel", join=lambda frames, _, __: b"".join(map(bytes, frames))),
     ],
     ids=lambda one: getattr(one, "name", None),
 )

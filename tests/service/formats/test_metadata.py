@@ -62,12 +62,12 @@ def test_every_format_has_the_marking(library: Library, answer_format: AnswerFor
     data = _made(library, answer_format)
     image = Image.open(io.BytesIO(data))
     image.load()
-    assert metadata.DIGITAL_SOURCE_TYPE.encode() in bytes(image.info["xmp"])
+    assert metadata.DIGITAL_SOURCE_TYPE.encode() in bytes(image.info.get("xmp", data))  # Pillow finds none in a GIF
     assert b"seed0001-to-seed0002, slerp, 3 steps" in data
 
 
 def _made(library: Library, answer_format: AnswerFormat) -> bytes:
-    request = Interpolation(library.find("rgb"), latents=[np.zeros(16, np.float32)] * 3, ends=(1, 2))
+    request = Interpolation(library.find("rgb"), latents=[np.zeros(16, np.float32)] * 3, points=(1, 2))
     images = np.random.default_rng(0).integers(0, 256, (3, 24, 20, 3), np.uint8)
     parts = [answer_format.encode_image(request, i, image) for i, image in enumerate(images)]
     made: bytes = answer_format.combine(request, parts)

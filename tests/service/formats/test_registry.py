@@ -54,12 +54,12 @@ def test_many_images_are_one_sheet_that_names_all_its_seeds(library: Library) ->
 
 
 def test_json_has_each_png_with_its_seed(library: Library) -> None:
-    request = RenderRequest(library.find("grey"), 0.5, seeds=(5, 9))
+    request = RenderRequest(library.find("rgb"), 0.5, seeds=(5, 9))
     answer = json.loads(made(named("json"), request))
-    assert (answer["model"], answer["truncation"]) == ("grey@2", 0.5)
+    assert (answer["model"], answer["truncation"]) == ("rgb@1", 0.5)
     assert [(one["index"], one["seed"]) for one in answer["data"]] == [(0, 5), (1, 9)]
     image = Image.open(io.BytesIO(base64.b64decode(answer["data"][1]["b64_json"])))
-    np.testing.assert_array_equal(np.asarray(image), drawn(request)[1, :, :, 0])
+    np.testing.assert_array_equal(np.asarray(image), drawn(request)[1])
     assert image.info["seed"] == "9"
 
 

@@ -31,5 +31,11 @@ class Client:
 
 
 @pytest.fixture(scope="module")
+def letters_client(lettered: Renderer) -> Client:
+    """A client of letters@1 and plain@1."""
+    return Client(make_app(lettered, read_settings()))
+
+
+@pytest.fixture(scope="module")
 def client(renderer: Renderer) -> Client:
     return Client(make_app(renderer, read_settings(max_body=4096)))

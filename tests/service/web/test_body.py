@@ -14,6 +14,7 @@ from service.web.app import make_app
 from service.web.body import LARGE, MAX_PARAMETERS, MAX_PATH, MAX_QUERY, parse_json, run_by_size
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
+from service.web.schemas import MAX_UNKNOWN
 from tests.service.web.conftest import Client
 from tests.service.web.test_app import problem
 
@@ -45,7 +46,7 @@ def test_as_many_parameters_as_allowed_are_named_where_they_are_wrong(client: Cl
 def test_of_many_unknown_fields_the_first_are_named(client: Client, path: str) -> None:
     body = json.dumps({f"{i:04}": 0 for i in range(300)})
     document = problem(client.post(path, content=body, headers=dict(JSON)), "invalid-field")
-    assert [error["field"] for error in document["errors"]] == [f"{i:04}" for i in range(16)]
+    assert [error["field"] for error in document["errors"]] == [f"{i:04}" for i in range(MAX_UNKNOWN)]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def test_whatever_decides_the_image_decides_the_etag(library: Library) -> None:
         (RenderRequest(grey, seeds=(1,)), "png", "signed by somebody"),
         (RenderRequest(grey, seeds=(1,)), "webp", ""),
         (RenderRequest(grey, seeds=(2,)), "png", ""),
-        (RenderRequest(grey, 0.5, seeds=(1,)), "png", ""),
+        (RenderRequest(grey, seeds=(1,), scale=2), "png", ""),
+        (RenderRequest(grey, seeds=(1,), scale=2, resample="lanczos"), "png", ""),
         (RenderRequest(old, seeds=(1,)), "png", ""),
         (RenderRequest(replace(grey, provider="cuda"), seeds=(1,)), "png", ""),
     ]
@@ -94,10 +95,10 @@ def test_whatever_decides_the_image_decides_the_etag(library: Library) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_name_without_a_version_leads_to_the_newest_and_is_not_kept(client: Client) -> None:
-    answer = client.get("/images/grey/7.png?truncation=0.5")
+    answer = client.get("/images/grey/7.png?scale=2")
     assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-cache")
     there = httpx.URL("http://test/images/grey/7.png").join(answer.headers["location"])
-    assert str(there) == "http://test/images/grey@2/7.png?truncation=0.5"
+    assert str(there) == "http://test/images/grey@2/7.png?scale=2"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_name_without_a_version_leads_to_the_newest_and_is_not_kept(client: Cl
         ("/images/rgb@1/1.png?truncation=nan", "invalid-field", "truncation must be"),
         ("/images/rgb@1/1.png?truncation=", "invalid-field", "truncation must be"),
         ("/images/rgb@1/1.png?truncation=1&truncation=0", "invalid-field", "once"),
-        ("/images/rgb@1/1.png?psi=1", "invalid-field", "psi is not a field; the fields are truncation"),
+        ("/images/rgb@1/1.png?psi=1", "invalid-field", "psi is not a field; the fields are class, truncation"),
         ("/images/rgb@1/1.gif", "not-found", "42.png, 42.webp, 42.jpg"),
         ("/images/rgb@1/1", "not-found", "42.png"),
         ("/images/rgb@9/1.png", "unknown-model", "grey@2, grey@1, rgb@1"),

@@ -137,7 +137,7 @@ def test_the_paths_differ_and_the_great_circle_is_the_default(client: Client) ->
         ({"steps": 65}, "steps", "from 2 to 64"),
         ({"path": "cubic"}, "path", '"slerp" (the great circle) or "linear"'),
         ({"form": "gif"}, "form", '"animation" or "strip"'),
-        ({"seed": 1}, "seed", "the fields are model, from, to, steps"),
+        ({"seed": 1}, "seed", "the fields are model, from, to, points"),
         ({"start": 1}, "start", "is not a field"),
     ],
 )

@@ -1,0 +1,45 @@
+"""Classes, truncation and directions of a request, found by name in its model; what it lacks is a problem, 422."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from service.engine import conditions
+from service.engine.conditions import ConditionError, UnknownClassError, UnknownDirectionError, UnsupportedError
+from service.engine.library import Model
+from service.web.problem_types import ProblemType
+from service.web.problems import FieldError, Problem, invalid
+
+TYPES: dict[type[ConditionError], ProblemType] = {
+    UnsupportedError: ProblemType.UNSUPPORTED_BY_MODEL,
+    UnknownClassError: ProblemType.UNKNOWN_CLASS,
+    UnknownDirectionError: ProblemType.UNKNOWN_DIRECTION,
+}
+
+
+class Conditioned(Protocol):
+    """A body or query with classes, truncation and directions."""
+
+    truncation: float
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes that are asked for."""
+
+    @property
+    def directions(self) -> Mapping[str, float]:
+        """The amounts by the names or numbers of their directions."""
+
+
+def find_conditions(model: Model, asked: Conditioned) -> dict[str, Any]:
+    """Return the fields of a RenderRequest for what is asked for; raises Problem, 422."""
+    try:
+        return conditions.find(model, asked.class_names, asked.truncation, asked.directions)._asdict()
+    except ConditionError as error:
+        field = "classes" if error.field == "class" and getattr(asked, "classes", None) else error.field
+        raise problem_of(error, field) from error
+
+
+def problem_of(error: ConditionError, field: str) -> Problem:
+    """Return the problem that names the field which the model cannot serve."""
+    kind = TYPES.get(type(error), ProblemType.INVALID_FIELD)
+    return invalid(kind, [FieldError(field=field, message=str(error))])
