@@ -1,22 +1,17 @@
 """``python -m service``: serve, or draw images without a server."""
 
 import errno
-import logging
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from service.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from service.bulk.run import Bulk
 
 BACKLOG = 2048  # most connections waiting to be accepted; the kernel may allow fewer
 
@@ -55,69 +50,51 @@ def serve(
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Option(help="With --seed a PNG; with --seeds a folder, .zip, .tar, faces-{0000}.tar.")],
+    out: Annotated[Path, typer.Option(help="With --seed a PNG; else a folder, .zip, .tar, faces-{0000}.tar.")],
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The seed of one image.")] = None,
     seeds: Annotated[str | None, typer.Option(help="The seeds of many images, such as 0-999 or 1,5,9-12.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Model, such as digits or digits@1. Default: the first by name.")
     ] = None,
+    class_: Annotated[
+        str | None, typer.Option("--class", help="Class of all images. Default: each seed draws its class.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Classes in each of which all --seeds are drawn, as A,B,C or all: a folder each.")
+    ] = None,
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="Images of each of --classes, or of all, to a folder each.")
+    ] = None,
     truncation: Annotated[
-        float, typer.Option(min=0, max=2, help="Factor of the latents; below 1, images are safer and more alike.")
+        float, typer.Option(min=0, max=2, help="Below 1, images are safer and more alike, where the model has it.")
     ] = 1.0,
+    direction: Annotated[
+        list[str] | None, typer.Option(help="Amount along a direction, as NAME=1.5; may be given several times.")
+    ] = None,
     shard_size: Annotated[
         int | None, typer.Option(min=1, help="Images in each faces-{0000}.tar. Default: 1000.")
     ] = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
-    """Draw images without a server; with --seeds, the same command continues a run that was stopped."""
-    if (seed is None) == (seeds is None):
-        raise ServiceError("give either --seed 42 for one image, or --seeds 0-999 for many")
+    """Draw images without a server; of many, the same command continues a run that was stopped."""
     settings = read_settings(models=models, provider=provider, workers=1)
-    from service.bulk import run as bulk
-    from service.engine.library import UnknownModelError
+    from service.bulk import command
     from service.engine.renderer import Renderer
-    from service.engine.requests import RenderRequest
     from service.formats.c2pa import read_signer
 
-    wanted = None if seeds is None else bulk.plan(seeds, out, shard_size)
-    signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
-    # bulk.run bounds what it queues.
+    options = command.Options(
+        out, seed, seeds, model, class_, classes, per_class, truncation, direction or (), shard_size
+    )
     renderer = Renderer(
         settings.models,
         settings.provider,
         streams=settings.device_streams,
         max_batch=settings.max_batch,
-        queue=sys.maxsize,
+        queue=sys.maxsize,  # what is queued is bounded where it is drawn
     )
-    # What is refused is told below, or by the error where nothing is left.
-    logging.getLogger("bentoml.nelumbo").addHandler(logging.NullHandler())
-    renderer.load()
-    for sentence in renderer.library.refused:
-        print(f"warning: {sentence}", file=sys.stderr)
-    try:
-        request = RenderRequest(renderer.library.find(model), truncation, seeds=() if seed is None else (seed,))
-        if wanted is None:
-            bulk.draw_one(renderer, request, out, signer)
-        else:
-            _draw_many(bulk.Bulk(wanted, renderer, request, settings.max_batch, signer))
-    except UnknownModelError as error:
-        raise ServiceError(f"no model {model}; there are {error}") from error
-    finally:
-        renderer.close()
-
-
-def _draw_many(drawing: "Bulk") -> None:
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background process ignores SIGINT
-        signal.signal(signal.SIGINT, lambda *_: drawing.stop())
-    from rich.console import Console
-
-    try:
-        drawing.run(Console(stderr=True))
-    except KeyboardInterrupt:
-        print(f"Stopped; the same command continues. {drawing.summary()}", file=sys.stderr)
-        raise typer.Exit(130) from None
-    print(drawing.summary())
+    signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
+    command.generate(options, renderer, settings.max_batch, signer)
 
 
 @app.command()

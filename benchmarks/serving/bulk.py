@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.serving.speed import Speed, of_calls
+from service.bulk import plan as plans
 from service.bulk import run as bulk
 from service.engine.library import Model
 from service.engine.renderer import Renderer
@@ -30,7 +31,7 @@ def renderer(settings: Settings, models: Path) -> Renderer:
 def draw(drawer: Renderer, model: Model, batch: int, out: str, seconds: float) -> Speed:
     """Draw to new files for some seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        plan = bulk.plan("0-4294967295", Path(folder) / OUTS[out], None)
+        plan = plans.plan("0-4294967295", Path(folder) / OUTS[out], None)
         drawing = bulk.Bulk(plan, drawer, RenderRequest(drawer.library.find(model.ref)), batch)
         reports: list[tuple[float, int]] = []  # when, and how many were drawn; from the first on, all threads are busy
 

@@ -1,28 +1,26 @@
 """Draws many images without a server, in full batches on every core; a run that was stopped can be continued.
 
-A run is a sequence of files to write, each with the seeds of its images: a PNG for one seed, an archive for many. A
+A run is a sequence of files to write, as :mod:`service.bulk.plan` says: a PNG for one image, an archive for many. A
 complete file is not written again, so that a run which was killed and continued ends with the same files.
 """
 
 import contextlib
 import itertools
 import math
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service import cpus
-from service.engine import latents
+from service.bulk.plan import Part, Plan, Wanted
 from service.engine.renderer import Renderer
-from service.engine.requests import RenderRequest, seed_name
+from service.engine.requests import RenderRequest
 from service.errors import ServiceError
 from service.formats import archives
 from service.formats.archives import Sample
@@ -31,89 +29,7 @@ from service.formats.registry import PNG_FILES, image_formats, named
 
 BATCHES = 4  # in a request: the thread that writes is woken less often, and each time it takes the interpreter
 AHEAD = 2  # requests a core that are queued: no core idles while a file is written, and memory is bounded
-SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
-SHARD_SIZE = 1000
 POLL = 0.2  # seconds between two checks whether to stop
-
-
-class Part(NamedTuple):
-    """A file to write, and the seeds of its images."""
-
-    path: Path
-    seeds: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to draw.
-
-    Attributes:
-        seeds: ascending, none twice.
-        out: as the user wrote it.
-        shard_size: images in a file, if ``out`` has a place for its number.
-    """
-
-    seeds: Sequence[range]
-    out: Path
-    shard_size: int = SHARD_SIZE
-
-    def __len__(self) -> int:
-        return sum(map(len, self.seeds))
-
-    def make_folder(self) -> None:
-        """Make the folder for a PNG of each seed; raises OSError."""
-        if self.out.suffix not in archives.KINDS:
-            self.out.mkdir(parents=True, exist_ok=True)
-
-    def parts(self) -> Iterator[Part]:
-        """Yield the files to write; there may be very many."""
-        seeds = itertools.chain.from_iterable(self.seeds)
-        if self.out.suffix not in archives.KINDS:
-            yield from (Part(self.out / f"{seed_name(seed)}.png", (seed,)) for seed in seeds)
-        elif SHARD.search(self.out.name):
-            for number in range(math.ceil(len(self) / self.shard_size)):
-                yield Part(_numbered(self.out, number), tuple(itertools.islice(seeds, self.shard_size)))
-        else:
-            yield Part(self.out, tuple(seeds))
-
-
-def _numbered(out: Path, number: int) -> Path:
-    return out.with_name(SHARD.sub(lambda found: str(number).zfill(len(found[1])), out.name))
-
-
-def plan(seeds: str, out: Path, shard_size: int | None) -> Plan:
-    """Return a plan of the command line's options; raises ServiceError."""
-    if out.suffix == ".png":
-        raise ServiceError(f"{out} holds one image; with --seeds, name a folder, a .zip or a .tar")
-    if SHARD.search(out.name):
-        if out.suffix not in archives.KINDS:
-            raise ServiceError(f"--out {out}: shards are .zip or .tar files, such as faces-{{000000}}.tar")
-    elif shard_size is not None:
-        raise ServiceError("--shard-size needs shards: write {000000} in --out as the place of their number")
-    return Plan(read_seeds(seeds), out, shard_size or SHARD_SIZE)
-
-
-def read_seeds(text: str) -> list[range]:
-    """Return the seeds that ``0-999`` or ``1,5,9-12`` names, ascending and each once; raises ServiceError."""
-    found: list[range] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part.strip())
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last < latents.SEEDS:
-            sentence = "write numbers from 0 to 4294967295 and ascending ranges, such as 0-999 or 1,5,9-12"
-            raise ServiceError(f"--seeds {text}: {sentence}")
-        found.append(range(first, last + 1))
-    return _merge(found)
-
-
-def _merge(ranges: Iterable[range]) -> list[range]:
-    merged: list[range] = []
-    for one in sorted(ranges, key=lambda one: one.start):
-        if merged and one.start <= merged[-1].stop:
-            merged[-1] = range(merged[-1].start, max(merged[-1].stop, one.stop))
-        else:
-            merged.append(one)
-    return merged
 
 
 def draw_one(renderer: Renderer, request: RenderRequest, out: Path, signer: Signer | None = None) -> None:
@@ -196,12 +112,12 @@ class Bulk:
 
     def write(self, report: Callable[[], None]) -> None:
         """Write the files that are missing, calling ``report`` now and then; raises OSError, ServiceError."""
-        self._plan.make_folder()
+        self._plan.make_folders()
         missing = (part for part in self._plan.parts() if not self._has(part, report))
         ahead, written = itertools.tee(missing)  # what is drawn, and, later, what is written
-        with contextlib.closing(self._draw((seed for part in ahead for seed in part.seeds), report)) as samples:
+        with contextlib.closing(self._draw((image for part in ahead for image in part.images), report)) as samples:
             for part in written:
-                archives.write(part.path, itertools.islice(samples, len(part.seeds)))
+                archives.write(part.path, itertools.islice(samples, len(part.images)))
 
     def _has(self, part: Part, report: Callable[[], None]) -> bool:
         """Return whether a file is complete; raises ServiceError if it holds other images than the part."""
@@ -209,29 +125,34 @@ class Bulk:
         found = archives.read(part.path)
         if found is None or (texts := found.texts()) is None:
             return False
-        wanted = replace(self._request, seeds=part.seeds[:1]).texts()
-        if found.names != [seed_name(seed) for seed in part.seeds] or not wanted.items() <= texts.items():
+        wanted = self._request_of(part.images[:1]).texts()
+        names = [one.name for one in part.images] if part.path.suffix != ".png" else [part.path.stem]
+        if found.names != names or not wanted.items() <= texts.items():
             raise ServiceError(f"{part.path} holds other images than these; name another --out, or move it away")
-        self.kept += len(part.seeds)
+        self.kept += len(part.images)
         report()
         return True
 
-    def _draw(self, seeds: Iterator[int], report: Callable[[], None]) -> Generator[Sample]:
-        """Yield the images of ``seeds``, in their order; the following ones are drawn meanwhile."""
-        waiting: deque[tuple[RenderRequest, Future[list[bytes]]]] = deque()
+    def _request_of(self, images: Sequence[Wanted]) -> RenderRequest:
+        labels = [one.label for one in images if one.label is not None]
+        return replace(self._request, seeds=[one.seed for one in images], labels=labels or self._request.labels)
+
+    def _draw(self, images: Iterator[Wanted], report: Callable[[], None]) -> Generator[Sample]:
+        """Yield ``images``, in their order; the following ones are drawn meanwhile."""
+        waiting: deque[tuple[Sequence[Wanted], RenderRequest, Future[list[bytes]]]] = deque()
         try:
-            while (some := tuple(itertools.islice(seeds, self._size))) or waiting:
+            while (some := tuple(itertools.islice(images, self._size))) or waiting:
                 if some:
-                    request = replace(self._request, seeds=some)
-                    waiting.append((request, self._renderer.submit(request, self._encoder, math.inf)[0]))
+                    request = self._request_of(some)
+                    waiting.append((some, request, self._renderer.submit(request, self._encoder, math.inf)[0]))
                 if len(waiting) == AHEAD * cpus.available() or not some:
-                    request, drawn = waiting.popleft()
+                    wanted, request, drawn = waiting.popleft()
                     pngs = self._result(drawn)
                     self.drawn += len(request)
                     report()
-                    yield from _samples(request, pngs)
+                    yield from _samples(wanted, request, pngs)
         finally:
-            for _, drawn in waiting:
+            for *_, drawn in waiting:
                 drawn.cancel()
 
     def _result(self, drawn: Future[list[bytes]]) -> list[bytes]:
@@ -245,8 +166,11 @@ class Bulk:
             raise KeyboardInterrupt
 
 
-def _samples(request: RenderRequest, pngs: list[bytes]) -> Iterator[Sample]:
+def _samples(wanted: Sequence[Wanted], request: RenderRequest, pngs: list[bytes]) -> Iterator[Sample]:
     model = request.model
     same = {"model": model.ref, "digest": model.digest, "truncation": request.truncation}
-    for seed, data in zip(request.seeds, pngs, strict=True):
-        yield Sample(seed_name(seed), data, same | {"seed": seed})
+    if amounts := request.amounts():
+        same["directions"] = amounts
+    for index, (one, data) in enumerate(zip(wanted, pngs, strict=True)):
+        name = request.class_of(index)
+        yield Sample(one.name, data, same | {"seed": one.seed} | ({} if name is None else {"class": name}))

@@ -95,7 +95,7 @@ def write_zip(file: IO[bytes], samples: Iterable[Sample]) -> None:
 def _read_zip(path: Path) -> Contents:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        return Contents([Path(name).stem for name in names], archive.read(names[0]))
+        return Contents([name.removesuffix(".png") for name in names], archive.read(names[0]))
 
 
 def _write_tar(file: IO[bytes], samples: Iterable[Sample]) -> None:
@@ -117,7 +117,7 @@ def _read_tar(path: Path) -> Contents:
     with tarfile.open(path, "r:") as archive:
         pngs = [member for member in archive if member.name.endswith(".png")]
         first = archive.extractfile(pngs[0])
-        return Contents([Path(member.name).stem for member in pngs], first.read() if first else b"")
+        return Contents([member.name.removesuffix(".png") for member in pngs], first.read() if first else b"")
 
 
 # The kinds of file, by extension.

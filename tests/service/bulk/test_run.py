@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from service.bulk import plan
 from service.bulk import run as bulk
-from service.bulk.run import Bulk, Part
+from service.bulk.run import Bulk
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError
@@ -27,7 +28,7 @@ QUIET = Console(file=io.StringIO())
 
 def draw(renderer: Renderer, seeds: str, out: Path, *, truncation: float = 1.0, shard_size: int | None = None) -> Bulk:
     request = RenderRequest(renderer.library.find("rgb"), truncation)
-    drawing = Bulk(bulk.plan(seeds, out, shard_size), renderer, request, batch=3)
+    drawing = Bulk(plan.plan(seeds, out, shard_size), renderer, request, batch=3)
     drawing.run(QUIET)
     return drawing
 
@@ -40,7 +41,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_seeds_are_read_rising_and_each_once(pairs: list[tuple[int, int]]) -> None:
     text = ",".join(f"{first}-{first + more}" if more else str(first) for first, more in pairs)
     wanted = sorted({seed for first, more in pairs for seed in range(first, first + more + 1)})
-    assert list(itertools.chain(*bulk.read_seeds(text))) == wanted
+    assert list(itertools.chain(*plan.read_seeds(text))) == wanted
 
 
 @pytest.mark.parametrize(
@@ -48,16 +49,14 @@ def test_seeds_are_read_rising_and_each_once(pairs: list[tuple[int, int]]) -> No
 )
 def test_other_seeds_are_refused_with_how_to_write_them(text: str) -> None:
     with pytest.raises(ServiceError, match="such as 0-999"):
-        bulk.read_seeds(text)
+        plan.read_seeds(text)
 
 
 def test_very_many_files_are_planned_one_after_another(tmp_path: Path) -> None:
-    plan = bulk.plan("0-4294967295", tmp_path / "a-{00}.zip", 2)
-    assert len(plan) == 2**32
-    assert list(itertools.islice(plan.parts(), 2)) == [
-        Part(tmp_path / "a-00.zip", (0, 1)),
-        Part(tmp_path / "a-01.zip", (2, 3)),
-    ]
+    planned = plan.plan("0-4294967295", tmp_path / "a-{00}.zip", 2)
+    assert len(planned) == 2**32
+    parts = [(part.path, [one.seed for one in part.images]) for part in itertools.islice(planned.parts(), 2)]
+    assert parts == [(tmp_path / "a-00.zip", [0, 1]), (tmp_path / "a-01.zip", [2, 3])]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_very_many_files_are_planned_one_after_another(tmp_path: Path) -> None:
 )
 def test_an_out_that_cannot_be_meant_is_refused(out: str, shard_size: int | None, said: str) -> None:
     with pytest.raises(ServiceError, match=said):
-        bulk.plan("1", Path(out), shard_size)
+        plan.plan("1", Path(out), shard_size)
 
 
 def test_a_folder_has_the_bytes_that_the_server_sends(renderer: Renderer, tmp_path: Path) -> None:
@@ -149,7 +148,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_continues(
 
 
 def test_a_stopped_run_ends_between_two_images(renderer: Renderer, tmp_path: Path) -> None:
-    drawing = Bulk(bulk.plan("0-99", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3)
+    drawing = Bulk(plan.plan("0-99", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3)
     with pytest.raises(KeyboardInterrupt):
         drawing.write(drawing.stop)  # which is called after each order of 12
     assert len(files(tmp_path)) == 12
@@ -164,7 +163,7 @@ def test_a_folder_that_is_a_file_is_one_sentence(renderer: Renderer, tmp_path: P
 
 def test_an_archive_in_no_folder_draws_nothing(renderer: Renderer, tmp_path: Path) -> None:
     picture = RenderRequest(renderer.library.find("rgb"))
-    drawing = Bulk(bulk.plan("0-9", tmp_path / "no" / "a.zip", None), renderer, picture, batch=3)
+    drawing = Bulk(plan.plan("0-9", tmp_path / "no" / "a.zip", None), renderer, picture, batch=3)
     with pytest.raises(ServiceError, match=r"cannot be written: No such file or directory$"):
         drawing.run(QUIET)
     assert drawing.drawn == 0
@@ -172,7 +171,7 @@ def test_an_archive_in_no_folder_draws_nothing(renderer: Renderer, tmp_path: Pat
 
 def test_a_terminal_shows_how_far_it_is(renderer: Renderer, tmp_path: Path) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=80)
-    Bulk(bulk.plan("0-9", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3).run(screen)
+    Bulk(plan.plan("0-9", tmp_path, None), renderer, RenderRequest(renderer.library.find("rgb")), batch=3).run(screen)
     assert "10/10" in screen.file.getvalue()  # type: ignore[attr-defined]
     assert "images/s" in screen.file.getvalue()  # type: ignore[attr-defined]
 

@@ -1,0 +1,112 @@
+"""``python -m service generate``: reads its options, and draws one image or many."""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from service.bulk.plan import Plan, plan
+from service.bulk.run import Bulk, draw_one
+from service.engine import conditions
+from service.engine.conditions import ConditionError
+from service.engine.library import Model, UnknownModelError
+from service.engine.renderer import Renderer
+from service.engine.requests import RenderRequest
+from service.errors import ServiceError
+from service.formats.c2pa import Signer
+
+ALL = "all"  # the classes
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; names are those of its options."""
+
+    out: Path
+    seed: int | None
+    seeds: str | None
+    model: str | None
+    class_: str | None
+    classes: str | None
+    per_class: int | None
+    truncation: float
+    direction: Sequence[str]
+    shard_size: int | None
+
+    def check(self) -> None:
+        """Raise ServiceError for options that exclude each other."""
+        if sum(given is not None for given in (self.seed, self.seeds, self.per_class)) != 1:
+            raise ServiceError("give one of --seed 42, --seeds 0-999 and --per-class 100")
+        if self.class_ is not None and (self.classes is not None or self.per_class is not None):
+            raise ServiceError("--class is for all images; give it without --classes and --per-class")
+        if self.classes is not None and self.seed is not None:
+            raise ServiceError("--classes makes many images; give --seeds or --per-class with it")
+
+    def amounts(self) -> dict[str, float]:
+        """Return the amounts of --direction by name; raises ServiceError."""
+        try:
+            pairs = [one.rpartition("=") for one in self.direction]
+            return {name: float(amount) for name, _, amount in pairs}
+        except ValueError as error:
+            raise ServiceError(f"--direction {' '.join(self.direction)}: write NAME=1.5") from error
+
+
+def generate(options: Options, renderer: Renderer, max_batch: int, signer: Signer | None = None) -> None:
+    """Draw what the options ask for with a renderer, which is loaded and closed here; raises ServiceError."""
+    options.check()
+    amounts = options.amounts()
+    wanted = None if options.seed is not None else plan(options.seeds or "0", options.out, options.shard_size)
+    _load(renderer)
+    try:
+        model = renderer.library.find(options.model)
+        names = [] if options.class_ is None else [options.class_]
+        asked = conditions.find(model, names, options.truncation, amounts)._asdict()
+        if wanted is None:
+            seeds = () if options.seed is None else (options.seed,)
+            draw_one(renderer, RenderRequest(model, seeds=seeds, **asked), options.out, signer)
+            return
+        planned = _in_classes(wanted, model, options)
+        _draw_many(Bulk(planned, renderer, RenderRequest(model, **asked), max_batch, signer))
+    except UnknownModelError as error:
+        raise ServiceError(f"no model {options.model}; there are {error}") from error
+    except ConditionError as error:
+        raise ServiceError(str(error)) from error
+    finally:
+        renderer.close()
+
+
+def _load(renderer: Renderer) -> None:
+    """Load the models; a warning tells which are refused."""
+    # What is refused is told below, or by the error where nothing is left.
+    logging.getLogger("bentoml.nelumbo").addHandler(logging.NullHandler())
+    renderer.load()
+    for sentence in renderer.library.refused:
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+def _in_classes(wanted: Plan, model: Model, options: Options) -> Plan:
+    """Return a plan with a folder for each class that is asked for, or the plan as it is."""
+    if options.classes is None and options.per_class is None:
+        return wanted
+    names = list(model.card.classes) if options.classes in (None, ALL) else (options.classes or "").split(",")
+    if not names:
+        raise ServiceError(f"{model.ref} has no classes; leave --classes and --per-class out")
+    labels = conditions.find(model, [name.strip() for name in names]).labels
+    return wanted.in_classes(model.card, list(dict.fromkeys(labels)), options.per_class)
+
+
+def _draw_many(drawing: Bulk) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background process ignores SIGINT
+        signal.signal(signal.SIGINT, lambda *_: drawing.stop())
+    from rich.console import Console
+
+    try:
+        drawing.run(Console(stderr=True))
+    except KeyboardInterrupt:
+        print(f"Stopped; the same command continues. {drawing.summary()}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    print(drawing.summary())
