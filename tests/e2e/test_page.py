@@ -162,6 +162,16 @@ def test_truncation_is_drawn_as_it_is_moved(page: Page, server: Server) -> None:
     waiting.wait_for(lambda: shown(page, "#kept img[src]") == kept)
 
 
+def test_a_model_without_a_centre_has_no_slider(page: Page) -> None:
+    expect(page.locator("#psi")).to_be_visible()
+    slide(page, "#psi", 0.5)
+    with sent(page) as bodies:
+        page.check("[value='rgb@1']")
+        wait_for(page, "Seeds 42 – 57")
+        expect(page.locator("#psi")).to_be_hidden()
+    assert bodies[-1]["truncation"] == 1
+
+
 def test_a_model_is_chosen_by_thumbnail_and_card(page: Page, server: Server) -> None:
     for i, width in enumerate((4 * 16, 4 * 20)):
         expect(page.locator(".model img").nth(i)).to_have_js_property("naturalWidth", width)
@@ -256,6 +266,12 @@ def test_the_set_is_downloaded_as_zip(page: Page, server: Server) -> None:
         assert [archive.read(name) for name in archive.namelist()] == shown(page)
 
 
+def on_shell(given: np.ndarray) -> np.ndarray:
+    """Return latents, (..., 8), of the length of √8."""
+    brought: np.ndarray = given * np.sqrt(8) / np.linalg.norm(given, axis=-1, keepdims=True)
+    return brought
+
+
 def test_neighbours_are_as_far_away_as_they_are_asked_to_be(page: Page) -> None:
     page.evaluate("() => { let seed = 0; crypto.getRandomValues = (words) => words.fill(seed++); }")
     original = latents.from_seed(44, 8)
@@ -269,7 +285,8 @@ def test_neighbours_are_as_far_away_as_they_are_asked_to_be(page: Page) -> None:
         given = np.array(bodies[0]["latents"])
         np.testing.assert_array_equal(np.float32(given[0]), original)
         away, angle = [latents.from_seed(15 * i + j, 8) for j in range(15)], distance * np.pi / 2
-        np.testing.assert_allclose(given[1:], np.cos(angle) * original + np.sin(angle) * np.array(away), atol=1e-6)
+        turned = np.cos(angle) * original + np.sin(angle) * np.array(away)
+        np.testing.assert_allclose(given[1:], on_shell(turned), atol=1e-6)
         assert len(set(shown(page))) == 16
     assert page.locator("#grid span").all_inner_texts() == ["44", *["≈44"] * 15]
 
@@ -304,7 +321,7 @@ def test_two_are_averaged_and_three_are_calculated_with(page: Page) -> None:
         page.click("#arithmetic")
         expect(page.locator("#one-title")).to_have_text("43 − 51 + 46")
     np.testing.assert_allclose(bodies[0]["latent"], slerp(a, b, 3)[1], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(bodies[1]["latent"], a - b + c, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(bodies[1]["latent"], on_shell(a - b + c), rtol=1e-5, atol=1e-6)
 
 
 def canvas(page: Page) -> np.ndarray:

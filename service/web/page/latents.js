@@ -48,11 +48,17 @@ export function between(from, to, t) {
 /** A neighbour of a latent: rotated towards another by `distance`, from 0 (itself) to 1 (a right angle). */
 export function near(latent, towards, distance) {
   const angle = (distance * Math.PI) / 2;
-  return latent.map((value, i) => Math.cos(angle) * value + Math.sin(angle) * towards[i]);
+  return onShell(latent.map((value, i) => Math.cos(angle) * value + Math.sin(angle) * towards[i]));
 }
 
-/** a − b + c: the arithmetic of Radford et al. 2016, section 6.3. */
-export const arithmetic = (a, b, c) => a.map((value, i) => value - b[i] + c[i]);
+/** a − b + c: the arithmetic of Radford et al. 2016, section 6.3, brought back to the shell. */
+export const arithmetic = (a, b, c) => onShell(a.map((value, i) => value - b[i] + c[i]));
+
+/** A latent of length √Z: those that a generator was trained on lie near this shell, and a sum of them does not. */
+export function onShell(latent) {
+  const length = Math.hypot(...latent);
+  return length === 0 ? latent : latent.map((value) => (value * Math.sqrt(latent.length)) / length);
+}
 
 const PARALLEL = 1e-6; // below this sine two latents span no plane
 

@@ -27,7 +27,7 @@ let model; // that of the selected one
 /** @type {Picture | undefined} */ let enlarged;
 
 const refOf = ({ name, version }) => `${name}@${version}`;
-const options = () => ({ model: refOf(model), truncation: controls.psi.valueAsNumber });
+const options = () => ({ model: refOf(model), truncation: model.truncation ? controls.psi.valueAsNumber : 1 });
 
 const ofSeed = (seed) => ({ seed, name: `${seed}`, latent: fromSeed(seed, model.latent_dim) });
 const isSame = (one, other) => one === other || (one.seed !== undefined && one.seed === other.seed);
@@ -205,6 +205,7 @@ function choose(card) {
   }
   walk.pause();
   model = card;
+  $("truncation").hidden = !card.truncation;
   $("models").querySelector(`[value="${refOf(card)}"]`).checked = true;
   describe(card);
   showReadme();

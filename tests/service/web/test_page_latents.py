@@ -17,7 +17,7 @@ Run = Callable[[str, Any], Any]
 
 SCRIPT = """
 import { readFileSync } from "node:fs";
-const { between, fromSeed } = await import(process.argv[2]);
+const { arithmetic, between, fromSeed, near } = await import(process.argv[2]);
 const cases = JSON.parse(readFileSync(0));
 process.stdout.write(JSON.stringify(cases.map((one) => { %s })));
 """
@@ -68,6 +68,18 @@ PAIRS = {
     "from nothing": (np.zeros(64, np.float32), LATENT),
     "to nothing": (LATENT, np.zeros(64, np.float32)),
 }
+
+
+def test_sums_and_neighbours_are_as_long_as_other_latents(run: Run) -> None:
+    code = """
+        const of = (seed) => fromSeed(seed, 64);
+        return [arithmetic(of(1), of(2), of(one)), near(of(1), of(one), 0.3)].map((made) => [...made]);
+    """
+    for sum_, neighbour in run(code, [3, 4, 5]):
+        np.testing.assert_allclose([np.linalg.norm(sum_), np.linalg.norm(neighbour)], 8, rtol=1e-5)
+    one, two, three = (latents.from_seed(seed, 64).astype(float) for seed in (1, 2, 3))
+    away = one - two + three
+    np.testing.assert_allclose(run(code, [3])[0][0], away * 8 / np.linalg.norm(away), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
