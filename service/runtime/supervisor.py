@@ -196,6 +196,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=LOGGING,
         proxy_headers=False,  # nothing here depends on a client's address but /admin, which trusts no proxy
         server_header=False,
+        access_log=False,  # request_log writes ours
         timeout_worker_healthcheck=settings.worker_timeout,
     )
 
