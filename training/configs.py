@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Crop = Literal["center", "pad"]
 GROUP = 8  # images that a critic with minibatch_std compares
+CLASS_GROUP = 4  # the same of one class: a batch of 64 has 16 classes, over which BatchNorm's statistics are steady
 
 
 class Frozen(BaseModel):

@@ -31,20 +31,30 @@ class DataOrder:
         return self._permutation
 
 
-class BalancedOrder:
-    """An endless shuffle in which each run of as many images as there are classes has one image of every class.
+class ClassOrder:
+    """An endless shuffle in which groups of neighbours are of one class.
 
-    Images of a small class come back sooner than those of a large one.
+    Each epoch has the groups in a new order: of every class as many as its images fill, or one if ``balance`` is set.
+    Images of a class come in turn.
     """
 
-    def __init__(self, labels: NDArray[np.int64], seed: int) -> None:
+    def __init__(self, labels: NDArray[np.int64], seed: int, group: int, *, balance: bool) -> None:
         self._members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
-        self._classes = DataOrder(len(self._members), seed)
+        self._counts = [1 if balance else -(-len(images) // group) for images in self._members]  # groups in an epoch
+        self._labels = np.repeat(np.arange(len(self._members)), self._counts)  # of all groups
+        self._numbers = np.concatenate([np.arange(count) for count in self._counts])  # of a group in its class
+        self._groups = DataOrder(len(self._labels), seed)
         self._orders = [DataOrder(len(images), seed, label) for label, images in enumerate(self._members)]
+        self._group = group
 
     def take(self, position: int, number: int) -> NDArray[np.int64]:
         """Return the indices (number,) of the images from ``position`` on."""
-        labels = self._classes.take(position, number)
-        turns = np.arange(position, position + number) // len(self._members)
-        pairs = zip(labels.tolist(), turns.tolist(), strict=True)
-        return np.array([self._members[label][self._orders[label].take(turn, 1)[0]] for label, turn in pairs])
+        places = range(position, position + number)
+        first, last = position // self._group, (position + number - 1) // self._group
+        groups = self._groups.take(first, last - first + 1)
+        return np.array([self._image(place, groups[place // self._group - first]) for place in places])
+
+    def _image(self, place: int, group: int) -> int:
+        label, epoch = self._labels[group], place // self._group // len(self._labels)
+        turn = (epoch * self._counts[label] + self._numbers[group]) * self._group + place % self._group
+        return int(self._members[label][self._orders[label].take(int(turn), 1)[0]])

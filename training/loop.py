@@ -14,7 +14,8 @@ from rich.console import Console
 from torch import Tensor
 
 from training import distributed, sample_grid
-from training.data_order import BalancedOrder, DataOrder
+from training.configs import CLASS_GROUP
+from training.data_order import ClassOrder, DataOrder
 from training.device import Device
 from training.errors import InputError, TrainingError
 from training.gan import GAN, STATISTICS_LATENTS
@@ -53,11 +54,15 @@ class StopSignal:
                 signal.signal(number, handler)
 
 
-def make_order(dataset: Dataset, config: Config) -> DataOrder | BalancedOrder:
-    """Return the order in which a run sees its images."""
-    if config.recipe.balance and dataset.labels is not None:
-        return BalancedOrder(dataset.labels, config.seed)
-    return DataOrder(len(dataset.images), config.seed)
+def make_order(dataset: Dataset, config: Config) -> DataOrder | ClassOrder:
+    """Return the order in which a run sees its images.
+
+    A critic that compares images sees groups of one class: between classes they differ in any case.
+    """
+    compared = config.recipe.critic.minibatch_std
+    if dataset.labels is None or not (compared or config.recipe.balance):
+        return DataOrder(len(dataset.images), config.seed)
+    return ClassOrder(dataset.labels, config.seed, CLASS_GROUP if compared else 1, balance=config.recipe.balance)
 
 
 class Trainer:

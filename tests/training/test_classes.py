@@ -10,7 +10,7 @@ from PIL import Image
 from tests import DIGITS
 from training import classes, images
 from training.configs import ImagesConfig
-from training.data_order import BalancedOrder
+from training.data_order import ClassOrder
 from training.errors import InputError
 from training.plan import data_lines
 
@@ -172,15 +172,35 @@ def test_an_unknown_class_is_refused_with_the_nearest_names() -> None:
         classes.find("cat", ())
 
 
-def test_a_balanced_order_shows_every_class_once_in_a_row_and_every_image_in_turn() -> None:
-    numbers = np.array([0] * 5 + [1] * 50 + [2] * 11)
-    order = BalancedOrder(numbers, seed=3)
-    taken = order.take(0, 150)
-    assert all(sorted(row) == [0, 1, 2] for row in numbers[taken].reshape(-1, 3).tolist())
+COUNTS_IN_ORDER = np.array([0] * 5 + [1] * 50 + [2] * 11)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_a_balanced_order_shows_every_class_once_in_a_row_and_every_image_in_turn(group: int) -> None:
+    numbers, shown = COUNTS_IN_ORDER, 180
+    taken = ClassOrder(numbers, 3, group, balance=True).take(0, shown)
+    assert all(len(set(row)) == 1 for row in numbers[taken].reshape(-1, group).tolist())
+    assert all(sorted(row) == [0, 1, 2] for row in numbers[taken[::group]].reshape(-1, 3).tolist())
     for label in range(3):
         mine = taken[numbers[taken] == label]
         count = min(len(mine), int((numbers == label).sum()))
         assert len(set(mine[:count].tolist())) == count
-    pieces = [BalancedOrder(numbers, seed=3).take(at, 7) for at in range(0, 140, 7)]
-    np.testing.assert_array_equal(np.concatenate(pieces), taken[:140])
-    assert not np.array_equal(BalancedOrder(numbers, seed=4).take(0, 150), taken)
+
+
+def test_an_order_in_groups_shows_every_image_as_often_as_it_is_there() -> None:
+    taken = ClassOrder(COUNTS_IN_ORDER, 3, 4, balance=False).take(0, 4 * 18 * 20)  # 2 + 13 + 3 groups an epoch
+    assert all(len(set(row)) == 1 for row in COUNTS_IN_ORDER[taken].reshape(-1, 4).tolist())
+    often = np.bincount(taken)
+    assert len(often) == len(COUNTS_IN_ORDER)
+    assert often.min() >= 20
+    assert often.max() <= 33  # five images fill two groups of four
+
+
+@pytest.mark.parametrize("balance", [False, True])
+def test_an_order_is_a_function_of_the_seed_and_the_position(balance: bool) -> None:
+    def order(seed: int = 3) -> ClassOrder:
+        return ClassOrder(COUNTS_IN_ORDER, seed, 4, balance=balance)
+
+    pieces = [order().take(at, 7) for at in range(0, 140, 7)]
+    np.testing.assert_array_equal(np.concatenate(pieces), order().take(0, 140))
+    assert not np.array_equal(order(4).take(0, 140), order().take(0, 140))

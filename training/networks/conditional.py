@@ -6,8 +6,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from training.configs import CriticConfig, GeneratorConfig, ImagesConfig
+from training.configs import CLASS_GROUP, CriticConfig, GeneratorConfig, ImagesConfig
 from training.networks.critics import Strided
+from training.networks.layers import MinibatchStd
 
 EMBEDDING = 64  # numbers that describe a class to a generator
 
@@ -62,6 +63,9 @@ class Projection(nn.Module):
         if not isinstance(critic, nn.Sequential) or not isinstance(critic[-2], nn.Linear):
             raise TypeError("a projection needs a critic that ends in a linear layer")
         self.critic = critic
+        for layer in critic:
+            if isinstance(layer, MinibatchStd):
+                layer.group = CLASS_GROUP  # a batch has groups of one class
         self.embedding = nn.Embedding(classes, critic[-2].in_features)
         nn.init.normal_(self.embedding.weight, 0.0, 0.02)  # as the linear layer
 
