@@ -166,7 +166,8 @@ class Trainer:
         """Make one step on the next images."""
         self.gan.set_learning_rates(self.seen / self.total if self.total else 0.0)
         everyones = torch.from_numpy(self.order.take(self.seen, self.gan.images_per_step(self.seen)))
-        indices = everyones[distributed.rank() :: distributed.size()].to(self.images.device)
+        share = torch.chunk(everyones, distributed.size())[distributed.rank()]  # whole groups of one class
+        indices = share.to(self.images.device)
         reals = self.gan.device.place(to_images(self.images[indices]))
         labels = self.labels[indices] if self.labels is not None else None
         if self.recipe.images.flip:

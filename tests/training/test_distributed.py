@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from tests import DIGITS
 from tests.training.conftest import make_trainer, tiny_recipe
 from tests.training.test_loop import equal, rows
 from tests.waiting import wait_for
-from training import device, distributed, images
+from training import device, distributed, images, start
 from training import evaluate as evaluation
-from training.__main__ import _train
 from training.errors import InputError
 from training.logbook import Logbook
 from training.loop import Trainer
@@ -334,4 +334,4 @@ def test_a_dry_run_with_several_processes_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(distributed, "size", lambda: 2)
     config = Config(name="tiny", recipe=tiny_recipe(), data=str(DIGITS), seed=0, device="cpu", minutes=None)
     with pytest.raises(InputError, match="--dry-run runs in one process"):
-        _train(tmp_path, config, dry_run=True)
+        start.begin(tmp_path, config, None, Console(quiet=True), dry_run=True)
