@@ -11,7 +11,7 @@ import typer
 
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
-from service.settings import Settings, read_settings
+from service.settings import SHIPPED, Settings, read_settings
 
 BACKLOG = 2048  # most connections waiting to be accepted; the kernel may allow fewer
 
@@ -19,7 +19,12 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Serve the models over HTTP, or draw without a server."
 )
 
-Models = Annotated[Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models.")]
+Models = Annotated[
+    Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models, or the shipped emoji.")
+]
+DefaultModel = Annotated[
+    str | None, typer.Option(help="Model where none is named: digits, or digits@1. Default: the first by name.")
+]
 Provider = Annotated[
     str | None, typer.Option(help=f"Execution provider: {', '.join(providers.PROVIDERS)}. Default: cpu.")
 ]
@@ -29,6 +34,7 @@ Provider = Annotated[
 def serve(
     context: typer.Context,
     models: Models = None,
+    default_model: DefaultModel = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 3000.")] = None,
     workers: Annotated[
@@ -43,7 +49,13 @@ def serve(
     """Serve. Every option, and more settings, can be set as NELUMBO_… in the environment."""
     if context.invoked_subcommand is None:
         settings = read_settings(
-            models=models, host=host, port=port, workers=workers, provider=provider, device_streams=device_streams
+            models=models,
+            default_model=default_model,
+            host=host,
+            port=port,
+            workers=workers,
+            provider=provider,
+            device_streams=device_streams,
         )
         raise typer.Exit(_serve(settings))
 
@@ -54,7 +66,8 @@ def generate(
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The seed of one image.")] = None,
     seeds: Annotated[str | None, typer.Option(help="The seeds of many images, such as 0-999 or 1,5,9-12.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Model, such as digits or digits@1. Default: the first by name.")
+        str | None,
+        typer.Option(help="Model, such as digits or digits@1. Default: NELUMBO_DEFAULT_MODEL, or the first by name."),
     ] = None,
     class_: Annotated[
         str | None, typer.Option("--class", help="Class of all images. Default: each seed draws its class.")
@@ -79,6 +92,7 @@ def generate(
 ) -> None:
     """Draw images without a server; of many, the same command continues a run that was stopped."""
     settings = read_settings(models=models, provider=provider, workers=1)
+    _say_what_is_shipped(settings)
     from service.bulk import command
     from service.engine.renderer import Renderer
     from service.formats.c2pa import read_signer
@@ -92,6 +106,7 @@ def generate(
         streams=settings.device_streams,
         max_batch=settings.max_batch,
         queue=sys.maxsize,  # what is queued is bounded where it is drawn
+        default=settings.default_model,
     )
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
     command.generate(options, renderer, settings.max_batch, signer)
@@ -140,7 +155,16 @@ def _require_extras(settings: Settings) -> None:
         read_signer(settings.c2pa_key, settings.c2pa_certificate)
 
 
+def _say_what_is_shipped(settings: Settings) -> None:
+    if settings.models == SHIPPED:
+        print(
+            "No folder models here: drawing the emoji that come with Nelumbo; --models FOLDER draws yours.",
+            file=sys.stderr,
+        )
+
+
 def _serve(settings: Settings) -> int:
+    _say_what_is_shipped(settings)
     providers.require(settings.provider)
     _require_extras(settings)
     ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]

@@ -16,7 +16,7 @@ from service.contract.inputs import MAX_LATENT
 from service.engine import conditions, crashes
 from service.engine.conditions import ConditionError
 from service.engine.jobs import DeadlinePassedError, QueueFullError
-from service.engine.library import Library, Model
+from service.engine.library import Library, Model, UnknownModelError
 from service.engine.renderer import NotReadyError, Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError
@@ -39,6 +39,7 @@ try:
         max_batch=settings.max_batch,
         queue=settings.queue,
         load_seconds=settings.load_seconds,
+        default=settings.default_model,
     )
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
     tracing.is_on()
@@ -48,11 +49,13 @@ except ServiceError as error:
 access = make_access(settings)
 
 
-def _first_model() -> Model:
+def _default_model() -> Model:
     try:
         return renderer.library.find(None)
     except NotReadyError as error:
         raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
+    except UnknownModelError as error:
+        raise bentoml.exceptions.NotFound(f"the default model was removed; there are {error}") from error
 
 
 def _latents(latents: np.ndarray) -> np.ndarray:
@@ -61,7 +64,7 @@ def _latents(latents: np.ndarray) -> np.ndarray:
         raise ValueError(f"latents must be numbers, (N, Z), with N from 1 to {settings.max_images}")
     if not (np.abs(latents) <= MAX_LATENT).all():  # also refuses NaN
         raise ValueError(f"latents must lie from {-MAX_LATENT:g} to {MAX_LATENT:g}")
-    size = _first_model().card.latent_dim
+    size = _default_model().card.latent_dim
     if latents.shape[1] != size:
         raise ValueError(f"latents must have {size} numbers each, not {latents.shape[1]}")
     return latents.astype(np.float32)
@@ -98,11 +101,11 @@ class Nelumbo:
         truncation: float = 1.0,
         directions: list[float] | None = None,
     ) -> Images:
-        """Draw latents, (N, Z) float32, with the first model: images, (N, H, W, C) uint8.
+        """Draw latents, (N, Z) float32, with the default model: images, (N, H, W, C) uint8.
 
         ``labels`` are N numbers of classes, ``directions`` an amount for each direction, where the model has them.
         """
-        model = _first_model()
+        model = _default_model()
         try:
             numbered = conditions.numbered(model, len(latents), labels, truncation, directions)
         except ConditionError as error:

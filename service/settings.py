@@ -13,7 +13,14 @@ from service import cpus, keys
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
+SHIPPED = Path(__file__).parent / "models"  # a link to one of models/, and that model itself in a wheel
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?", re.ASCII)
+
+
+def default_models() -> Path:
+    """Return the folder ``models`` or, where there is none, the model that comes with the package."""
+    here = Path("models")
+    return SHIPPED if SHIPPED.exists() and not here.exists() else here
 
 
 def _address(host: Any) -> Any:
@@ -37,7 +44,7 @@ def _provider(name: str) -> str:
 
 
 # The settings that are also options of python -m service.
-FLAGS = ("models", "host", "port", "workers", "provider", "device_streams")
+FLAGS = ("models", "default_model", "host", "port", "workers", "provider", "device_streams")
 
 
 def _readable_keys(path: Path) -> Path:
@@ -101,7 +108,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NELUMBO_", frozen=True)
 
-    models: Path = Field(Path("models"), description="folder of <name>/<version>/model.onnx")
+    models: Path = Field(
+        default_factory=default_models,
+        description="folder of <name>/<version>/model.onnx; by default models or, where there is no such folder, "
+        "the emoji that come with the package",
+    )
+    default_model: str | None = Field(
+        None,
+        description="model that draws where a request names none: digits, or digits@1; by default the first by name. "
+        "A reload does not change it",
+    )
     host: Host = Field(ip_address("127.0.0.1"), description="address to listen on")
     port: int = Field(3000, ge=1, le=65535, description="port to listen on")
     metrics_port: int | None = Field(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.contract.graph import read_model
-from service.engine.library import find_folders
+from service.engine.folders import find_folders
 from service.settings import read_settings
 from training import recipe as recipes
 

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import INPUT, MODEL_FILE, Card, ContractError, Precision, as_line, read_verified
-from service.contract.files import read_digests, read_inside
-from service.engine import crashes
+from service.contract import INPUT, Card, ContractError, Precision, as_line, read_verified
+from service.engine import crashes, default
 from service.engine.checker import Checker
+from service.engine.folders import (
+    card_at,
+    chosen_file,
+    find_folders,
+    none_can_be_served,
+    read_readme,
+    ref_of,
+    stated_digest,
+)
 from service.engine.providers import registry as providers
 from service.engine.rows import Row, neutral, to_feeds
 from service.engine.verdicts import Verdict
@@ -26,13 +34,15 @@ logger = logging.getLogger("bentoml.nelumbo.library")
 
 Determinism = Literal["exact", "approximate"]
 
-README = "README.md"  # a description of the model, beside its file
-MAX_README = 2**16
 NICE = 5  # nice value of the check while the server serves
 
 
 class UnknownModelError(LookupError):
-    """No such model is served."""
+    """No such model is served; the message lists those that are."""
+
+
+class NotReadyError(Exception):
+    """Nothing can be drawn now; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +90,21 @@ class Library:
     Attributes:
         refused: a sentence for each model that was there and is not served.
         withdrawn: of these sentences, those of models that were served until workers crashed of them.
+        default: the reference of the default model, which may have been removed; or :data:`default.UNDECIDED`.
     """
 
-    def __init__(self, models: Iterable[Model], refused: Sequence[str] = (), withdrawn: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        models: Iterable[Model],
+        refused: Sequence[str] = (),
+        withdrawn: Sequence[str] = (),
+        default: str | None = None,
+    ) -> None:
         self.refused = refused
         self.withdrawn = withdrawn
         self._models = sorted(models, key=lambda model: (model.card.name, -model.card.version))
+        first = self._models[0].ref if self._models else ""
+        self.default = first if default is None else default
         self._by_ref = {model.card.name: model for model in reversed(self._models)}  # the newest is set last
         self._by_ref |= {model.ref: model for model in self._models}
 
@@ -100,49 +119,18 @@ class Library:
         return [model.card.version for model in self if model.card.name == name]
 
     def find(self, ref: str | None) -> Model:
-        """Return the model called ``digits@1``, the newest ``digits``, or the first; raises UnknownModelError."""
-        if ref is None:
-            return self._models[0]
+        """Return the model called ``digits@1``, the newest ``digits``, or the default.
+
+        Raises:
+            UnknownModelError: there is none of this name, or the default model was removed.
+            NotReadyError: the default model is still being loaded.
+        """
+        if ref is None and self.default == default.UNDECIDED:
+            raise NotReadyError("the default model is being loaded")
         try:
-            return self._by_ref[ref]
+            return self._by_ref[self.default if ref is None else ref]
         except KeyError:
             raise UnknownModelError(", ".join(model.ref for model in self._models)) from None
-
-
-def find_folders(folder: Path) -> list[Path]:
-    """Return the folders that hold a model, good or bad: ``folder``, its subfolders, or theirs.
-
-    So a folder of models can be given, that of one model, or of one version.
-
-    Raises:
-        ServiceError: there is none.
-    """
-    # A folder with a dot is an export that is under way, or was killed.
-    depths = (MODEL_FILE, f"[!.]*/{MODEL_FILE}", f"[!.]*/[!.]*/{MODEL_FILE}")
-    found = sorted(path.parent for depth in depths for path in folder.glob(depth))
-    if not found:
-        raise ServiceError(f"no model in {folder}/<name>/<version>/{MODEL_FILE}; export one, or say --models FOLDER")
-    return found
-
-
-def require_sound(folder: Path, provider: str, checker: Checker) -> None:
-    """Check all models under ``folder``; raises ServiceError where none of them can be served.
-
-    What is found is shared with the workers as it is found, where the server's processes share a directory.
-    """
-    files = [_chosen(path, provider) for path in find_folders(folder)]
-    refused = []
-    for file, verdict in checker.check(files):
-        try:
-            _card_at(file, verdict)
-        except ContractError as error:
-            refused.append(str(error))
-    if len(refused) == len(files):
-        raise _none_can_be_served(folder, refused)
-
-
-def _none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
-    return ServiceError(f"none of the models in {folder} can be served: {'; '.join(refused)}")
 
 
 def load_library(
@@ -154,6 +142,7 @@ def load_library(
     *,
     checker: Checker | None = None,
     publish: Callable[[Library], None] | None = None,
+    wanted: str | None = None,
 ) -> Library:
     """Check, open and warm up every good model under ``folder``, and log why others are bad.
 
@@ -165,20 +154,21 @@ def load_library(
         served: what is served now. What has not changed is taken over; where a model has become bad, it stays.
         checker: what checks files, and remembers those that it has seen.
         publish: called with what can be served so far, whenever that is one more.
+        wanted: the default model, as the settings name it.
 
     Raises:
         ServiceError: when the provider is not there, or no model can be served.
     """
     providers.require(provider)
     crashes.charge()
-    loading = Loading(folder, provider, served)
+    loading = Loading(folder, provider, served, wanted)
     checker = checker or Checker(max_batch)
     for file, verdict in checker.check(loading.unchecked, nice=NICE if served else 0):
         loading.add(file, verdict, slots, max_batch)
         if publish and (so_far := loading.library()):
             publish(so_far)
     if (library := loading.library()) is None:
-        raise _none_can_be_served(folder, loading.refused)
+        raise none_can_be_served(folder, loading.refused)
     return library
 
 
@@ -190,18 +180,21 @@ class Loading:
         refused: a sentence for each model that cannot be served.
     """
 
-    def __init__(self, folder: Path, provider: str, served: Library | None) -> None:
+    def __init__(self, folder: Path, provider: str, served: Library | None, wanted: str | None = None) -> None:
         """Take over what is served and has not changed; raises ServiceError where no model is there."""
+        folders = find_folders(folder)
+        self._candidates = default.candidates(folders, wanted)
+        self._default = served.default if served else default.UNDECIDED
         known = {model.ref: model for model in served or ()}
         self._provider = provider
         self._models: dict[Path, Model] = {}
         self.unchecked: list[Path] = []
         self.refused: list[str] = []
         self._withdrawn: list[str] = []
-        for path in find_folders(folder):
-            file = _chosen(path, provider)
-            digest = _stated_digest(file)
-            old = known.get(f"{path.parent.name}@{path.name}")
+        for path in folders:
+            file = chosen_file(path, provider)
+            digest = stated_digest(file)
+            old = known.get(ref_of(path))
             if why := crashes.withdrawn(digest):
                 self._withdrawn.append(why)
                 self._refuse(f"{file}: {why}")
@@ -210,9 +203,11 @@ class Loading:
                 self._models[path] = _with_readme(path, old)
             if not (old and old.digest == digest):
                 self.unchecked.append(file)
+        self._undecided = {ref_of(file.parent) for file in self.unchecked}
 
     def add(self, file: Path, verdict: Verdict, slots: int, max_batch: int) -> None:
         """Open a file that was checked, or note why not."""
+        self._undecided.discard(ref_of(file.parent))
         try:
             self._models[file.parent] = _open(file, verdict, self._provider, slots, max_batch)
         except ContractError as error:
@@ -221,44 +216,23 @@ class Loading:
     def library(self) -> Library | None:
         """Return what can be served so far, or None."""
         models = self._models.values()
-        return Library(models, [*self.refused], [*self._withdrawn]) if models else None
+        if self._default == default.UNDECIDED:
+            self._default = default.choose(self._candidates, [model.ref for model in models], self._undecided)
+        return Library(models, [*self.refused], [*self._withdrawn], self._default) if models else None
 
     def _refuse(self, sentence: str) -> None:
         self.refused.append(sentence)
         logger.error("Refused a model: %s", sentence)
 
 
-def _stated_digest(file: Path) -> str:
-    """Return what the digest file says of a file; nothing where it cannot be read."""
-    try:
-        return read_digests(file.parent).get(file.name, "")
-    except ContractError:
-        return ""
-
-
 def _with_readme(folder: Path, model: Model) -> Model:
     """Return a model with what is said of it now, which its digest does not cover."""
-    readme = _read_readme(folder)
+    readme = read_readme(folder)
     return model if readme == model.readme else replace(model, readme=readme)
 
 
-def _chosen(folder: Path, provider: str) -> Path:
-    """Return a version's file that was rewritten for the provider, or else the one that all can run."""
-    rewritten = folder / providers.find(provider).rewritten_file()
-    return rewritten if rewritten.exists() else folder / MODEL_FILE
-
-
-def _card_at(file: Path, verdict: Verdict) -> Card:
-    """Return the card of a checked file, which names the folders that it lies in; raises ContractError."""
-    card = verdict.card(str(file))
-    folder, said = file.parent, (card.name, str(card.version))
-    if said != (folder.parent.name, folder.name):
-        raise ContractError(f"{folder} holds {'@'.join(said)}; name its folders so: {'/'.join(said)}")
-    return card
-
-
 def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: int) -> Model:
-    card = _card_at(file, verdict)
+    card = card_at(file, verdict)
     read = read_verified(file.parent, file.name)
     if read.digest != verdict.digest:
         raise ContractError(f"{file} changed while it was checked; reload once it is complete")
@@ -267,7 +241,7 @@ def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: in
     try:
         with crashes.running(read.digest, f"{card.name}@{card.version}"):
             session = providers.open_session(read.data, provider, precision=precision, slots=slots, max_batch=max_batch)
-        model = Model(card, read.digest, provider, session, _read_readme(file.parent), verdict.exact)
+        model = Model(card, read.digest, provider, session, read_readme(file.parent), verdict.exact)
         _warm_up(model, file, max_batch)
     except (ServiceError, ContractError):
         raise
@@ -288,11 +262,3 @@ def _warm_up(model: Model, path: Path, largest: int) -> None:
         images = model.run_rows(neutral(card, np.zeros((batch, card.latent_dim), np.float32)))
         if images.shape != (batch, card.height, card.width, card.channels):
             raise ContractError(f"{path} drew an array of {images.shape}, against its card")
-
-
-def _read_readme(folder: Path) -> str | None:
-    """Return the first 64 KiB of a model's README.md, or None where there is none; clients read it."""
-    try:
-        return read_inside(folder, README, MAX_README, cut=True).decode(errors="replace")
-    except ContractError:
-        return None

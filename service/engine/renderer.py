@@ -18,7 +18,7 @@ from service.engine import latents
 from service.engine.batcher import Batcher
 from service.engine.checker import Checker
 from service.engine.jobs import Job, Timing
-from service.engine.library import Library, Model, load_library
+from service.engine.library import Library, Model, NotReadyError, load_library
 from service.engine.providers import registry as providers
 from service.engine.requests import Image, RenderRequest
 from service.errors import ServiceError, redact_path
@@ -26,10 +26,6 @@ from service.errors import ServiceError, redact_path
 logger = logging.getLogger("bentoml.nelumbo.renderer")
 
 LOAD_ENDS = 5.0  # seconds that closing waits for a model that is being opened
-
-
-class NotReadyError(Exception):
-    """The renderer cannot draw now; the message says why."""
 
 
 class Encoder(Protocol):
@@ -53,6 +49,7 @@ class Renderer:
         max_batch: most images in one inference.
         queue: most images that wait.
         load_seconds: time that a model file may take to be checked.
+        default: the default model, ``digits`` or ``digits@1``; None: the first by name.
 
     Attributes:
         settled: set once a model is served, or none can be.
@@ -68,8 +65,10 @@ class Renderer:
         max_batch: int = 16,
         queue: int = 1024,
         load_seconds: float = 60.0,
+        default: str | None = None,
     ) -> None:
         self._models = models
+        self._default = default
         self._provider = providers.find(provider)
         self._cores = cpus.available() if cores is None else cores
         self._streams = streams
@@ -191,6 +190,7 @@ class Renderer:
             served,
             checker=self._checker,
             publish=self._serve,
+            wanted=self._default,
         )
 
     def _serve(self, library: Library) -> None:

@@ -1,10 +1,11 @@
 """A directory that the processes of one server share, and that is gone when the server ends.
 
-They share which model files passed their check (``verdicts``), and which model a worker ran when it crashed
-(``crashes``).
+They share which model files passed their check (``verdicts``), which model a worker ran when it crashed (``crashes``),
+and which one is the default (``default``).
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -34,6 +35,18 @@ def write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def write_once(name: str, text: str) -> str:
+    """Write a small file that no other process has written yet; returns what is in it from now on."""
+    if (there := folder()) is None:
+        return text
+    path, partial = there / name, there / f".{name}.{os.getpid()}"
+    partial.write_text(text, encoding="utf-8")
+    with contextlib.suppress(FileExistsError):
+        os.link(partial, path)
+    partial.unlink()
+    return path.read_text(encoding="utf-8")
 
 
 def _remove(made: Path, pid: int) -> None:

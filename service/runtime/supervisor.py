@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from service.engine import crashes
+from service.engine import crashes, default
 from service.engine.checker import Checker
 from service.errors import ServiceError
 from service.runtime.backoff import Backoff
@@ -160,10 +160,11 @@ class Supervisor(Multiprocess):
 
     def _check_models(self) -> None:
         """Check the model files, for all workers; stop if none is sound. Runs on a thread."""
-        from service.engine.library import require_sound  # with NumPy: 0.1 s, in which the workers start
+        from service.engine.folders import require_sound  # with NumPy: 0.1 s, in which the workers start
 
         try:
-            require_sound(self._settings.models, self._settings.provider, self._checker)
+            settings = self._settings
+            require_sound(settings.models, settings.provider, self._checker, settings.default_model)
         except ServiceError as error:
             if not self.should_exit.is_set():
                 self.refused = error
@@ -215,7 +216,15 @@ def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if settings.host.version == 6 else settings.host
     url = f"http://{host}:{settings.port}"
     example = """'{"seed":42,"format":"png"}'"""
-    print(f"Serving on {url}\nTry: curl --json {example} {url}/generate -o 42.png", flush=True)
+    print(f"Serving on {url}\n{_default_line(settings)}Try: curl --json {example} {url}/generate -o 42.png", flush=True)
+
+
+def _default_line(settings: Settings) -> str:
+    """Return a line about the default model, or nothing while a slow model that may be it is being checked."""
+    if (ref := default.chosen()) is None:
+        return ""
+    keep = "" if settings.default_model else f", the first by name; NELUMBO_DEFAULT_MODEL={ref} keeps it for good"
+    return f"Default model: {ref}{keep}\n"
 
 
 def _end_of(worker: Worker) -> str:

@@ -27,9 +27,10 @@ class ModelDescription(ModelSummary):
 
 
 class ModelList(BaseModel):
-    """The models that are served, by name, each with its newest version first."""
+    """The models that are served, by name, each with its newest version first, and which is the default."""
 
     models: list[ModelSummary]
+    default: str = Field(description="the model that draws where a request names none", examples=["digits@1"])
     withdrawn: list[str] = Field(description="why each model that crashed workers is served no more")
 
 
@@ -43,7 +44,7 @@ class ModelRoutes:
         """List the models that are served."""
         library = self._renderer.library
         summaries = [ModelSummary.model_validate(_summary(model)) for model in library]
-        return _json(ModelList(models=summaries, withdrawn=[*library.withdrawn]))
+        return _json(ModelList(models=summaries, default=library.default, withdrawn=[*library.withdrawn]))
 
     async def one(self, request: Request) -> Response:
         """Describe one model."""

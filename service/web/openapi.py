@@ -107,7 +107,7 @@ def _drawing() -> Json:
             "post": {
                 "operationId": "render",
                 "summary": "Draw latents for BentoML's clients",
-                "description": "With the first model; the answer is the images' pixels, (N, H, W, C) nested lists.",
+                "description": "With the default model; the answer is the images' pixels, (N, H, W, C) nested lists.",
                 "requestBody": _body("ArrayRequest", required=True),
                 "security": KEYS,
                 "responses": _answer("The pixels.", {JSON: {"schema": PIXELS}}, DRAWN)

@@ -34,7 +34,7 @@ Label = Annotated[int, Field(ge=0, lt=MAX_CLASSES), WHOLE]
 
 
 class ArrayRequest(BaseModel):
-    """Latents to draw with the first model, and what else its graph takes, as BentoML's clients send them."""
+    """Latents to draw with the default model, and what else its graph takes, as BentoML's clients send them."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, json_schema_extra={"examples": [{"latents": [[0.5, -1.25]]}]}
@@ -75,7 +75,7 @@ class RenderRoute:
     """The handler.
 
     Args:
-        renderer: whose first model draws.
+        renderer: whose default model draws.
         respond: draws and answers.
         max_body: most bytes in a body.
         max_images: most images in one request.

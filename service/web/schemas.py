@@ -210,11 +210,12 @@ def to_render_request(request: GenerateRequest, library: Library) -> RenderReque
 
 
 def find_model(library: Library, ref: str | None) -> Model:
-    """Return the model called ``ref``, or the first; raises Problem, 404, with those that there are."""
+    """Return the model called ``ref``, or the default; raises Problem, 404, with those that there are."""
     try:
         return library.find(ref)
     except UnknownModelError as error:
-        raise Problem(ProblemType.UNKNOWN_MODEL, f"Ask for a model that is served: {error}.") from error
+        removed = f"The default model {library.default} was removed. " if ref is None else ""
+        raise Problem(ProblemType.UNKNOWN_MODEL, f"{removed}Ask for a model that is served: {error}.") from error
 
 
 def _conflicts(request: GenerateRequest) -> list[FieldError]:

@@ -21,6 +21,7 @@ const bench = new Gallery($("kept"), $("tile"), { enlarge, keep });
 const walk = new Walk({ canvas: $("canvas"), slider: $("place"), button: $("play") });
 
 let models = []; // the cards of all models
+let defaultModel = ""; // digits@1
 let model; // that of the selected one
 /** @type {Picture[]} */ let kept = []; // a, b and c
 /** @type {Picture[]} */ let ends = []; // of the walk that is shown
@@ -249,13 +250,13 @@ function writeAddress({ push = false } = {}) {
   history[push ? "pushState" : "replaceState"](null, "", address);
 }
 
-/** Set the controls from the address; without one, the first model and a random seed. */
+/** Set the controls from the address; without one, the default model and a random seed. */
 function readAddress() {
   const query = new URLSearchParams(location.search);
   const number = (key, otherwise) => [parseFloat(query.get(key)), otherwise].find(Number.isFinite);
   const named = query.get("model");
   const found = models.find((card) => [refOf(card), card.name].includes(named));
-  choose(found ?? models[0]);
+  choose(found ?? models.find((card) => refOf(card) === defaultModel) ?? models[0]);
   controls.seed.value = number("seed", -1);
   if (!controls.seed.checkValidity()) controls.seed.value = randomSeed();
   controls.psi.value = number("psi", 1);
@@ -274,7 +275,7 @@ async function openAddress(context) {
 
 /** @param {Context} context */
 async function start(context) {
-  models = await listModels(context);
+  ({ models, default: defaultModel } = await listModels(context));
   for (const card of models) {
     const option = $("model").content.cloneNode(true);
     option.querySelector("input").value = option.querySelector("span").textContent = refOf(card);

@@ -19,10 +19,9 @@ const LONGEST_WAIT = 30; // seconds
 const BUSY = [429, 502, 503];
 const KEY = "nelumbo-key"; // in sessionStorage: for this tab, until it is closed
 
-/** @returns {Promise<object[]>} the cards of the models that are served */
+/** @returns {Promise<{ models: object[], default: string }>} the cards of the models that are served, and the default */
 export async function listModels(context) {
-  const answer = await send("models", { context });
-  return (await answer.json()).models;
+  return (await send("models", { context })).json();
 }
 
 /**

@@ -11,7 +11,8 @@ from onnxruntime import InferenceSession
 from export import store
 from service.contract import Precision, graph
 from service.engine.checker import Checker
-from service.engine.library import UnknownModelError, load_library, require_sound
+from service.engine.folders import require_sound
+from service.engine.library import UnknownModelError, load_library
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from tests import tiny
