@@ -1,12 +1,14 @@
-# make serve   draw pictures on http://127.0.0.1:3000      make test   run the tests      make lint   style and types
+# make serve   draw pictures on http://127.0.0.1:3000      make train-env   what training needs, in .venv-train
+# make test    run the tests                               make lint        style and types
 PYTHON ?= python3
 PORT ?= 3000
-# Serving and development have separate environments, as a server needs no torch.
+# Serving, training and development have separate environments: a server needs no torch, training none of the tests' tools.
 SERVING := .venv
+TRAINING := .venv-train
 DEVELOPMENT := .venv-dev
 INSTALL = -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: serve test docs bench load chaos soak fuzz audit lint train lock pin sbom clean
+.PHONY: serve test docs bench load chaos soak fuzz audit lint train-env lock pin sbom clean
 .DEFAULT_GOAL := serve
 
 serve: $(SERVING)/installed
@@ -49,8 +51,8 @@ lint: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/ruff format --check .
 	$(DEVELOPMENT)/bin/mypy
 
-# The environment to train in: .venv-dev/bin/python -m training …
-train: $(DEVELOPMENT)/installed
+# The environment to train, evaluate, export and serve in: source .venv-train/bin/activate; nelumbo train …
+train-env: $(TRAINING)/installed
 
 # Lock files of the container images, with hashes; ARGS=--upgrade updates what constraints.txt does not pin.
 LOCK = $(DEVELOPMENT)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url \
@@ -78,6 +80,12 @@ $(SERVING)/installed: pyproject.toml constraints.txt
 	@$(SERVING)/bin/python $(INSTALL) --editable .
 	@touch $@
 
+$(TRAINING)/installed: pyproject.toml constraints.txt
+	$(call environment,$(TRAINING))
+	@echo "Installing what training needs into $(TRAINING); the first time takes some minutes."
+	@$(TRAINING)/bin/python $(INSTALL) --editable '.[train]'
+	@touch $@
+
 $(DEVELOPMENT)/installed: pyproject.toml constraints.txt
 	$(call environment,$(DEVELOPMENT))
 	@echo "Installing what training and the tests need into $(DEVELOPMENT); the first time takes some minutes."
@@ -91,4 +99,4 @@ define environment
 endef
 
 clean:
-	rm -rf $(SERVING) $(DEVELOPMENT) build dist site *.egg-info
+	rm -rf $(SERVING) $(TRAINING) $(DEVELOPMENT) build dist site *.egg-info

@@ -58,7 +58,7 @@ def onnx(
     try:
         from export.onnx_file import build  # torch is slow to import, and inspect does not need it
     except ModuleNotFoundError as error:
-        what = "make train; source .venv-dev/bin/activate"
+        what = "pip install 'nelumbo[train]', or in a clone: make train-env; source .venv-train/bin/activate"
         raise InputError(f"export needs {error.name}, which is not installed; run: {what}") from error
 
     data = build(

@@ -17,6 +17,7 @@ from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.formats.lossy import to_pillow
 from service.formats.registry import ARRAYS
+from service.settings import default_models
 
 Source = int | Sequence[float] | Latent  # a seed, or the (Z,) numbers of a latent
 
@@ -28,15 +29,17 @@ class Generator:
         Generator("models/cats").draw(seed=42).save("42.png")
 
     Args:
-        path: a folder of versions, ``models/cats``, of which the newest is taken; or a version, ``models/cats/1``.
+        path: a folder of versions, ``models/cats``, of which the newest is taken; or a version, ``models/cats/1``. By
+            default the first of ``models`` or, where there is no such folder, the emoji that come with the package.
         provider: the execution provider, as ``--provider`` of ``nelumbo serve``.
 
     Raises:
         ServiceError: no model is there, or it cannot be served.
     """
 
-    def __init__(self, path: str | Path, provider: str = "cpu") -> None:
-        self._renderer = Renderer(Path(path).resolve(), provider, queue=latents.SEEDS)
+    def __init__(self, path: str | Path | None = None, provider: str = "cpu") -> None:
+        folder = default_models() if path is None else Path(path)
+        self._renderer = Renderer(folder.resolve(), provider, queue=latents.SEEDS)
         self._renderer.load()
         self._model = self._renderer.library.find(None)
 

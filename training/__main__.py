@@ -15,7 +15,7 @@ from rich.text import Text
 try:
     import torch  # noqa: F401 (to say so in one sentence)
 except ModuleNotFoundError:  # an environment for serving only
-    what = "make train; source .venv-dev/bin/activate"
+    what = "pip install 'nelumbo[train]', or in a clone: make train-env; source .venv-train/bin/activate"
     print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from PIL import Image
 
 from deploy import release
+from nelumbo import Generator
 from service.contract.graph import read_model
 from tests.e2e.server import ROOT
 
@@ -49,8 +53,21 @@ def test_the_wheel_contains_every_committed_module_and_no_other_file(built: Path
     (wheel,) = built.glob("*.whl")
     code = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     committed = release.git("ls-tree", "-r", "--name-only", "HEAD").decode().splitlines()
-    assert code <= set(committed)
+    shipped = {f"service/models/emoji/1/{name}" for name in ("README.md", "model.onnx", "sha256")}  # a link in git
+    assert shipped <= code
+    assert code - shipped <= set(committed)
     assert {name for name in committed if re.match(r"(service|training|export)/.*\.py$", name)} <= code
+
+
+def test_the_wheel_draws_at_once_in_an_empty_folder(built: Path, tmp_path: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "nelumbo", "generate", "--seed", "42", "--out", "42.png"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "installed")}
+    subprocess.run(command, cwd=tmp_path / "empty", env=environment, check=True, timeout=120)
+    with Generator(ROOT / "models" / "emoji") as emoji, Image.open(tmp_path / "empty" / "42.png") as drawn:
+        assert drawn.tobytes() == emoji.draw(seed=42).tobytes()
 
 
 def test_the_sbom_keeps_the_schema(sbom: Path) -> None:

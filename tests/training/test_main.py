@@ -83,7 +83,7 @@ def test_without_torch_the_error_names_the_command_that_installs_it(tmp_path: Pa
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
         assert "torch" in result.stderr.lower()
-        assert "make train" in result.stderr
+        assert "nelumbo[train]" in result.stderr
 
 
 def test_sample_draws_the_same_images_for_seeds_as_the_service(tmp_path: Path) -> None:
