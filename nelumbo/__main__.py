@@ -23,11 +23,16 @@ class Source(NamedTuple):
     command: str | None
     summary: str
 
+    def load(self) -> Any:
+        """Import the module, and return the command."""
+        found: Any = typer.main.get_command(import_module(self.module).app)
+        return found if self.command is None else found.commands[self.command]
+
 
 COMMANDS = {
     "serve": Source("service.__main__", None, "Serve the models over HTTP."),
     "generate": Source("service.__main__", "generate", "Draw images without a server."),
-    "train": Source("training.__main__", "train", "Train a generator on a folder of images."),
+    "train": Source("nelumbo.train_and_serve", None, "Train a generator on a folder of images."),
     "sample": Source("training.__main__", "sample", "Draw a grid of a run's latest generator."),
     "evaluate": Source("training.__main__", "evaluate", "Score a generator's samples against real images."),
     "recipes": Source("training.__main__", "recipes", "List the recipes."),
@@ -49,10 +54,7 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Load the command, and let it parse its arguments."""
-        command: Any = typer.main.get_command(import_module(self._source.module).app)
-        if self._source.command is not None:
-            command = command.commands[self._source.command]
-        return command.make_context(*args, **kwargs)
+        return self._source.load().make_context(*args, **kwargs)
 
 
 class Commands(TyperGroup):
@@ -84,11 +86,25 @@ def nelumbo(
 def main() -> NoReturn:
     """Run the command line: 0 done, 1 failed, 2 wrong usage or input, 130 stopped by the user."""
     try:
-        app()
+        result = app(prog_name="nelumbo", standalone_mode=False)
     except (ContractError, ExportError, ServiceError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(0)
+    except typer.TyperException as error:  # wrong usage
+        print(_sentence(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) else 0)  # of typer.Exit
+
+
+def _sentence(error: typer.TyperException) -> str:
+    """Return what is wrong with the usage, and where to read about it; help is shown as it is."""
+    said = error.format_message()
+    if "\n" in said:
+        return said
+    context = getattr(error, "ctx", None)
+    return f"error: {said.rstrip('.')}" + (f"; see {context.command_path} --help" if context else "")
 
 
 if __name__ == "__main__":

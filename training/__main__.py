@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import numpy as np
 import typer
@@ -19,8 +19,8 @@ except ModuleNotFoundError:  # an environment for serving only
     print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
+from training import auto, configs, data_commands, distributed, report, start
 from training import classes as image_classes
-from training import configs, data_commands, distributed, report, start
 from training import evaluate as evaluation
 from training import recipe as recipes
 from training.errors import InputError, TrainingError
@@ -50,8 +50,11 @@ def train(
     context: typer.Context,
     data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
     recipe: Annotated[
-        str, typer.Option(help=f"One of {', '.join(recipes.names())}, or the path of a .yaml file.")
-    ] = "digits",
+        str,
+        typer.Option(
+            help=f"One of {', '.join(recipes.names())}, or the path of a .yaml file; auto looks at the images."
+        ),
+    ] = auto.NAME,
     classes: Annotated[
         str | None,
         typer.Option(
@@ -65,7 +68,9 @@ def train(
     background: Annotated[
         str | None, typer.Option(metavar="COLOUR", help="Behind transparency and padding: a name or #rrggbb.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="Train for about this many minutes.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help=f"Train for about this many minutes; auto: {auto.MINUTES:g}.")
+    ] = None,
     kimg: Annotated[
         float | None,
         typer.Option(min=0.001, help="Train on this many thousand images; --resume counts from the start."),
@@ -87,18 +92,26 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and an estimate, and train nothing.")
     ] = False,
-) -> None:
+) -> Path | None:
     """Train a generator on a folder of images."""
     distributed.init()
     console.quiet = distributed.rank() > 0
     if resume is not None:
         _refuse_with_resume(_given(context))
-        finished = start.resume(resume, data, kimg, console, dry_run=dry_run)
+        ended = start.resume(resume, data, kimg, console, dry_run=dry_run)
     else:
         if data is None:
             raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
         _check_budget(minutes, kimg)
-        fields = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
+        fields: dict[str, Any] = {}
+        if recipe == auto.NAME:
+            if not (minutes or kimg or any(one.startswith("kimg=") for one in settings or ())):
+                minutes = auto.MINUTES
+            choice = distributed.on_first_rank(lambda: auto.choose(auto.look(data), minutes))
+            console.print(f"{choice.sentence}.", soft_wrap=True, markup=False)
+            recipe, fields = choice.recipe, dict(choice.fields)
+        given = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
+        fields |= {name: value for name, value in given.items() if value is not None}
         resolved = distributed.on_first_rank(lambda: recipes.load(recipe, settings or (), **fields))
         if resolved.critic.frozen and init_from is None:
             raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
@@ -111,9 +124,10 @@ def train(
             minutes=minutes,
             classes=image_classes.absolute(classes),
         )
-        finished = start.begin(out, config, init_from, console, dry_run=dry_run)
-    if not finished:
+        ended = start.begin(out, config, init_from, console, dry_run=dry_run)
+    if not ended.finished:
         raise typer.Exit(130)
+    return ended.run
 
 
 def _check_budget(minutes: float | None, kimg: float | None) -> None:

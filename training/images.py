@@ -83,10 +83,8 @@ def read(source: Path, config: ImagesConfig, classes: str | None = None) -> Data
         InputError: the source does not exist, is of no known kind, or has fewer than 16 usable images; or ``classes``
             does not apply to it.
     """
-    if not source.exists():
-        raise InputError(f"--data {source} does not exist")
     formats()  # before there are threads
-    entries = list(sources.entries(source))
+    entries = read_entries(source)
     files = [_path_inside(source, entry) for entry in entries]
     named = image_classes.read(source, classes, files) if classes else None
     images, results = _prepare_all(entries, config, named)
@@ -149,6 +147,15 @@ def _path_inside(source: Path, entry: Entry) -> PurePosixPath:
     """Return an entry's path without the name of the zip that all are in."""
     name = entry.name if source.is_dir() else entry.name.removeprefix(f"{source.name}/")
     return PurePosixPath(*PurePath(name).parts)
+
+
+def read_entries(source: Path) -> list[Entry]:
+    """Return the images of a source, none of them opened; raises InputError where there are none."""
+    if not source.exists():
+        raise InputError(f"--data {source} does not exist")
+    if not (entries := list(sources.entries(source))):
+        raise InputError(f"{source} holds no images; they end in {', '.join(sorted(sources.SUFFIXES))}")
+    return entries
 
 
 def _tally(values: Iterable[str]) -> dict[str, int]:

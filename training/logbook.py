@@ -18,7 +18,7 @@ from training.images import Pixels
 from training.pictures import FRAMES, animation, evenly_spaced, grid, png, to_pixels
 from training.run import Run
 
-LINE_SECONDS = 10.0  # between progress lines if the output is not a terminal
+LINE_SECONDS = 60.0  # between progress lines if the output is not a terminal
 
 
 class Averages:
@@ -58,7 +58,7 @@ class Logbook:
         self._run, self._console, self._columns = run, console, columns
         self._file = run.path / "log.jsonl"
         self._events = Events(run.path)
-        self._printed_at = 0.0
+        self._printed_at = time.monotonic()
 
     def rewind(self, images_seen: int) -> None:
         """Remove the lines that a killed run wrote after its last checkpoint; the resumed run writes them again."""
@@ -68,16 +68,21 @@ class Logbook:
             write_atomically(self._file, "".join(kept).encode())
 
     def tick(self, row: dict[str, Any], warnings: list[str]) -> None:
-        """Append a line to log.jsonl and print the warnings; without a terminal, print the line at intervals too."""
+        """Append a line to log.jsonl, and print the warnings."""
         line = row | ({"warnings": warnings} if warnings else {})
         append(self._file, (json.dumps(line) + "\n").encode())
         self._events.scalars(row["images"], {name: value for name, value in row.items() if name != "images"})
         for warning in warnings:
             self._console.print(f"warning: {row['images']:,} images: {warning}", markup=False, soft_wrap=True)
-        if not self._console.is_terminal and time.monotonic() - self._printed_at > LINE_SECONDS:
-            self._printed_at = time.monotonic()
-            figures = (f"{name} {value:.3f}" for name, value in row.items() if isinstance(value, float))
-            self._console.print(f"{row['images']:,} images  {'  '.join(figures)}", soft_wrap=True)
+
+    def progress(self, seen: int, total: int | None, speed: float) -> None:
+        """Print a line a minute where no terminal shows the bar."""
+        if self._console.is_terminal or time.monotonic() - self._printed_at < LINE_SECONDS:
+            return
+        self._printed_at = time.monotonic()
+        rest = f" of {total:,}" if total else ""
+        left = f", {max(0, total - seen) / speed / 60:,.0f} minutes left" if total and speed else ""
+        self._console.print(f"{seen:,}{rest} images, {speed:,.0f} images/s{left}", soft_wrap=True)
 
     def reals(self, pixels: Pixels) -> None:
         """Write reals.png: a grid of training images."""

@@ -154,6 +154,7 @@ class Trainer:
                 if self.total is None:
                     self._fix_total(elapsed, speed)
                 progress.update(task, completed=self.seen, total=self.total, speed=speed)
+                self.logbook.progress(self.seen, self.total, speed)
                 self._record(speed)
                 self._save_if_due(late=late)
             if self.snapshot_seen != self.seen:
@@ -199,7 +200,7 @@ class Trainer:
         return self.recipe.snapshot_images(len(self.images))
 
     def _record(self, speed: float) -> None:
-        if self._passed(self.recipe.tick_kimg * 1000):
+        if self._passed(self.recipe.tick_images(self.total)):
             distributed.on_first_rank(lambda: self._tick(speed))
         if self._passed(self.recipe.picture_images()):
             distributed.on_first_rank(self._draw)

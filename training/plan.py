@@ -27,18 +27,24 @@ MEASURED_STEPS, MEASURED_SECONDS = 8, 10.0  # whichever is reached first, after 
 LISTED = 10  # skipped files that are printed; data.json lists all
 
 
-def show(config: Config, report: Report, device: Device, console: Console) -> None:
-    """Print the configuration, the networks, the data and the device.
+def show(config: Config, report: Report, device: Device, console: Console, *, fields: bool) -> None:
+    """Print the recipe (all its ``fields``, or what it is for), the networks, the data and the device.
 
     Raises:
         InputError: the networks of the recipe do not fit together.
     """
-    console.print_json(config.model_dump_json())
-    for name, network in _networks(config.recipe, len(report.classes)):
+    recipe = config.recipe
+    if fields:
+        console.print_json(config.model_dump_json())
+    else:
+        shape = f"{recipe.images.size}×{recipe.images.size}, {'colour' if recipe.images.channels == 3 else 'grey'}"
+        budget = f"{config.minutes:g} minutes" if config.minutes else f"{recipe.kimg:g} kimg"
+        console.print(f"{config.name}: {recipe.summary}; {shape}, {budget}", soft_wrap=True, markup=False)
+    for name, network in _networks(recipe, len(report.classes)):
         console.print(f"{name}: {networks.count_parameters(network):,} parameters")
-    for line in data_lines(report, config.recipe.images.size):
+    for line in data_lines(report, recipe.images.size):
         console.print(line, soft_wrap=True, markup=False)
-    pictures, snapshots = config.recipe.picture_images(), config.recipe.snapshot_images(report.count)
+    pictures, snapshots = recipe.picture_images(), recipe.snapshot_images(report.count)
     console.print(f"a grid every {pictures:,.0f} images, a snapshot every {snapshots:,.0f} images")
     console.print(f"device: {device}, {torch.get_num_threads()} threads")
 

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "recipes"
 # Networks double from 4 or 7 pixels: the powers of two, and MNIST's 28 with its own doublings.
 SIZES = (16, 28, 32, 56, 64, 112, 128, 224, 256)
 PICTURE_KIMG, SNAPSHOT_KIMG = 10.0, 50.0  # of a recipe that says nothing of them
-FEWEST, MOST = 10, 100  # snapshots of a run that counts them in epochs
+FEWEST, MOST = 10, 100  # snapshots of a run that counts them in epochs; lines of its log, at least
 
 
 # The fields that name an entry of a registry.
@@ -75,6 +75,14 @@ class Recipe(NetworksConfig):
             if getattr(self, kimg) and getattr(self, other):
                 raise ValueError(f"{kimg} and {other} say the same in two units; set {other}=null, or {kimg}")
         return self
+
+    def tick_images(self, total: float | None) -> float:
+        """Return how many images are seen between two lines of the log, where the run sees ``total``, if that is known.
+
+        A run that is shorter than the recipe's has curves, too.
+        """
+        tick = 1000 * self.tick_kimg
+        return min(tick, total / FEWEST) if total else tick
 
     def picture_images(self) -> float:
         """Return how many images are seen between two pictures."""

@@ -91,9 +91,9 @@ def build(run: Run) -> str:
         "<h2>Data</h2>",
         _pre("\n".join(data_lines(report, config.recipe.images.size))),
         "<h2>Resume</h2>",
-        _pre(f"python -m training train --resume {folder}"),
+        _pre(f"nelumbo train --resume {folder}"),
         "<h2>Export</h2>",
-        _pre(f"python -m export onnx {folder} --name NAME"),
+        _pre(f"nelumbo export {folder} --name NAME"),
         "<h2>Configuration</h2>",
         _pre(config.model_dump_json(indent=2)),
     ]

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from training import device as devices
 from training import distributed, evaluate, expect, images, plan, report, transfer
+from training.conclusion import conclude, resume_hint
 from training.device import Device
 from training.errors import DiskError, InputError
 from training.images import Dataset
@@ -19,8 +20,15 @@ from training.transfer import Pretrained
 WORTH_SECONDS = 60.0  # of training, from which on a run's samples are scored at its end, which takes some seconds
 
 
-def begin(out: Path, config: Config, init_from: Path | None, console: Console, *, dry_run: bool) -> bool:
-    """Train in a new folder below ``out``; return whether it was trained to its end, not stopped by the user."""
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    finished: bool  # to its end, not stopped by the user
+    run: Path | None  # its folder; None for a dry run
+
+
+def begin(out: Path, config: Config, init_from: Path | None, console: Console, *, dry_run: bool) -> Ended:
+    """Train in a new folder below ``out``."""
     pretrained = _read_pretrained(init_from) if init_from else None
     if pretrained:
         config = config.model_copy(update={"init_from": pretrained.origin})
@@ -32,13 +40,13 @@ def begin(out: Path, config: Config, init_from: Path | None, console: Console, *
     else:
         _print(expect.lines(config), console)
     if dry_run:
-        return True
+        return Ended(True, None)
     run = distributed.on_first_rank(lambda: Run.create(out, config))
     trainer = _trainer(run, config, dataset, device, console)
     return _train(trainer, dataset, pretrained)
 
 
-def resume(path: Path, data: Path | None, kimg: float | None, console: Console, *, dry_run: bool) -> bool:
+def resume(path: Path, data: Path | None, kimg: float | None, console: Console, *, dry_run: bool) -> Ended:
     """Resume a run from its checkpoint, or from the beginning where it has none.
 
     Args:
@@ -58,7 +66,7 @@ def resume(path: Path, data: Path | None, kimg: float | None, console: Console, 
     if dry_run:
         speed = plan.images_per_second(config.recipe, device, len(dataset.report.classes))
         _print(plan.estimate(config.recipe, dataset.report.count, device, speed), console)
-        return True
+        return Ended(True, None)
     trainer = _trainer(run, config, dataset, device, console)
     trainer.resume()
     if kimg:
@@ -91,7 +99,7 @@ def _prepare(
         raise InputError("balance=true is about classes; add --classes, or set balance=false")
     if len(set(distributed.gather(dataset.report.identity))) > 1:
         raise InputError(f"{config.data} does not contain the same images for all processes")
-    plan.show(config, dataset.report, device, console)
+    plan.show(config, dataset.report, device, console, fields=dry_run)
     if pretrained:
         classes = len(dataset.report.classes)
         console.print(transfer.describe(pretrained, config.recipe, classes), soft_wrap=True, markup=False)
@@ -103,31 +111,26 @@ def _trainer(run: Run, config: Config, dataset: Dataset, device: Device, console
     return Trainer(run, config, dataset, device, console)
 
 
-def _train(trainer: Trainer, dataset: Dataset, pretrained: Pretrained | None) -> bool:
+def _train(trainer: Trainer, dataset: Dataset, pretrained: Pretrained | None) -> Ended:
     run, began = trainer.run, time.monotonic()
     try:
         if pretrained:
             trainer.start_from(pretrained)
         finished = trainer.train()
     except DiskError as error:
-        hint = f"; resume with: python -m training train --resume {run.path}" if run.checkpoint.exists() else ""
-        raise DiskError(f"{error}{hint}") from error
+        raise DiskError(f"{error}{resume_hint(run)}") from error
     judged = finished and time.monotonic() - began > WORTH_SECONDS
     distributed.on_first_rank(lambda: _conclude(trainer, dataset if judged else None, finished=finished))
     distributed.shutdown()
-    return finished
+    return Ended(finished, run.path)
 
 
 def _conclude(trainer: Trainer, dataset: Dataset | None, *, finished: bool) -> None:
-    """Score a few samples where there is a data set to compare them with, write the report, print the next command."""
+    """Score a few samples where there is a data set to compare them with, and conclude the run."""
     run, console = trainer.run, trainer.console
     if dataset:
         _evaluate(run, dataset, console)
-    run.write_text("report.html", report.build(run))
-    if finished:
-        console.print(f"Done: {run.path}. Export it with: python -m export onnx {run.path} --name NAME", soft_wrap=True)
-    else:
-        console.print(f"Stopped and saved. Resume with: python -m training train --resume {run.path}", soft_wrap=True)
+    conclude(run, console, finished=finished)
 
 
 def _evaluate(run: Run, dataset: Dataset, console: Console) -> None:

@@ -46,12 +46,7 @@ def read(main: Callable[..., None]) -> Any:
 
 PROGRAMS = {package.__package__: get_command(package.app) for package in PACKAGES}
 PROGRAMS |= {module.__name__.removesuffix(".__main__"): read(module.main) for module in MAINS}
-NELUMBO = {
-    name: PROGRAMS[source.module.removesuffix(".__main__")].commands[source.command]
-    if source.command
-    else PROGRAMS[source.module.removesuffix(".__main__")]
-    for name, source in COMMANDS.items()
-}
+NELUMBO = {name: source.load() for name, source in COMMANDS.items()}
 TARGETS = re.findall(r"^\.PHONY:(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 FIELDS = {row[0].strip("`") for row in recipe()}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nelumbo.__main__ import COMMANDS, app
+from nelumbo.__main__ import COMMANDS, app, main
+from tests import command_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,3 +64,20 @@ def test_a_wrong_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("service",), ("serve", "--prot", "1"), ("train", "--minutes", "soon"), ("key",)]
+)
+def test_wrong_usage_is_one_sentence_of_the_same_style(arguments: tuple[str, ...]) -> None:
+    done = command_line.run(main, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "--help" in done.stderr
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = command_line.run(main)
+    assert done.returncode == 2
+    assert "Usage: nelumbo" in done.stderr

@@ -16,9 +16,10 @@ from tests import DIGITS, command_line
 from tests.training.conftest import make_trainer, tiny_recipe
 from training import recipe as recipes
 from training import start
-from training.__main__ import main, parse_seeds
+from training.__main__ import main
 from training.errors import InputError
 from training.metrics import efficientnet
+from training.seeds import parse_seeds
 
 
 def training(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -42,6 +43,9 @@ def test_a_dry_run_prints_the_plan_and_creates_no_files(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+ARTICLE = ("train", "--data", DIGITS, "--recipe", "digits")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -57,8 +61,14 @@ def test_a_dry_run_prints_the_plan_and_creates_no_files(tmp_path: Path) -> None:
         (["train", "--resume", "nowhere", "--init-from", "there"], "cannot be combined with --init-from"),
         (["train", "--resume", "nowhere", "--device", "cpu", "--seed", 0], "cannot be combined with --seed, --device"),
         (["train", "--data", DIGITS, "--init-from", "nowhere"], "nowhere is not a run folder"),
-        (["train", "--data", DIGITS, "--set", "critic.frozen=1"], "critic.frozen without --init-from"),
-        (["train", "--data", DIGITS, "--set", "critic.reconstruction=1"], "critic.family conv3x3 has no decoder"),
+        (
+            [*ARTICLE, "--set", "critic.frozen=1"],
+            "critic.frozen without --init-from",
+        ),
+        (
+            [*ARTICLE, "--set", "critic.reconstruction=1"],
+            "critic.family conv3x3 has no decoder",
+        ),
         (["train", "--data", DIGITS, "--set", "batch=[}"], "is no YAML value"),
         (["train", "--data", DIGITS, "--background", "bleu"], "images.background"),
         (["sample", "nowhere"], "nowhere is not a run folder"),

@@ -21,8 +21,8 @@ def test_the_report_is_one_file_with_curves_pictures_and_commands(tmp_path: Path
     for chart in report.CHARTS:
         assert chart.meaning in page
     assert "data: 400 images" in page
-    assert f"python -m training train --resume {trainer.run.path}" in page
-    assert f"python -m export onnx {trainer.run.path} --name NAME" in page
+    assert f"nelumbo train --resume {trainer.run.path}" in page
+    assert f"nelumbo export {trainer.run.path} --name NAME" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched
 
 

@@ -1,0 +1,37 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from nelumbo.__main__ import main
+from nelumbo.train_and_serve import model_name
+from service.contract.graph import read_model
+from tests import DIGITS, command_line
+
+SMALL = ("generator.width=8", "critic.width=8", "batch=16", "kimg=0.16")
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [("My Cats.zip", "my-cats"), ("photos", "photos"), ("Fotos 2024 (ü)", "fotos-2024"), ("ねこ", "mine")],
+)
+def test_a_model_is_named_as_its_images_are(data: str, name: str) -> None:
+    assert model_name(Path(data)) == name
+
+
+@pytest.mark.slow
+def test_train_and_serve_does_what_one_would_do_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execv", lambda _, command: started.append(command))
+    options = [word for field in SMALL for word in ("--set", field)]
+    done = command_line.run(main, "train", "--data", DIGITS, "--serve", *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert {"grid.png", "evaluation.json", "report.html"} <= {path.name for path in run.iterdir()}
+    (model,) = (tmp_path / "models").iterdir()
+    card = read_model(model / "1").card
+    assert card.metrics
+    assert [command[1:] for command in started] == [["-m", "nelumbo", "serve", "--default-model", card.name]]
