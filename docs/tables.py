@@ -38,7 +38,7 @@ def settings() -> Iterator[list[str]]:
     """Every setting of the service."""
     yield ["variable", "option", "default", "what"]
     for name, field in Settings.model_fields.items():
-        option = f"`--{name.replace('_', '-')}`" if name in FLAGS else ""
+        option = f"`{FLAGS[name]}`" if name in FLAGS else ""
         yield [f"`NELUMBO_{name.upper()}`", option, _default(field), field.description or ""]
 
 

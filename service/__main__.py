@@ -45,6 +45,14 @@ def serve(
     device_streams: Annotated[
         int | None, typer.Option(help="Batches that run at once on an accelerator. Default: 1.")
     ] = None,
+    cors_origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cors",
+            metavar="ORIGIN",
+            help="Site whose pages may call the API: https://a.example; repeatable; * is all.",
+        ),
+    ] = None,
 ) -> None:
     """Serve. Every option, and more settings, can be set as NELUMBO_… in the environment."""
     if context.invoked_subcommand is None:
@@ -56,13 +64,16 @@ def serve(
             workers=workers,
             provider=provider,
             device_streams=device_streams,
+            cors_origins=",".join(cors_origins) if cors_origins else None,
         )
         raise typer.Exit(_serve(settings))
 
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Option(help="With --seed a PNG; else a folder, .zip, .tar, faces-{0000}.tar.")],
+    out: Annotated[
+        Path, typer.Option(help="With --seed a .png, .jpg, .webp, .gif; else a folder, .zip, .tar, faces-{0000}.tar.")
+    ],
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The seed of one image.")] = None,
     seeds: Annotated[str | None, typer.Option(help="The seeds of many images, such as 0-999 or 1,5,9-12.")] = None,
     model: Annotated[

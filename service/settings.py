@@ -44,7 +44,10 @@ def _provider(name: str) -> str:
 
 
 # The settings that are also options of python -m service.
-FLAGS = ("models", "default_model", "host", "port", "workers", "provider", "device_streams")
+FLAGS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("models", "default_model", "host", "port", "workers", "provider", "device_streams")
+} | {"cors_origins": "--cors"}
 
 
 def _readable_keys(path: Path) -> Path:
@@ -236,5 +239,5 @@ def _sentence(error: ValidationError) -> str:
     if not first["loc"]:  # two settings that exclude each other: the message is ours
         return first["msg"].removeprefix("Value error, ")
     name = str(first["loc"][0])
-    flag = f"--{name.replace('_', '-')} or " if name in FLAGS else ""
+    flag = f"{FLAGS[name]} or " if name in FLAGS else ""
     return f"{name}: {first['msg']} (set it with {flag}NELUMBO_{name.upper()})"

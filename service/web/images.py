@@ -25,6 +25,8 @@ from service.web.problems import FieldError, Problem, invalid
 from service.web.responder import Respond
 from service.web.schemas import ImageQuery, find_model, validate
 
+# Pages of any site may show an image in an <img>; they cannot read its pixels, and a browser sends no API key with it.
+EMBEDDABLE = {"Cross-Origin-Resource-Policy": "cross-origin"}
 CACHED = "max-age=31536000, immutable"  # a year, the most that is usual
 ENCODING = 1  # raise it with a change of ours that encodes the same pixels as other bytes
 THUMBNAILS = 16
@@ -70,7 +72,7 @@ class ImageRoutes:
 
     async def _send(self, drawing: RenderRequest, answer_format: AnswerFormat, request: Request) -> Response:
         etag = _etag(drawing, answer_format.extension, self._signer)
-        headers = {"ETag": etag, "Cache-Control": self._cache_control}
+        headers = {"ETag": etag, "Cache-Control": self._cache_control, **EMBEDDABLE}
         if _matches(request.headers.getlist("if-none-match"), etag):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if request.method == "HEAD":
@@ -148,5 +150,5 @@ def _redirect(request: Request, model: Model) -> Response:
     """Redirect from a model's name to its newest version, which may be another one later."""
     *_, last = request.url.path.split("/")
     query = f"?{request.url.query}" if request.url.query else ""
-    headers = {"Location": f"../{model.ref}/{last}{query}", "Cache-Control": "no-cache"}
+    headers = {"Location": f"../{model.ref}/{last}{query}", "Cache-Control": "no-cache", **EMBEDDABLE}
     return Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=headers)

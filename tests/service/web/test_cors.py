@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from service import keys
@@ -35,6 +37,20 @@ def test_named_origins_may_call_and_read_errors(opened: Client, origin: str) -> 
     assert {"X-Seed", "X-Deterministic"} <= set(answer.headers["access-control-expose-headers"].split(", "))
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
     assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/images/rgb@1/42.png", "/images/rgb/42.png", "/models/rgb@1/thumbnail.png"])
+def test_images_may_be_shown_by_pages_of_any_site(client: Client, path: str) -> None:
+    answer = client.get(path, headers={"origin": US})
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "access-control-allow-origin" not in answer.headers  # their scripts do not see the pixels
+
+
+def test_an_image_that_needs_a_key_is_shown_by_no_page(renderer: Renderer, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(keys.line("us", keys.new()))
+    answer = Client(make_app(renderer, read_settings(api_keys=tmp_path / "keys"))).get("/images/rgb@1/42.png")
+    assert answer.status_code == 401
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_other_origins_are_not_allowed(opened: Client) -> None:
