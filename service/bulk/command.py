@@ -72,7 +72,7 @@ def generate(options: Options, renderer: Renderer, max_batch: int, signer: Signe
         planned = _in_classes(wanted, model, options)
         _draw_many(Bulk(planned, renderer, RenderRequest(model, **asked), max_batch, signer))
     except UnknownModelError as error:
-        raise ServiceError(f"no model {options.model}; there are {error}") from error
+        raise ServiceError(f"no model {options.model or renderer.library.default}; there are {error}") from error
     except ConditionError as error:
         raise ServiceError(str(error)) from error
     finally:

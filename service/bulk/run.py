@@ -25,7 +25,7 @@ from service.errors import ServiceError
 from service.formats import archives
 from service.formats.archives import Sample
 from service.formats.c2pa import Signer, signed
-from service.formats.registry import PNG_FILES, image_formats, named
+from service.formats.registry import MOVING, PNG_FILES, image_formats, named
 
 BATCHES = 4  # in a request: the thread that writes is woken less often, and each time it takes the interpreter
 AHEAD = 2  # requests a core that are queued: no core idles while a file is written, and memory is bounded
@@ -34,8 +34,8 @@ POLL = 0.2  # seconds between two checks whether to stop
 
 def draw_one(renderer: Renderer, request: RenderRequest, out: Path, signer: Signer | None = None) -> None:
     """Draw an image to a file in the format of its extension, or PNG without one; raises ServiceError."""
-    formats = image_formats()
-    extension = out.suffix.removeprefix(".")
+    formats = image_formats() | {"jpeg": named("jpeg"), "gif": named("gif", MOVING)}  # of one frame
+    extension = out.suffix.removeprefix(".").lower()
     if extension and extension not in formats:
         raise ServiceError(f"--out {out}: name a file that ends in {', '.join(f'.{one}' for one in formats)}")
     answer_format = formats[extension] if extension else named("png")

@@ -32,14 +32,59 @@ def read_verified(folder: Path, file: str = MODEL_FILE) -> ModelBytes:
     digest = digest_of(data)
     stated = read_digests(folder).get(file)
     if stated is None:
-        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {_REMEDY}")
+        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {_remedy(folder)}")
     if stated != digest:
         what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {as_line(stated[:12])}…"
         raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
     return ModelBytes(digest, data)
 
 
-_REMEDY = f"type there: sha256sum *.onnx > {DIGEST_FILE}"
+def _remedy(folder: Path) -> str:
+    """Return what to do about a missing digest; a file that is not complete must not get one."""
+    if cut := next((path for path in sorted(folder.glob("*.onnx")) if is_cut_off(path)), None):
+        return f"{cut.name} is cut off, too: copy or export it again"
+    return f"type there: sha256sum *.onnx > {DIGEST_FILE}"
+
+
+def is_cut_off(path: Path) -> bool:
+    """Return whether a model file ends within a field of its message, as an interrupted copy does.
+
+    Only the lengths of the outermost fields are read: protobuf's wire format says where each ends.
+    """
+    try:
+        with path.open("rb") as file:
+            size, at = os.fstat(file.fileno()).st_size, 0
+            while at < size:
+                file.seek(at)
+                at += _field_length(file.read(20))
+            return at != size or size == 0
+    except (OSError, IndexError):
+        return True
+
+
+def _field_length(start: bytes) -> int:
+    """Return the length of the field that begins with these bytes; raises IndexError where they end too early."""
+    tag, at = _varint(start, 0)
+    kind = tag & 7
+    if kind in (1, 5):  # a number of 8 or of 4 bytes
+        return at + (8 if kind == 1 else 4)
+    number, at = _varint(start, at)
+    if kind == 2:  # so many bytes follow
+        return at + number
+    if kind == 0:  # it was the field itself
+        return at
+    raise IndexError("no message of a model has groups")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number that begins at a place, seven bits a byte, and the place after it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
 
 
 def read_digests(folder: Path) -> dict[str, str]:
@@ -48,7 +93,9 @@ def read_digests(folder: Path) -> dict[str, str]:
         lines = read_inside(folder, DIGEST_FILE, MAX_DIGESTS).decode("ascii").splitlines()
         return {name: stated for stated, name in map(str.split, lines)}
     except (ContractError, ValueError) as error:
-        raise ContractError(f"{folder / DIGEST_FILE} cannot be read ({as_line(str(error))}); {_REMEDY}") from error
+        raise ContractError(
+            f"{folder / DIGEST_FILE} cannot be read ({as_line(str(error))}); {_remedy(folder)}"
+        ) from error
 
 
 def read_inside(folder: Path, file: str, limit: int, *, cut: bool = False) -> bytes:

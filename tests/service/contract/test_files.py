@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from service.contract import ContractError, read_verified
+from service.contract.files import is_cut_off
+from tests import tiny
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_a_file_that_is_cut_off_gets_no_digest(tmp_path: Path, kept: float) -> None:
+    folder = tiny.write(tmp_path)
+    file = folder / "model.onnx"
+    data = file.read_bytes()
+    file.write_bytes(data[: int(kept * len(data))])
+    (folder / "sha256").unlink()
+    with pytest.raises(ContractError, match="copy or export it again") as refused:
+        read_verified(folder)
+    assert "sha256sum" not in str(refused.value)
+
+
+def test_a_whole_file_without_a_digest_may_get_one(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path)
+    (folder / "sha256").unlink()
+    with pytest.raises(ContractError, match=r"sha256sum \*\.onnx > sha256"):
+        read_verified(folder)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 64, b"\x0a", b"\x0a\x05abc", b"\x0b"])
+def test_bytes_that_are_no_whole_message_are_cut_off(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x").write_bytes(data)
+    assert is_cut_off(tmp_path / "x")
