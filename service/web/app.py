@@ -19,7 +19,7 @@ from service.formats.c2pa import Signer
 from service.keys import Keys
 from service.settings import Settings
 from service.telemetry import metrics
-from service.web import cors, request_log
+from service.web import cors, problem_page, request_log
 from service.web.auth import Access, KeyMiddleware
 from service.web.bento import bento_route
 from service.web.body import NOBODY, ClientGoneError, check_target
@@ -156,7 +156,7 @@ class Edge:
         if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("Request %s failed", answer.request_id, exc_info=error)
         if not answer.status:
-            await problem.response()(scope, receive, answer.send)
+            await problem_page.answer(problem, scope)(scope, receive, answer.send)
 
 
 class Answer:

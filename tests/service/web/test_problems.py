@@ -1,3 +1,4 @@
+import html
 import json
 import re
 from pathlib import Path
@@ -49,6 +50,29 @@ def test_a_document_has_the_members_of_rfc_9457() -> None:
     }
     assert problem.document().isascii()
     assert "errors" not in json.loads(Problem(ProblemType.NOT_FOUND, "No.").document())
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/images/none@1/1.png", "/images/rgb@1/x.png"])
+def test_a_person_gets_a_page_and_a_program_a_document(client: Client, path: str) -> None:
+    page = client.get(path, headers={"accept": BROWSER})
+    document = client.get(path)
+    assert page.status_code == document.status_code
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "unsafe-inline" in page.headers["content-security-policy"]
+    assert "script-src" not in page.headers["content-security-policy"]
+    assert html.escape(document.json()["detail"]) in page.text
+    assert document.headers["content-type"] == "application/problem+json"
+    assert client.get(path, headers={"accept": "image/avif,image/webp,*/*;q=0.8"}).json() == document.json()
+    assert client.get(path, headers={"accept": "image/png"}).json() == document.json()
+
+
+def test_a_page_shows_what_was_asked_for_as_text(client: Client) -> None:
+    page = client.get("/models/<script>", headers={"accept": BROWSER})
+    assert page.status_code == 404
+    assert "<script" not in page.text
 
 
 def test_many_errors_are_cut_off() -> None:
