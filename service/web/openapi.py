@@ -56,7 +56,7 @@ def document(max_images: int = 64) -> Json:
             "says whether byte for byte.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _drawing() | _images() | _models() | _operations(),
+        "paths": _drawing() | _images() | _openai() | _models() | _operations(),
         "components": {
             "schemas": schemas(max_images),
             "responses": {_name(status): _problem(status) for status in STATUSES},
@@ -156,6 +156,38 @@ def _images() -> Json:
                 "responses": sheet | kept | _errors(401, 404, 414, 422, 429, 503, 504),
             }
         },
+    }
+
+
+def _openai() -> Json:
+    errors = (400, 401, 404, 413, 415, 422, 429, 503, 504)
+    return {
+        "/v1/images/generations": {
+            "post": {
+                "operationId": "generations",
+                "summary": "Draw images, for clients of OpenAI's API",
+                "description": "A prompt in digits is a seed; any other is hashed to one, which revised_prompt tells.",
+                "requestBody": _body("ImagesRequest", required=True),
+                "security": KEYS,
+                "responses": _answer("The images.", {JSON: _schema("GeneratedImages")}, DRAWN) | _errors(*errors),
+            }
+        },
+        "/v1/models": _get(
+            "openaiModels",
+            "List the models as OpenAI's API does",
+            {JSON: _schema("ListedModels")},
+            401,
+            503,
+            security=KEYS,
+        ),
+        "/v1/models/{model}": _get(
+            "openaiModel",
+            "Describe a model as OpenAI's API does",
+            {JSON: _schema("ListedModel")},
+            *(401, 404, 503),
+            parameters=[_model_parameter()],
+            security=KEYS,
+        ),
     }
 
 

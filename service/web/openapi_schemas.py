@@ -9,6 +9,7 @@ from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.admin import Reloaded
 from service.web.fields import MAX_STEPS
 from service.web.models import ModelDescription, ModelList
+from service.web.openai_images import GeneratedImages, ImagesRequest, ListedModel, ListedModels
 from service.web.problem_types import ProblemType
 from service.web.render import ArrayRequest
 from service.web.schemas import GenerateRequest, InterpolateRequest
@@ -58,14 +59,16 @@ def schemas(max_images: int) -> dict[str, Any]:
     """Return the JSON schemas of bodies and answers, with the limits of the settings and the names of the formats."""
     _, made = models_json_schema(
         [
-            *((model, "validation") for model in (GenerateRequest, InterpolateRequest, ArrayRequest)),
+            *((model, "validation") for model in (GenerateRequest, InterpolateRequest, ArrayRequest, ImagesRequest)),
             *((model, "serialization") for model in (Drawn, ModelList, ModelDescription, Reloaded, ProblemDocument)),
+            *((model, "serialization") for model in (GeneratedImages, ListedModel, ListedModels)),
         ],
         ref_template=SCHEMA,
     )
     found: dict[str, Any] = made["$defs"]
     generate = found["GenerateRequest"]["properties"]
     generate["n"]["anyOf"][0]["maximum"] = max_images
+    found["ImagesRequest"]["properties"]["n"]["anyOf"][0]["maximum"] = max_images
     for name in ("seeds", "latents", "classes"):
         generate[name]["anyOf"][0]["maxItems"] = max_images
     found["ArrayRequest"]["properties"]["latents"]["maxItems"] = max_images

@@ -20,6 +20,7 @@ from service.web.interpolate import InterpolateRoute
 from service.web.metrics_route import MetricsRoute
 from service.web.models import ModelRoutes
 from service.web.negotiation import choose
+from service.web.openai_images import OpenAIRoutes
 from service.web.probes import Probes
 from service.web.render import RenderRoute
 from service.web.responder import Responder
@@ -44,6 +45,7 @@ def routes(
     )
     admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))
     bounds = {"max_body": settings.max_body, "max_images": settings.max_images}
+    openai = OpenAIRoutes(renderer, respond, **bounds)
     return [
         Route("/", page.index),
         Route("/page/{file}", page.file),
@@ -52,6 +54,9 @@ def routes(
         Route("/interpolate", InterpolateRoute(renderer, respond, **bounds).interpolate, methods=["POST"]),
         Route("/render", RenderRoute(renderer, respond, **bounds).render, methods=["POST"]),
         Route("/images/{model}/{file}", images.image),
+        Route("/v1/images/generations", openai.generations, methods=["POST"]),
+        Route("/v1/models", openai.models),
+        Route("/v1/models/{model}", openai.model),
         Route("/models", models.list),
         Route("/models/{model}", models.one),
         Route("/models/{model}/thumbnail.png", images.thumbnail),

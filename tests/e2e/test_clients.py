@@ -186,6 +186,17 @@ def test_bentomls_client(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "42.png").read_bytes() == picture(server, 42)
 
 
+def test_openais_client(server: Server, tmp_path: Path) -> None:
+    (code,) = examples("OpenAI's clients", "python")
+    models, *revised, url = run([sys.executable, "-"], code, server.url, tmp_path).splitlines()
+    assert models == "['digits@1']"
+    assert revised == ["seed 42 of digits@1", "seed 43 of digits@1"]
+    for seed in (42, 43):
+        assert (tmp_path / f"{seed}.png").read_bytes() == picture(server, seed)
+    assert url.startswith(f"{server.url}/images/digits@1/")
+    assert httpx.get(url).headers["content-type"] == "image/png"
+
+
 def test_with_an_api_key(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = subprocess.run([*SERVE, "key", "me"], cwd=ROOT, capture_output=True, text=True, check=True)
     (tmp_path / "keys").write_text(made.stdout)
