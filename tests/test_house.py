@@ -66,8 +66,8 @@ def test_the_shipped_digits_keep_the_contract() -> None:
     assert file.card.metrics
 
 
-def test_the_readme_lists_every_recipe() -> None:
-    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_page_on_training_lists_every_recipe() -> None:
+    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "train.md").read_text(), re.MULTILINE)
     assert sorted(listed) == recipes.names()
 
 

@@ -60,8 +60,9 @@ def look(source: Path) -> Look:
     some = []
     for entry in entries[:: math.ceil(len(entries) / PEEKED)]:
         with suppress(Exception):  # images.read() lists the damaged files, and says why
-            some.append(entry.open())
-            some[-1].load()
+            image = entry.open()
+            image.load()
+            some.append(image)
     if not some:
         raise InputError(f"{source} has no usable image")
     return Look(
