@@ -23,6 +23,7 @@ from service.contract import (
 )
 from service.contract.card import NAME_PATTERN
 from service.contract.graph import check, read_model
+from service.engine import remote
 from service.engine.providers import registry as providers
 
 app = typer.Typer(
@@ -48,6 +49,9 @@ def onnx(
     metrics: Annotated[
         Path | None, typer.Option(help="JSON file of metrics for the card: [{name, value, samples}, …].")
     ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="URL", help="Publish it there, too: s3://bucket/prefix, gs://… or az://….")
+    ] = None,
 ) -> None:
     """Export the latest generator of a run to models/NAME/VERSION/model.onnx; every pixel is compared with torch."""
     if not re.fullmatch(NAME_PATTERN, name):
@@ -72,6 +76,9 @@ def onnx(
     )
     store.store(data, folder)
     console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
+    if to is not None:
+        remote.publish(folder, to)
+        console.print(f"{to}: {name}/{number}", soft_wrap=True)
     _note_origin(run)
 
 
@@ -174,7 +181,7 @@ def main() -> NoReturn:
         app(prog_name="python -m export")
     except ExportError as error:
         _exit(error, error.exit_code)
-    except ContractError as error:  # inspect: the file breaks the contract
+    except (ContractError, remote.SourceError) as error:  # the file breaks the contract; the source cannot be written
         _exit(error, InputError.exit_code)
     sys.exit(0)
 

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from service.contract import MODEL_FILE
+from service.engine import remote
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from service.settings import SHIPPED, Settings, read_settings
@@ -20,7 +22,10 @@ app = typer.Typer(
 )
 
 Models = Annotated[
-    Path | None, typer.Option(help="Folder of <name>/<version>/model.onnx. Default: models, or the shipped emoji.")
+    str | None,
+    typer.Option(
+        help="Folder of <name>/<version>/model.onnx, or s3://bucket/prefix. Default: models, or shipped emoji."
+    ),
 ]
 DefaultModel = Annotated[
     str | None, typer.Option(help="Model where none is named: digits, or digits@1. Default: the first by name.")
@@ -104,6 +109,7 @@ def generate(
     """Draw images without a server; of many, the same command continues a run that was stopped."""
     settings = read_settings(models=models, provider=provider, workers=1)
     _say_what_is_shipped(settings)
+    _fetch(settings)
     from service.bulk import command
     from service.engine.renderer import Renderer
     from service.formats.c2pa import read_signer
@@ -166,6 +172,18 @@ def _require_extras(settings: Settings) -> None:
         read_signer(settings.c2pa_key, settings.c2pa_certificate)
 
 
+def _fetch(settings: Settings) -> None:
+    """Mirror the models of a source; raises ServiceError where it cannot be read and was not mirrored before."""
+    if settings.source is None:
+        return
+    try:
+        remote.mirror(settings.source)
+    except remote.SourceError as error:
+        if not any(settings.models.glob(f"*/*/{MODEL_FILE}")):
+            raise
+        print(f"warning: {error}; drawing with what was fetched before", file=sys.stderr)
+
+
 def _say_what_is_shipped(settings: Settings) -> None:
     if settings.models == SHIPPED:
         print(
@@ -176,6 +194,7 @@ def _say_what_is_shipped(settings: Settings) -> None:
 
 def _serve(settings: Settings) -> int:
     _say_what_is_shipped(settings)
+    _fetch(settings)
     providers.require(settings.provider)
     _require_extras(settings)
     ports = [settings.port, *([settings.metrics_port] if settings.metrics_port else [])]

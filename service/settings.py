@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, Secr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import cpus, keys
+from service.engine import remote
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
@@ -116,6 +117,13 @@ class Settings(BaseSettings):
         description="folder of <name>/<version>/model.onnx; by default models or, where there is no such folder, "
         "the emoji that come with the package",
     )
+    source: str | None = Field(
+        None,
+        description="where models are fetched from; setting models to s3://bucket/prefix, gs://… or az://… sets it",
+    )
+    source_seconds: float = Field(
+        60.0, ge=0, le=86400, description="seconds between two looks for new models at the source; 0: at the start only"
+    )
     default_model: str | None = Field(
         None,
         description="model that draws where a request names none: digits, or digits@1; by default the first by name. "
@@ -187,6 +195,12 @@ class Settings(BaseSettings):
     limits_failure: Literal["open", "closed"] = Field(
         "open", description="while Redis is unavailable: open draws without counting, closed answers 503"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _models_may_be_elsewhere(cls, given: dict[str, Any]) -> dict[str, Any]:
+        url = str(given.get("models", ""))
+        return given | {"models": remote.cache_of(url), "source": url} if remote.URL.fullmatch(url) else given
 
     @model_validator(mode="after")
     def _limits_can_be_kept(self) -> Self:

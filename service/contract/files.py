@@ -11,6 +11,8 @@ from service.contract.card import ContractError, as_line
 MODEL_FILE, DIGEST_FILE = "model.onnx", "sha256"
 MAX_BYTES = 512 * 2**20
 MAX_DIGESTS = 2**16  # bytes of the digest file: a line is about 80
+README = "README.md"  # a description of the model, beside its file
+MAX_README = 2**16
 
 
 @dataclass(frozen=True)

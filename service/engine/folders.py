@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.contract import MODEL_FILE, Card, ContractError
-from service.contract.files import read_digests, read_inside
+from service.contract.files import MAX_README, README, read_digests, read_inside
 from service.engine import default
 from service.engine.checker import Checker
 from service.engine.providers import registry as providers
 from service.engine.verdicts import Verdict
 from service.errors import ServiceError
-
-README = "README.md"  # a description of the model, beside its file
-MAX_README = 2**16
 
 
 def find_folders(folder: Path) -> list[Path]:

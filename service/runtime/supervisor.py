@@ -5,6 +5,7 @@ process has the model files checked.
 """
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from service.engine import crashes, default
+from service.engine import crashes, default, remote
 from service.engine.checker import Checker
 from service.errors import ServiceError
 from service.runtime.backoff import Backoff
@@ -58,6 +59,8 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         """Start the workers, and the check of the models, for which they wait."""
         threading.Thread(target=self._check_models, name="check", daemon=True).start()
+        if self._settings.source and self._settings.source_seconds:
+            threading.Thread(target=self._watch, args=(self._settings.source,), name="watch", daemon=True).start()
         self.processes += [self._start() for _ in range(self.processes_num)]
 
     def keep_subprocess_alive(self) -> None:
@@ -157,6 +160,15 @@ class Supervisor(Multiprocess):
     def _fill(self, index: int) -> None:
         self.processes[index] = self._start()
         self._replaced.inc()
+
+    def _watch(self, source: str) -> None:
+        """Have the workers load what is new at the source of the models. Runs on a thread."""
+        while not self.should_exit.wait(self._settings.source_seconds):
+            try:
+                if remote.mirror(source):
+                    os.kill(os.getpid(), signal.SIGHUP)
+            except ServiceError as error:
+                logger.warning("%s; what was fetched before is served on", error)
 
     def _check_models(self) -> None:
         """Check the model files, for all workers; stop if none is sound. Runs on a thread."""

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from service.engine.folders import MAX_README
+from service.contract.files import MAX_README
 from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import make_app
