@@ -116,7 +116,7 @@ def plan(seeds: str, out: Path, shard_size: int | None) -> Plan:
     elif shard_size is not None:
         raise ServiceError("--shard-size needs shards: write {000000} in --out as the place of their number")
     elif out.suffix and out.suffix not in archives.KINDS and not out.is_dir():
-        raise ServiceError(f"--out {out}: of many images, name a .zip, a .tar, or a folder, which has no ending or exists")
+        raise ServiceError(f"--out {out}: name a .zip, a .tar, or a folder, which has no ending or exists")
     return Plan([Group(read_seeds(seeds))], out, shard_size or SHARD_SIZE)
 
 
