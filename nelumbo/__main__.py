@@ -91,7 +91,8 @@ def main() -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
     except typer.TyperException as error:  # wrong usage
-        print(_sentence(error), file=sys.stderr)
+        if sentence := _sentence(error):
+            print(sentence, file=sys.stderr)
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(130)
@@ -99,10 +100,9 @@ def main() -> NoReturn:
 
 
 def _sentence(error: typer.TyperException) -> str:
-    """Return what is wrong with the usage, and where to read about it; help is shown as it is."""
-    said = error.format_message()
-    if "\n" in said:
-        return said
+    """Return what is wrong with the usage, and where to read about it; nothing where the help was shown instead."""
+    if not (said := error.format_message()):
+        return ""
     context = getattr(error, "ctx", None)
     return f"error: {said.rstrip('.')}" + (f"; see {context.command_path} --help" if context else "")
 

@@ -1,5 +1,6 @@
 """What the repository promises of itself."""
 
+import glob
 import re
 import subprocess
 import sys
@@ -74,7 +75,8 @@ def test_the_page_on_training_lists_every_recipe() -> None:
 def test_a_wheel_contains_all_data_files_of_a_package() -> None:
     for package, patterns in PYPROJECT["tool"]["setuptools"]["package-data"].items():
         packed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
-        there = {path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        found = map(Path, glob.glob(f"{ROOT / package}/**", recursive=True))  # through links, as setuptools does it
+        there = {path for path in found if path.is_file() and "__pycache__" not in path.parts}
         assert packed == {path for path in there if path.suffix != ".py"}, package
 
 

