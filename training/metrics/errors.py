@@ -14,6 +14,7 @@ from torch import Tensor
 Items = TypeVar("Items", Tensor, NDArray[np.uint8])
 PARTS = 20  # whose deviation is known to about a sixth
 LARGEST = 500  # images in a part
+RESAMPLES = 200  # of a bootstrap
 
 
 class Figure(float):
@@ -29,14 +30,23 @@ class Figure(float):
 
 
 def with_errors(
-    statistic: Callable[[Items, Items], Mapping[str, float]], reference: Items, candidate: Items
+    statistic: Callable[[Items, Items], Mapping[str, float]],
+    reference: Items,
+    candidate: Items,
+    largest: int = LARGEST,
 ) -> dict[str, Figure]:
     """Return figures of a candidate against a reference, with their errors.
 
     The deviation over parts of h of n images shrinks to that of n by √(h / (n - h)), since parts share images.
+
+    Args:
+        statistic: the figures of two sets.
+        reference: one set.
+        candidate: the other.
+        largest: images in a part at most; fewer take less time, and serve a statistic that is a mean as well.
     """
     number = min(len(reference), len(candidate))
-    part = min(number // 2, LARGEST)
+    part = min(number // 2, largest)
     random = np.random.RandomState(0)
 
     def some(items: Items) -> Items:
@@ -48,6 +58,12 @@ def with_errors(
         name: Figure(value, scale * float(np.std([draw[name] for draw in draws], ddof=1)))
         for name, value in statistic(reference, candidate).items()
     }
+
+
+def median(values: NDArray[np.float32]) -> Figure:
+    """Return the median of independent values, with its error by the bootstrap."""
+    draws = np.random.RandomState(0).randint(len(values), size=(RESAMPLES, len(values)))
+    return Figure(float(np.median(values)), float(np.median(values[draws], axis=1).std(ddof=1)))
 
 
 def share(hits: NDArray[np.bool_]) -> Figure:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.images import Pixels
-from training.metrics.errors import share
+from training.metrics.errors import median, share
 from training.metrics.features import in_batches
 from training.metrics.neighbours import nearest
 from training.pictures import grid
@@ -40,7 +40,7 @@ class Matches:
 
     def figures(self) -> dict[str, float]:
         """Return the median distance of thumbnails to the nearest training image, and the share of copies."""
-        return {"nearest": float(np.median(self.distances)), "copies": share(self.relative < COPY)}
+        return {"nearest": median(self.distances), "copies": share(self.relative < COPY)}
 
 
 class TrainingSet:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
 from training import images
@@ -19,12 +18,13 @@ from training.errors import InputError
 from training.images import Pixels
 from training.metrics import distances, efficientnet, inception, lenet
 from training.metrics.artefacts import Artefacts
-from training.metrics.errors import with_errors
+from training.metrics.errors import share, with_errors
 from training.metrics.features import Features, random_conv
 from training.metrics.labels import Labels
 from training.metrics.wasserstein import SlicedWasserstein
 from training.registry import Registry
 
+SMALL = 100  # images in a part, of which there are many, for the error of what takes long
 CONFIDENT = 0.9  # probability above which a classification counts as confident
 Figures = Mapping[str, float]  # each is a Figure where its error is known
 Measure = Callable[[Pixels], Figures]  # of images (N, C, S, S), as many as in the reference
@@ -115,7 +115,11 @@ def feature_distances(reals: Reals) -> Measure:
 
 def sliced_wasserstein(reals: Reals) -> Measure:
     """Sliced Wasserstein distance of 7×7 patches, at each scale."""
-    return SlicedWasserstein(reals.reference)
+
+    def measure(reference: Pixels, pixels: Pixels) -> Figures:
+        return SlicedWasserstein(reference)(pixels)
+
+    return lambda pixels: with_errors(measure, reals.reference, pixels, largest=SMALL)
 
 
 def artefacts(reals: Reals) -> Measure:
@@ -124,7 +128,7 @@ def artefacts(reals: Reals) -> Measure:
     def measure(reference: Pixels, pixels: Pixels) -> Figures:
         return Artefacts(reference)(pixels)
 
-    return lambda pixels: with_errors(measure, reals.reference, pixels)
+    return lambda pixels: with_errors(measure, reals.reference, pixels, largest=SMALL)
 
 
 def class_shares(reals: Reals) -> Measure | None:
@@ -163,6 +167,6 @@ def over(features: Features, reference: Pixels) -> Measure:
 def classify(classifier: lenet.Classifier, pixels: Pixels, *, shares: bool = True) -> Figures:
     """Return the share of confident classifications of images (N, C, S, S), and that of each class."""
     probabilities = classifier.probabilities(pixels)  # (N, K)
-    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
-    read = {f"digit-{digit}": count / len(pixels) for digit, count in enumerate(counts.tolist())}
-    return {"confident": float((probabilities.max(axis=1) > CONFIDENT).mean()), **(read if shares else {})}
+    found = probabilities.argmax(axis=1)
+    read = {f"digit-{digit}": share(found == digit) for digit in range(probabilities.shape[1])}
+    return {"confident": share(probabilities.max(axis=1) > CONFIDENT), **(read if shares else {})}

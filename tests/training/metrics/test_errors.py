@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from training.metrics import distances
-from training.metrics.errors import share, with_errors
+from training.metrics.errors import median, share, with_errors
 
 
 def normal(number: int, seed: int) -> Tensor:
@@ -31,6 +31,11 @@ def test_the_value_is_that_of_all_and_the_same_every_time() -> None:
     first, again = (with_errors(figures, normal(50, 0), normal(40, 1)) for _ in range(2))
     assert first == figures(normal(50, 0), normal(40, 1))
     assert [(figure, figure.error) for figure in first.values()] == [(f, f.error) for f in again.values()]
+
+
+def test_a_median_has_the_error_of_a_normal_sample() -> None:
+    values = np.random.RandomState(0).randn(400).astype(np.float32)
+    assert median(values).error == pytest.approx((np.pi / 2 / 400) ** 0.5, rel=0.3)
 
 
 def test_a_share_has_the_error_of_a_binomial_distribution() -> None:
