@@ -14,6 +14,7 @@ import benchmarks.pictures
 import benchmarks.serving.__main__
 import benchmarks.signing
 import benchmarks.snapshots
+import benchmarks.stacked
 import benchmarks.training
 import export.__main__
 import service.__main__
@@ -34,6 +35,7 @@ MAINS = (
     benchmarks.serving.__main__,
     benchmarks.signing,
     benchmarks.snapshots,
+    benchmarks.stacked,
     benchmarks.training,
 )
 
