@@ -63,7 +63,7 @@ MEANINGS = {
         "nearest: drawn from memory",
     ),
     "*-copies": Meaning(
-        "as real", "the same over the network's features: copies with other colours or another crop, too"
+        "as real", "the same over the network's features: also copies that are moved, cut or mirrored"
     ),
     "confident": Meaning("as real", "share of samples whose class the classifier is more than 90% sure of"),
     "digit-*": Meaning("as real", "how often the classifier reads each digit"),
