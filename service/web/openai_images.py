@@ -1,16 +1,18 @@
 """OpenAI's images API, for the clients that speak it: ``POST /v1/images/generations`` and ``GET /v1/models``.
 
-Nelumbo's models read no text. A prompt that is a whole number is a seed, and any other is hashed to one;
-``revised_prompt`` says which. https://platform.openai.com/docs/api-reference/images
+Nelumbo's models read no text. A prompt may name a class of the model; one that is a whole number is a seed, and any
+other is hashed to one. ``revised_prompt`` says which. https://platform.openai.com/docs/api-reference/images
 """
 
 import base64
 import hashlib
 import re
+import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers
@@ -23,10 +25,11 @@ from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.formats.base import FilesFormat
 from service.web.body import parse_json, read_body, run_by_size
+from service.web.fields import MAX_SCALE, WHOLE, ModelName
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
 from service.web.responder import Respond
-from service.web.schemas import WHOLE, ModelName, find_model, validate
+from service.web.schemas import find_model, validate
 
 MAX_PROMPT = 32_000  # characters, as OpenAI's newest model has it
 SEED = re.compile(r"[0-9]{1,10}")
@@ -47,12 +50,14 @@ class ImagesRequest(BaseModel):
     )
 
     prompt: Annotated[str, Field(min_length=1, max_length=MAX_PROMPT)] = Field(
-        description=f"a text of 1 to {MAX_PROMPT} characters: a seed in digits, or words, which are hashed to a seed"
+        description=f"a text of 1 to {MAX_PROMPT} characters: the name of a class, a seed in digits, or words, "
+        "which are hashed to a seed"
     )
     model: ModelName = None
     n: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="an integer of at least 1")
     size: Annotated[str, Field(pattern=r"^(auto|[0-9]{1,5}x[0-9]{1,5})$")] | None = Field(
-        None, description='"auto", or width and height, such as "64x64"'
+        None,
+        description=f'"auto", or 1 to {MAX_SCALE} times width and height of the model\'s images, such as "256x256"',
     )
     response_format: Literal["b64_json", "url"] | None = Field(
         None, description='"b64_json" or "url"; without it, each image has both'
@@ -103,21 +108,21 @@ class Meaning(NamedTuple):
     """What a prompt asks for."""
 
     seed: int
-    hashed: bool
-
-    def revised(self, seed: int, model: Model) -> str:
-        """Return what is drawn for it with one of the seeds."""
-        return f"seed {seed} of {model.ref}" + (
-            ", for a hash of the prompt: the model reads no text" if self.hashed else ""
-        )
+    label: int | None = None  # the number of a class
+    hashed: bool = False
 
 
-def read_prompt(prompt: str) -> Meaning:
-    """Return the seed that a prompt is, or is hashed to."""
+def read_prompt(prompt: str, classes: Sequence[str] = ()) -> Meaning:
+    """Return the class or the seed that a prompt names, or the seed that it is hashed to; a class has a random seed."""
     text = prompt.strip()
+    names = [name.casefold() for name in classes]
+    for known, wanted in ((classes, text), (names, text.casefold())):
+        if wanted in known:
+            return Meaning(secrets.randbelow(latents.SEEDS), label=known.index(wanted))
     if SEED.fullmatch(text) and int(text) < latents.SEEDS:
-        return Meaning(int(text), hashed=False)
-    return Meaning(int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:4], "big"), hashed=True)
+        return Meaning(int(text))
+    digest = hashlib.sha256(text.encode(errors="replace")).digest()
+    return Meaning(int.from_bytes(digest[:4], "big"), hashed=True)
 
 
 class OpenAIRoutes:
@@ -141,12 +146,16 @@ class OpenAIRoutes:
         body = await read_body(request.headers, request.receive, self._max_body)
         wanted = await run_by_size(len(body), self._read, request.headers, body)
         model = find_model(self._renderer.library, wanted.model)
-        _check_size(wanted.size, model)
-        meaning = read_prompt(wanted.prompt)
-        drawing = RenderRequest(model, seeds=latents.consecutive(meaning.seed, wanted.n or 1))
+        meaning = read_prompt(wanted.prompt, model.card.classes)
+        drawing = RenderRequest(
+            model,
+            seeds=latents.consecutive(meaning.seed, wanted.n or 1),
+            labels=() if meaning.label is None else (meaning.label,),
+            scale=_read_size(wanted.size, model),
+        )
         told = [
-            GeneratedImage(url=_url(request, model, seed), revised_prompt=meaning.revised(seed, model))
-            for seed in drawing.seeds
+            GeneratedImage(url=_url(request, drawing, index), revised_prompt=_revised(drawing, index, meaning))
+            for index in range(len(drawing))
         ]
         if wanted.response_format == "url":  # whoever fetches them has them drawn
             return Response(_answer(told, drawing), media_type="application/json")
@@ -184,25 +193,37 @@ def _in_base64(told: Sequence[GeneratedImage]) -> FilesFormat:
 
 
 def _answer(images: list[GeneratedImage], drawing: RenderRequest) -> bytes:
-    answer = GeneratedImages(
-        created=int(time.time()), data=images, output_format="png", size=_native_size(drawing.model)
-    )
+    card, scale = drawing.model.card, drawing.scale
+    size = f"{card.width * scale}x{card.height * scale}"
+    answer = GeneratedImages(created=int(time.time()), data=images, output_format="png", size=size)
     return answer.model_dump_json(exclude_none=True).encode()
 
 
-def _native_size(model: Model) -> str:
-    return f"{model.card.width}x{model.card.height}"
+def _revised(drawing: RenderRequest, index: int, meaning: Meaning) -> str:
+    """Return what is drawn as one of the images."""
+    name = drawing.class_of(index)
+    said = f"seed {drawing.seeds[index]} of {drawing.model.ref}" + (f", class {name}" if name else "")
+    return said + (", for a hash of the prompt: the model reads no text" if meaning.hashed else "")
 
 
-def _check_size(size: str | None, model: Model) -> None:
-    if size not in (None, "auto", _native_size(model)):
-        message = f'size must be "auto" or "{_native_size(model)}", which {model.ref} draws'
+def _read_size(size: str | None, model: Model) -> int:
+    """Return how many times as large as the model draws them images are wanted; raises Problem, 422."""
+    width, height = model.card.width, model.card.height
+    sizes = [f"{width * scale}x{height * scale}" for scale in range(1, MAX_SCALE + 1)]
+    if size in (None, "auto"):
+        return 1
+    if size not in sizes:
+        message = f"size must be auto, or one that {model.ref} can be drawn at: {', '.join(sizes)}"
         raise invalid(ProblemType.INVALID_FIELD, [FieldError(field="size", message=message)])
+    return 1 + sizes.index(size)
 
 
-def _url(request: Request, model: Model, seed: int) -> str:
+def _url(request: Request, drawing: RenderRequest, index: int) -> str:
     """Return the address of an image, at the host that the client asked."""
-    path, host = f"/images/{model.ref}/{seed}.png", request.headers.get("host", "")
+    asked = {"class": drawing.class_of(index)} if drawing.labels else {}
+    query = urlencode(asked | ({"scale": drawing.scale} if drawing.scale > 1 else {}))
+    path = f"/images/{drawing.model.ref}/{drawing.seeds[index]}.png" + (f"?{query}" if query else "")
+    host = request.headers.get("host", "")
     if not HOST.fullmatch(host):
         return path
     # A proxy with TLS in front says so; the header changes nothing but this client's own answer.

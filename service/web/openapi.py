@@ -166,7 +166,7 @@ def _openai() -> Json:
             "post": {
                 "operationId": "generations",
                 "summary": "Draw images, for clients of OpenAI's API",
-                "description": "A prompt in digits is a seed; any other is hashed to one, which revised_prompt tells.",
+                "description": "A prompt names a class, or in digits a seed; any other is hashed to a seed.",
                 "requestBody": _body("ImagesRequest", required=True),
                 "security": KEYS,
                 "responses": _answer("The images.", {JSON: _schema("GeneratedImages")}, DRAWN) | _errors(*errors),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests import tiny
@@ -72,6 +73,30 @@ def test_a_new_version_is_served_by_all_workers_without_a_failed_request(
         wait_for_workers(server, 2, "/models/grey@1", status=404)
         assert server.stop() == 0
         assert "Traceback" not in server.said()
+
+
+def test_a_new_model_or_version_does_not_change_what_a_seed_draws(folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=folder) as server:
+        before = httpx.post(f"{server.url}/generate", json={"seed": 42}).content
+        assert "Default model: grey@1, the first by name" in server.said()
+        tiny.write(folder, tiny.card("birds"))
+        tiny.write(folder, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
+        reload_by_request(server)
+        assert httpx.get(f"{server.url}/models").json()["default"] == "grey@1"
+        assert httpx.post(f"{server.url}/generate", json={"seed": 42}).content == before
+        for worker in psutil.Process(server.process.pid).children():
+            worker.kill()  # the one that takes its place has not seen which was the first
+        wait_until(lambda: "replaced by" in server.said(), server)
+        wait_until(lambda: is_ready(server), server)
+        assert httpx.get(f"{server.url}/models").json()["default"] == "grey@1"
+        assert httpx.post(f"{server.url}/generate", json={"seed": 42}).content == before
+
+
+def is_ready(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.url}/models/birds", timeout=PATIENCE).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_broken_model_is_refused_and_the_others_are_served(folder: Path, tmp_path: Path) -> None:

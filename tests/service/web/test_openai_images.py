@@ -1,9 +1,14 @@
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.web.openai_images import read_prompt
+from service.engine.renderer import Renderer
+from service.settings import read_settings
+from service.web.app import make_app
+from service.web.openai_images import Meaning, read_prompt
+from tests import tiny
 from tests.service.web.conftest import Client
 from tests.service.web.test_app import problem
 
@@ -32,6 +37,36 @@ def test_words_are_hashed_to_a_seed_and_the_answer_says_so(client: Client) -> No
     assert one == same != other
     assert "hash of the prompt" in one["revised_prompt"]
     assert f"seed {read_prompt('a cat on a mat').seed} of rgb@1" in one["revised_prompt"]
+
+
+def test_a_prompt_may_name_a_class(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.conditional("letters"), tiny.model(tiny.conditional("letters")))
+    renderer = Renderer(tmp_path)
+    renderer.load()
+    try:
+        client = Client(make_app(renderer, read_settings()))
+        (image,) = ask(client, model="letters", prompt="ça", size="32x32")["data"]
+        assert image["revised_prompt"].endswith("of letters@1, class Ça")
+        assert base64.b64decode(image["b64_json"]) == client.get(image["url"]).content
+        assert image["url"].endswith("?class=%C3%87a&scale=2")
+        (other,) = ask(client, model="letters", prompt="7")["data"]
+        assert base64.b64decode(other["b64_json"]) == client.get(other["url"]).content
+        assert ", class " in other["revised_prompt"]  # the seed draws one
+    finally:
+        renderer.close()
+
+
+def test_a_class_comes_before_a_seed() -> None:
+    assert read_prompt("7", ["6", "7"]).label == 1
+    assert read_prompt("b", ["B", "b"]).label == 1
+    assert read_prompt("8", ["6", "7"]) == Meaning(8)
+
+
+def test_larger_images_have_their_pixels_repeated(client: Client) -> None:
+    answer = ask(client, prompt="7", size="40x48")
+    assert answer["size"] == "40x48"
+    assert base64.b64decode(answer["data"][0]["b64_json"]) == client.get("/images/rgb@1/7.png?scale=2").content
+    assert answer["data"][0]["url"].endswith("/images/rgb@1/7.png?scale=2")
 
 
 def test_a_number_that_is_no_seed_is_hashed() -> None:
