@@ -78,7 +78,7 @@ def test_a_new_version_is_served_by_all_workers_without_a_failed_request(
 def test_a_new_model_or_version_does_not_change_what_a_seed_draws(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=folder) as server:
         before = httpx.post(f"{server.url}/generate", json={"seed": 42}).content
-        assert "Default model: grey@1, the first by name" in server.said()
+        wait_until(lambda: "Default model: grey@1, the first by name" in server.said(), server)
         tiny.write(folder, tiny.card("birds"))
         tiny.write(folder, tiny.card("grey", 2), tiny.model(tiny.card("grey", 2), seed=1))
         reload_by_request(server)
