@@ -1,4 +1,4 @@
-"""The command line: ``python -m export onnx | weights | inspect | optimize``."""
+"""The command line: ``python -m export onnx | weights | encoder | upgrade | directions | inspect | optimize``."""
 
 import re
 import sys
@@ -12,17 +12,20 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from export import store
+from export import naming, store
 from export.errors import ExportError, InputError
+from export.serialise import serialise
 from service.contract import (
     MODEL_FILE,
+    Card,
     ContractError,
     Metric,
     digest_of,
     read_bytes,
 )
 from service.contract.card import NAME_PATTERN
-from service.contract.graph import check, read_model
+from service.contract.graph import ModelFile, check, read_model
+from service.contract.inputs import MAX_DIRECTIONS
 from service.engine import remote
 from service.engine.providers import registry as providers
 
@@ -52,6 +55,9 @@ def onnx(
     to: Annotated[
         str | None, typer.Option(metavar="URL", help="Publish it there, too: s3://bucket/prefix, gs://… or az://….")
     ] = None,
+    directions: Annotated[
+        int, typer.Option(min=0, max=MAX_DIRECTIONS, help="Number of directions that the model can be moved along.")
+    ] = MAX_DIRECTIONS,
 ) -> None:
     """Export the latest generator of a run to models/NAME/VERSION/model.onnx; every pixel is compared with torch."""
     if not re.fullmatch(NAME_PATTERN, name):
@@ -73,6 +79,7 @@ def onnx(
         data_name=data_name,
         data_licence=data_licence,
         metrics=_read_metrics(metrics) if metrics else [],
+        directions=directions,
     )
     store.store(data, folder)
     console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
@@ -146,6 +153,45 @@ def inspect(file: Annotated[Path, typer.Argument(help="A model.onnx.")]) -> None
 
 
 @app.command()
+def upgrade(
+    file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
+    count: Annotated[
+        int, typer.Option("--directions", min=0, max=MAX_DIRECTIONS, help="Number of directions.")
+    ] = MAX_DIRECTIONS,
+) -> None:
+    """Write the next version of a model with directions and, where it has a mapping network, truncation."""
+    read = _read(file)
+    _store_next(file, *_upgraded(read, count))
+
+
+@app.command()
+def directions(
+    file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
+    out: Annotated[
+        Path | None, typer.Option(help="PNG to draw: a row of seven images for each direction, the seed in the middle.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The seed that the sheet moves.")] = 0,
+    names: Annotated[
+        list[str] | None, typer.Option("--name", metavar="NUMBER=NAME", help="Name a direction in the next version.")
+    ] = None,
+) -> None:
+    """Draw a model's directions, and name them; a model without any is given 16, found in its weights."""
+    read = _read(file)
+    model, card = onnx_library.load_model_from_string(read.data), read.card
+    if not card.directions:
+        model, card = _upgraded(read, MAX_DIRECTIONS)
+    if names:
+        card = naming.named(card, names)
+    if out is not None:
+        from export import sampler, sheet  # ONNX Runtime is slow to import, and the other commands do not need it
+
+        store.write_file(out, sheet.draw(sampler.Sampler(model, card.latent_dim), card, seed))
+        console.print(f"{out}: directions 0 to {len(card.directions) - 1}, from top to bottom", soft_wrap=True)
+    if names:
+        _store_next(file, model, card)
+
+
+@app.command()
 def optimize(
     file: Annotated[Path, typer.Argument(help="A models/NAME/VERSION/model.onnx.")],
     provider: Annotated[
@@ -156,17 +202,14 @@ def optimize(
     ],
 ) -> None:
     """Rewrite a model for a provider in reduced precision, measure the pixel error, and write it next to FILE."""
-    if file.name != MODEL_FILE:
-        raise InputError(
-            f"{file} is not named {MODEL_FILE}; pass a file that export wrote: models/NAME/VERSION/{MODEL_FILE}"
-        )
+    read = _read(file)
     name = providers.find(provider).rewritten_file()
     store.refuse_existing_file(name, file.parent)
     from export.optimize import (
         optimize as rewrite,
     )  # ONNX Runtime is slow to import, and the other commands do not need it
 
-    data, cost = rewrite(read_model(file.parent), provider)
+    data, cost = rewrite(read, provider)
     store.add(data, name, file.parent)
     console.print(
         f"{file.parent / name}: sha256 {digest_of(data)}\n"
@@ -174,6 +217,30 @@ def optimize(
         f"over {cost.samples} seeds on {cost.device}",
         soft_wrap=True,
     )
+
+
+def _read(file: Path) -> ModelFile:
+    if file.name != MODEL_FILE:
+        raise InputError(
+            f"{file} is not named {MODEL_FILE}; pass a file that export wrote: models/NAME/VERSION/{MODEL_FILE}"
+        )
+    return read_model(file.parent)
+
+
+def _upgraded(read: ModelFile, count: int) -> tuple[onnx_library.ModelProto, Card]:
+    from export.upgrade import upgrade as add  # ONNX Runtime is slow to import, and inspect does not need it
+
+    return add(onnx_library.load_model_from_string(read.data), read.card, count)
+
+
+def _store_next(file: Path, model: onnx_library.ModelProto, card: Card) -> None:
+    """Write a model beside the version that it was made of, as the next one."""
+    models = file.parent.parent.parent
+    number = store.next_version(models, card.name)
+    data = serialise(model, card.model_copy(update={"version": number}))
+    folder = models / card.name / str(number)
+    store.store(data, folder)
+    console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
 
 
 def main() -> NoReturn:

@@ -4,13 +4,13 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import onnx
-
-from export.errors import ExportError, InputError
+from export.errors import InputError
 from export.graph import Pixels, trace
+from export.serialise import serialise
+from export.upgrade import upgrade
 from export.verify import verify
-from service.contract import Card, ContractError, Dataset, Metric
-from service.contract.graph import check
+from service.contract import Card, Dataset, Metric
+from service.contract.inputs import MAX_DIRECTIONS
 from training.errors import TrainingError
 from training.run import Run, Snapshot
 
@@ -24,6 +24,7 @@ def build(
     data_name: str | None,
     data_licence: str,
     metrics: list[Metric],
+    directions: int,
 ) -> bytes:
     """Return the model file of the run's latest averaged generator, with a card of the given values.
 
@@ -55,20 +56,15 @@ def build(
         licence=licence,
         classes=snapshot.classes,
     )
-    return _serialise(snapshot, card)
+    return _serialise(snapshot, card, directions)
 
 
-def _serialise(snapshot: Snapshot, card: Card) -> bytes:
+def _serialise(snapshot: Snapshot, card: Card, directions: int = MAX_DIRECTIONS) -> bytes:
     pixels = Pixels(snapshot.generator)
     model = trace(pixels, card.latent_dim, classes=bool(card.classes))
-    onnx.helper.set_model_props(model, card.to_metadata())
-    data: bytes = model.SerializeToString(deterministic=True)
-    try:
-        check(data, "the exported graph")
-    except ContractError as error:
-        raise ExportError(str(error)) from error
+    data = serialise(model, card)
     verify(data, pixels, card.latent_dim, len(card.classes))  # against the torch module, in which nothing is folded
-    return data
+    return serialise(*upgrade(model, card, directions))
 
 
 def _commit() -> str:

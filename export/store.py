@@ -67,6 +67,14 @@ def add(data: bytes, name: str, folder: Path) -> None:
         raise ExportError(f"{folder / name} could not be written ({error.strerror})") from error
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file of any name atomically; raises ExportError."""
+    try:
+        _replace(path, data)
+    except OSError as error:
+        raise ExportError(f"{path} could not be written ({error.strerror})") from error
+
+
 def _replace(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:

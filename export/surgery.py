@@ -84,3 +84,23 @@ def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(node)
     replace_nodes(graph, nodes)
     return result
+
+
+def subgraph(model: onnx.ModelProto, inputs: dict[str, list[int | str]], outputs: list[str]) -> onnx.ModelProto:
+    """Return the part of a graph that computes float values ``outputs`` from ``inputs``, whose shapes are given.
+
+    An input of the whole graph that the part reads, such as ``label``, stays an input.
+    """
+    graph = model.graph
+    nodes: list[onnx.NodeProto] = []
+    needed = set(outputs)
+    for node in reversed(graph.node):
+        if needed.intersection(node.output) and not inputs.keys() >= set(node.output):
+            nodes.insert(0, node)
+            needed.update(name for name in node.input if name not in inputs)
+    given = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in inputs.items()]
+    given += [value for value in graph.input if value.name in needed and value.name not in inputs]
+    made = [helper.make_empty_tensor_value_info(name) for name in outputs]
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    part = helper.make_graph(nodes, "part", given, made, weights)
+    return helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)
