@@ -24,7 +24,7 @@ def build(
     data_name: str | None,
     data_licence: str,
     metrics: list[Metric],
-    directions: int,
+    directions: int = MAX_DIRECTIONS,
 ) -> bytes:
     """Return the model file of the run's latest averaged generator, with a card of the given values.
 
