@@ -10,6 +10,8 @@ from urllib.parse import unquote
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from service.engine import latents
@@ -251,3 +253,29 @@ def test_arrays_are_drawn_with_labels_truncation_and_directions(letters_client: 
 )
 def test_wrong_arrays_are_problems(letters_client: Client, body: dict[str, Any], slug: str) -> None:
     problem(letters_client.post("/render", json={"latents": [[0.5] * 8]} | body), slug)
+
+
+names = st.sampled_from(["A", "Ça", "weight", "0", "1", "2"]) | st.text(max_size=4)
+numbers = st.sampled_from([0, 1, 2, 0.5, -1, 1e9, True, None]) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.one_of(
+    names,
+    numbers,
+    st.lists(names | numbers, max_size=4),
+    st.dictionaries(names, numbers, max_size=3),
+    st.lists(st.lists(numbers, min_size=8, max_size=8), max_size=3),
+)
+FIELDS = ("class", "classes", "truncation", "directions", "scale", "resample", "seed", "latent", "n")
+WALK = ("from", "to", "points", "loop", "steps", "seconds", "class", "classes", "directions", "form")
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(body=st.dictionaries(st.sampled_from(FIELDS), values, max_size=3))
+def test_no_conditions_are_a_fault_of_ours(letters_client: Client, body: dict[str, Any]) -> None:
+    assert letters_client.post("/generate", json=LETTERS | body).status_code in (200, 422)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(body=st.dictionaries(st.sampled_from(WALK), values, max_size=4))
+def test_no_walk_is_a_fault_of_ours(letters_client: Client, body: dict[str, Any]) -> None:
+    asked = {"model": "letters", "points": [1, 2], "steps": 4} | body
+    assert letters_client.post("/interpolate", json=asked).status_code in (200, 422)
