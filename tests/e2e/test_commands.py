@@ -101,10 +101,10 @@ def test_a_port_in_use_is_one_sentence_and_exit_2(models: Path) -> None:
         (["generate", "--seed", "1", "--out", "{empty}/no/1.png", "--models", "{models}"], "cannot be written"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{empty}"], "no model in"),
         (["generate", "--seed", "1", "--out", "{empty}/1.png", "--models", "{broken}"], "is cut off, too"),
-        (["generate", "--out", "{empty}/1.png", "--models", "{models}"], "--seed 42 for one"),
+        (["generate", "--out", "{empty}/1.png", "--models", "{models}"], "give one of --seed 42"),
         (
             ["generate", "--seed", "1", "--seeds", "1-2", "--out", "{empty}/a", "--models", "{models}"],
-            "--seed 42 for one",
+            "give one of --seed 42",
         ),
         (["generate", "--seeds", "9-1", "--out", "{empty}/a", "--models", "{models}"], "such as 0-999"),
         (
