@@ -13,8 +13,8 @@ TOKEN = "correct-horse-battery"
 
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    tiny.write(tmp_path / "models", tiny.card("grey"))
-    tiny.write(tmp_path / "models", tiny.card("rgb", channels=3))
+    tiny.write(tmp_path / "models", tiny.conditional("grey"))
+    tiny.write(tmp_path / "models", tiny.conditional("rgb", channels=3))
     with serving(tmp_path / "log", models=tmp_path / "models", admin_token=TOKEN) as server:
         command = [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
