@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests import DIGITS, command_line
 from tests.training.conftest import make_trainer, tiny_recipe
-from training import loop, networks, sample_grid
+from training import loop, networks, sample_grid, transfer
 from training.__main__ import main
 from training.device import Device
 from training.errors import InputError
@@ -236,3 +236,22 @@ def test_a_balance_without_classes_is_refused(tmp_path: Path) -> None:
     command = ["train", "--data", DIGITS, "--set", "balance=true", "--out", tmp_path]
     result = command_line.run(main, *command)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+def test_a_run_with_classes_starts_from_one_without(tmp_path: Path) -> None:
+    recipe = recipe_of("transposed", kimg="0.08")
+    before, after = make_trainer(tmp_path / "a", recipe), make_trainer(tmp_path / "b", recipe, classes="idx")
+    before.train()
+    pretrained = transfer.read(before.run.path)
+    assert "parameters of the generator" in transfer.describe(pretrained, recipe, 10)
+    transfer.load_into(pretrained, after.gan)
+    assert torch.equal(after.gan.critic.critic[0].weight, before.gan.critic[0].weight)  # type: ignore[index,union-attr]
+    assert torch.equal(after.gan.generator.generator[-2].weight, before.gan.generator[-2].weight)  # type: ignore[index,union-attr]
+
+
+def test_a_run_without_classes_starts_from_one_with_them(tmp_path: Path) -> None:
+    recipe = recipe_of("transposed", kimg="0.08")
+    before, after = make_trainer(tmp_path / "a", recipe, classes="idx"), make_trainer(tmp_path / "b", recipe)
+    before.train()
+    transfer.load_into(transfer.read(before.run.path), after.gan)
+    assert torch.equal(after.gan.critic[0].weight, before.gan.critic.critic[0].weight)  # type: ignore[index,union-attr]
