@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gpu.setup import Row, Setup, attempt, available, files, in_precision
-from service.contract import INPUT
 from service.contract.graph import ModelFile
 from service.engine.providers import registry as providers
+from service.engine.rows import neutral, to_feeds
 from service.precision import Precision
 
 Images = NDArray[np.uint8]
@@ -30,14 +30,16 @@ def compare(file: ModelFile, provider: str, precision: Precision, batches: list[
     card = file.card
     latents = np.stack([np.random.RandomState(seed).randn(card.latent_dim) for seed in range(batches[-1])])
     latents = latents.astype(np.float32)
-    reference = providers.open_session(file.data, "cpu").run(None, {INPUT: latents})[0]
+    feeds = to_feeds(card, neutral(card, latents))
+    reference = providers.open_session(file.data, "cpu").run(None, feeds)[0]
     session = providers.open_session(
         in_precision(file, precision), provider, precision=precision, max_batch=batches[-1]
     )
     shape = card.height, card.width, card.channels
 
     def draw(batch: int) -> Images:
-        return np.array(providers.find(provider).run(session, {INPUT: latents[:batch]}, shape))
+        some = {name: values[:batch] for name, values in feeds.items()}
+        return np.array(providers.find(provider).run(session, some, shape))
 
     drawn = {batch: draw(batch) for batch in batches}
     errors = {batch: np.abs(images.astype(int) - reference[:batch]) for batch, images in drawn.items()}

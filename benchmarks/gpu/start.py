@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gpu.setup import ROOT, Row, Setup, attempt, available, models
-from service.contract import INPUT
 from service.contract.graph import read_model
 
 
@@ -42,6 +41,7 @@ def start(provider: str, folder: Path, batches: list[int]) -> Row:
     """Open a model and run each batch once; returns seconds."""
     began = time.perf_counter()
     from service.engine.providers import registry as providers
+    from service.engine.rows import neutral, to_feeds
 
     file = read_model(folder)
     session = providers.open_session(file.data, provider, max_batch=batches[-1])
@@ -49,7 +49,7 @@ def start(provider: str, folder: Path, batches: list[int]) -> Row:
     shape = file.card.height, file.card.width, file.card.channels
     for batch in batches:
         before = time.perf_counter()
-        feeds = {INPUT: np.zeros((batch, file.card.latent_dim), np.float32)}
+        feeds = to_feeds(file.card, neutral(file.card, np.zeros((batch, file.card.latent_dim), np.float32)))
         providers.find(provider).run(session, feeds, shape)
         seconds[f"first run of {batch}"] = time.perf_counter() - before
     return {name: round(value, 3) for name, value in seconds.items()} | {"whole": round(time.perf_counter() - began, 3)}
