@@ -107,7 +107,7 @@ def train(
         if recipe == auto.NAME:
             if not (minutes or kimg or any(one.startswith("kimg=") for one in settings or ())):
                 minutes = auto.MINUTES
-            choice = distributed.on_first_rank(lambda: auto.choose(auto.look(data), minutes))
+            choice = distributed.on_first_rank(lambda: auto.choose(auto.look(data), minutes, classes=bool(classes)))
             console.print(f"{choice.sentence}.", soft_wrap=True, markup=False)
             recipe, fields = choice.recipe, dict(choice.fields)
         given = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}

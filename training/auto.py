@@ -23,6 +23,8 @@ MANY, FEW = 1500, 300  # images
 LONG, VERY_LONG = 45.0, 120.0  # minutes
 
 OTHERS = {  # the two nearest others of each, and what they are for
+    "digits-classes": ("digits-best (32×32, larger networks)", "letters-best (64×64)"),
+    "letters-best": ("digits-classes (28×28)", "photos-best (colour, mirrors images)"),
     "digits-best": ("digits (the article's, 28×28)", "photos-best (64×64)"),
     "photos-best": ("cats-best (thousands of photos, an hour)", "lotus-best (a few dozen photos, hours, 128×128)"),
     "cats-best": ("photos-best (a quarter of an hour)", "lotus-best (a few dozen photos, hours, 128×128)"),
@@ -73,17 +75,22 @@ def look(source: Path) -> Look:
     )
 
 
-def choose(seen: Look, minutes: float | None) -> Choice:
+def choose(seen: Look, minutes: float | None, *, classes: bool = False) -> Choice:
     """Choose a recipe.
 
     Args:
         seen: what the images are like.
         minutes: the budget; None where it is given in images.
+        classes: whether they have classes.
     """
-    name, fields = _choose(seen, minutes)
+    if seen.grey and classes:
+        name, fields = "digits-classes" if seen.side < SMALL else "letters-best", dict[str, Any]()
+    else:
+        name, fields = _choose(seen, minutes)
     budget = f" and {minutes:g} minutes" if minutes else ""
     one, other = OTHERS[name]
-    sentence = f"recipe {name}, chosen for {seen}{budget}; the nearest others are {one} and {other}"
+    of_classes = " with classes" if classes else ""
+    sentence = f"recipe {name}, chosen for {seen}{of_classes}{budget}; the nearest others are {one} and {other}"
     return Choice(name, fields, sentence)
 
 

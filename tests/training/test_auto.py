@@ -91,3 +91,10 @@ def test_without_a_recipe_photos_are_not_trained_as_digits(tmp_path: Path) -> No
     assert sentence.startswith("recipe photos-best, chosen for 20 colour images of about 80 pixels and 15 minutes;")
     config = json.loads(planned.stdout[planned.stdout.index("{") : planned.stdout.rindex("}") + 1])
     assert (config["name"], config["minutes"], config["recipe"]["images"]["channels"]) == ("photos-best", 15, 3)
+
+
+@pytest.mark.parametrize(("side", "recipe"), [(28, "digits-classes"), (64, "letters-best")])
+def test_grey_images_with_classes_have_recipes_of_their_own(side: int, recipe: str) -> None:
+    seen = Look(400, grey=True, cut_out=False, side=side)
+    assert auto.choose(seen, 15, classes=True).recipe == recipe
+    assert auto.choose(seen, 15).recipe != recipe

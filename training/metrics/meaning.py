@@ -62,9 +62,7 @@ MEANINGS = {
         "share of samples that are at most half as far from one training image as, on average, from their fifty "
         "nearest: drawn from memory",
     ),
-    "*-copies": Meaning(
-        "as real", "the same over the network's features: also copies that are moved, cut or mirrored"
-    ),
+    "*-copies": Meaning("as real", "the same over the network's features: also copies that are moved, cut or mirrored"),
     "confident": Meaning("as real", "share of samples whose class the classifier is more than 90% sure of"),
     "digit-*": Meaning("as real", "how often the classifier reads each digit"),
     "stacked-modes": Meaning("1000", "how many of the thousand combinations of three digits appear"),
