@@ -48,8 +48,9 @@ def measure(pixels: Pixels) -> Floats:
 
 def agreement(values: Floats) -> float:
     """Return the mean correlation of two letters, over hands; ``values`` are (hands, letters)."""
-    correlations = np.corrcoef(values.T)
-    return float(correlations[~np.eye(len(correlations), dtype=bool)].mean())
+    correlations: Floats = np.asarray(np.corrcoef(values.T))
+    letters = len(correlations)
+    return float((correlations.sum() - np.trace(correlations)) / (letters * (letters - 1)))
 
 
 def draw(sampler: Sampler, number: int) -> Pixels:

@@ -247,6 +247,8 @@ def _class_table(classes: "Sequence[ClassScore]") -> Table:
     for row in classes:
         distance = "" if row.distance is None else f"{row.distance:.4g}"
         table.add_row(Text(row.name), f"{row.samples:,}", f"{row.asked:.2%}", f"{row.real:.2%}", distance)
+    total = sum(row.samples for row in classes)
+    table.add_row("all", f"{total:,}", f"{sum(row.asked * row.samples for row in classes) / total:.2%}", "", "")
     return table
 
 

@@ -37,7 +37,8 @@ def pack(folder: Path, archive: Path) -> Path:
 
 def labels(dataset: images.Dataset) -> list[int]:
     assert dataset.labels is not None
-    return dataset.labels.tolist()
+    found: list[int] = dataset.labels.tolist()
+    return found
 
 
 def test_the_first_folder_level_is_the_class_in_a_folder_and_in_a_zip(tmp_path: Path) -> None:

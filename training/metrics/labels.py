@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.errors import InputError
 
 MAGIC = b"\x00\x00\x08\x01"  # unsigned bytes in one dimension
-Labels = NDArray[np.uint8]  # (N,)
+Labels = NDArray[np.uint8] | NDArray[np.int64]  # (N,), as a file has them and as classes are numbered
 
 
 def find(source: Path, count: int) -> Labels | None:

@@ -75,9 +75,11 @@ class Projection(nn.Module):
         for layer in body:
             images = layer(images)  # at last the features (N, D)
         score: Tensor = flatten(linear(images))
-        return score + (self.embedding(labels) * images).sum(dim=1)
+        projected: Tensor = (self.embedding(labels) * images).sum(dim=1)
+        return score + projected
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (N, C, S, S) to the feature map that a decoder redraws them from."""
         assert isinstance(self.critic, Strided)  # noqa: S101 (the only family with a decoder)
-        return self.critic.features(images)
+        features: Tensor = self.critic.features(images)
+        return features
