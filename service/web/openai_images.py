@@ -11,10 +11,10 @@ import secrets
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -35,6 +35,11 @@ MAX_PROMPT = 32_000  # characters, as OpenAI's newest model has it
 SEED = re.compile(r"[0-9]{1,10}")
 HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 Ignored = Annotated[str | None, Field(description="a text, which is ignored")]
+
+
+def _truth(value: Any) -> Any:
+    """Return a truth value, and nothing for a number that equals one."""
+    return value if isinstance(value, bool) else None
 
 
 class ImagesRequest(BaseModel):
@@ -63,7 +68,7 @@ class ImagesRequest(BaseModel):
         None, description='"b64_json" or "url"; without it, each image has both'
     )
     output_format: Literal["png"] | None = Field(None, description='"png"')
-    stream: Literal[False] | None = Field(None, description="false")
+    stream: Annotated[Literal[False], BeforeValidator(_truth)] | None = Field(None, description="false")
     background: Ignored = None
     moderation: Ignored = None
     quality: Ignored = None
