@@ -54,7 +54,7 @@ class CriticConfig(Frozen):
     max_width: int = Field(512, ge=1)  # filters of a small map at most
     norm: Literal["none", "batch"] = "none"  # batch, in all layers but the first, does not go with a penalty
     dropout: float = Field(0.0, ge=0, lt=1)  # probability that a channel (strided) or a feature (conv3x3) is dropped
-    minibatch_std: bool = False  # append the standard deviation of a group of 8 images
+    minibatch_std: bool = False  # append the standard deviation of a group of 8 images, or of 4 of one class
     reconstruction: float = Field(0.0, ge=0)  # weight of redrawing real images from the features (Liu et al. 2021)
     frozen: int = Field(0, ge=0)  # first convolutions that keep what --init-from gave them (Mo et al. 2020, "FreezeD")
 

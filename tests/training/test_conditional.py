@@ -255,3 +255,12 @@ def test_a_run_without_classes_starts_from_one_with_them(tmp_path: Path) -> None
     before.train()
     transfer.load_into(transfer.read(before.run.path), after.gan)
     assert torch.equal(after.gan.critic[0].weight, before.gan.critic.critic[0].weight)  # type: ignore[index,union-attr]
+
+
+def test_there_may_be_a_thousand_classes() -> None:
+    torch.manual_seed(0)
+    gan = GAN(recipe_of(critic__minibatch_std="true"), CPU, 1000)
+    reals, _ = batch(16)
+    stats = gan.step(reals, 0, torch.tensor([0, 999] * 8))
+    assert all(value.isfinite() for value in stats.values())
+    assert gan.sample(torch.randn(2, 16), labels=torch.tensor([5, 998])).shape == (2, 1, 16, 16)
