@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.engine import latents
+from service.web import responder
 from tests.service.web.conftest import Client
 from tests.service.web.test_app import pixels, problem
 
@@ -279,3 +280,15 @@ def test_no_conditions_are_a_fault_of_ours(letters_client: Client, body: dict[st
 def test_no_walk_is_a_fault_of_ours(letters_client: Client, body: dict[str, Any]) -> None:
     asked = {"model": "letters", "points": [1, 2], "steps": 4} | body
     assert letters_client.post("/interpolate", json=asked).status_code in (200, 422)
+
+
+def test_x_class_is_bounded_and_can_be_decoded() -> None:
+    names = ["a,b", "50%", "猫" * 64] * 20
+    header = responder._class_header(names, complete=True)
+    assert header.isascii()
+    assert len(header) <= responder.MAX_CLASSES + 4
+    *given, last = header.split(",")
+    assert [unquote(name) for name in given] == names[: len(given)]
+    assert last == "..."
+    assert responder._class_header(["a,b"], complete=True) == "a%2Cb"
+    assert responder._class_header(["A", "B"], complete=False) == "A,B,..."
