@@ -180,6 +180,7 @@ class Settings(BaseSettings):
     max_body: int = Field(
         2**18, ge=1024, description="most bytes in a request's body; each number of a latent takes up to 22 bytes"
     )
+    max_photo: int = Field(2**23, ge=1024, description="most bytes in a picture that is sent to /invert")
     api_keys: Annotated[Path, AfterValidator(_readable_keys)] | None = Field(
         None, description="file of API keys, made with python -m service key; without it, no key is needed"
     )

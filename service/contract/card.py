@@ -117,6 +117,10 @@ class Card(BaseModel):
             found[DIRECTIONS] = Input("float32", (len(self.directions),))
         return found
 
+    def outputs(self) -> dict[str, Input]:
+        """Return the outputs of the graph by name."""
+        return {OUTPUT: Input("uint8", (self.height, self.width, self.channels))}
+
     def to_metadata(self) -> dict[str, str]:
         """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
         unused = {name for name in SCHEMA_2 if not getattr(self, name)}

@@ -1,16 +1,18 @@
 """A model file's graph against the contract: its operators, its inputs and output, its shapes and its memory."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from service.contract.card import OUTPUT, Card, ContractError, as_line, read_card
+from service.contract.card import Card, ContractError, as_line, read_card
+from service.contract.encoder import EncoderCard, read_encoder_card
 from service.contract.files import MODEL_FILE, read_verified
 from service.contract.inputs import Input
 from service.contract.operators import RANDOM, TYPES, problem_of
@@ -19,6 +21,7 @@ from service.contract.shapes import MAX_NODES, ShapeError, infer, peak_bytes, re
 OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest that is tested, 23 the newest
 STANDARD_DOMAINS = ("", "ai.onnx")
 MAX_IMAGE_BYTES = 2**30  # for one image, where no other bound is given
+AnyCard = TypeVar("AnyCard", Card, EncoderCard)
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,21 @@ def check(data: bytes, where: str, *, batch: int = 1, memory: int = MAX_IMAGE_BY
     Raises:
         ContractError: with one sentence that starts with ``where``.
     """
+    return _check(data, where, batch, memory, read_card)
+
+
+def check_encoder(data: bytes, where: str, *, batch: int = 1, memory: int = MAX_IMAGE_BYTES) -> EncoderCard:
+    """Check a serialised encoder as :func:`check` does a model, and return its card."""
+    return _check(data, where, batch, memory, read_encoder_card)
+
+
+def _check(data: bytes, where: str, batch: int, memory: int, read: Callable[[dict[str, str], str], AnyCard]) -> AnyCard:
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
         raise ContractError(f"{where} is not an ONNX model") from error
     try:
-        card = read_card({entry.key: entry.value for entry in model.metadata_props}, where)
+        card = read({entry.key: entry.value for entry in model.metadata_props}, where)
         problem = next(_problems(model, card, batch, memory), None)
     except ShapeError as error:
         problem = str(error)
@@ -68,7 +80,7 @@ def check(data: bytes, where: str, *, batch: int = 1, memory: int = MAX_IMAGE_BY
     return card
 
 
-def _problems(model: onnx.ModelProto, card: Card, batch: int, memory: int) -> Iterator[str]:
+def _problems(model: onnx.ModelProto, card: Card | EncoderCard, batch: int, memory: int) -> Iterator[str]:
     """Yield a sentence for each breach; each check relies on those before it."""
     graph = model.graph
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in graph.node}
@@ -91,7 +103,7 @@ def _problems(model: onnx.ModelProto, card: Card, batch: int, memory: int) -> It
     yield from _signature_problems(graph, card)
     values = infer(model, stored)
     used = _used(graph)
-    yield from (f"{OUTPUT} does not depend on {name}" for name in card.inputs() if name not in used)
+    yield from (f"{graph.output[0].name} does not depend on {name}" for name in card.inputs() if name not in used)
     needed, where = peak_bytes(graph, values, batch)
     if needed > memory:
         yield (
@@ -127,20 +139,19 @@ def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def _used(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of all values that the image is made of; the nodes are in their order."""
-    used = {OUTPUT}
+    """Return the names of all values that the output is made of; the nodes are in their order."""
+    used = {graph.output[0].name}
     for node in reversed(graph.node):
         if used.intersection(node.output):
             used.update(node.input)
     return used
 
 
-def _signature_problems(graph: onnx.GraphProto, card: Card) -> Iterator[str]:
+def _signature_problems(graph: onnx.GraphProto, card: Card | EncoderCard) -> Iterator[str]:
     if card.channels not in (1, 3):
         yield f"{card.channels} channels; pictures have 1 or 3"
-    output = {OUTPUT: Input("uint8", (card.height, card.width, card.channels))}
     yield from _value_problems("input", graph.input, card.inputs())
-    yield from _value_problems("output", graph.output, output)
+    yield from _value_problems("output", graph.output, card.outputs())
 
 
 def _value_problems(kind: str, values: Sequence[onnx.ValueInfoProto], wanted: Mapping[str, Input]) -> Iterator[str]:

@@ -14,16 +14,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import OUTPUT, Card, ContractError, as_line
+from service.contract import INPUT, OUTPUT, Card, ContractError, as_line
+from service.contract.encoder import ENCODER_FILE
 from service.contract.files import read_verified
-from service.contract.graph import check
+from service.contract.graph import check, check_encoder
 from service.contract.inputs import MAX_AMOUNT, MAX_LATENT, MAX_TRUNCATION
 from service.engine import onnx_runtime
 from service.engine.rows import Row, neutral, to_feeds
@@ -62,14 +63,15 @@ def main() -> None:
             report(refused=str(error))
             continue
         report(digest=read.digest)
-        report(**_verdict(read.data, asked.batch, asked.memory))
+        check_file = _check_encoder if file.name == ENCODER_FILE else _check_model
+        report(**_verdict(check_file, read.data, asked.batch, asked.memory))
 
 
-def _verdict(data: bytes, batch: int, memory: int) -> dict[str, Any]:
+def _verdict(
+    check_file: Callable[[bytes, int, int], dict[str, Any]], data: bytes, batch: int, memory: int
+) -> dict[str, Any]:
     try:
-        card = check(data, PLACE, batch=batch, memory=memory)
-        limit_memory(memory + COPIES * len(data) + SPARE)
-        return {"exact": run(data, card, batch), "metadata": card.to_metadata()}
+        return check_file(data, batch, memory)
     except ContractError as error:
         return {"refused": str(error)}
     except MemoryError:
@@ -81,17 +83,41 @@ def _verdict(data: bytes, batch: int, memory: int) -> dict[str, Any]:
         limit_memory(None)
 
 
+def _check_model(data: bytes, batch: int, memory: int) -> dict[str, Any]:
+    card = check(data, PLACE, batch=batch, memory=memory)
+    limit_memory(memory + COPIES * len(data) + SPARE)
+    return {"exact": run(data, card, batch), "metadata": card.to_metadata()}
+
+
+def _check_encoder(data: bytes, batch: int, memory: int) -> dict[str, Any]:
+    """Check an encoder, which is given one image at a time."""
+    card = check_encoder(data, PLACE, memory=memory)
+    limit_memory(memory + COPIES * len(data) + SPARE)
+    session = _session(data)
+    for level in (0, 255):
+        images = np.full((1, card.height, card.width, card.channels), level, np.uint8)
+        (latents,) = session.run([INPUT], {OUTPUT: images})
+        if latents.shape != (1, card.latent_dim) or not np.isfinite(latents).all():
+            raise ContractError(f"{PLACE} gives no latent of {card.latent_dim} finite numbers")
+    return {"exact": True, "metadata": card.to_metadata()}
+
+
+def _session(data: bytes) -> Any:
+    """Return a session with one thread."""
+    onnxruntime = onnx_runtime.load()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def run(data: bytes, card: Card, batch: int) -> bool:
     """Draw batches of every size that doubles, and images alone; return whether an image is the same in each.
 
     Raises:
         ContractError: an image has another shape than the card says, or depends on what it is drawn with.
     """
-    onnxruntime = onnx_runtime.load()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = _session(data)
 
     def draw(rows: Sequence[Row]) -> NDArray[np.uint8]:
         images: NDArray[np.uint8] = session.run([OUTPUT], to_feeds(card, rows))[0]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import INPUT, Card, ContractError, Precision, as_line, read_verified
-from service.engine import crashes, default
+from service.engine import crashes, default, encoders
 from service.engine.checker import Checker
+from service.engine.encoders import Encoder
 from service.engine.folders import (
     card_at,
     chosen_file,
@@ -55,6 +56,7 @@ class Model:
     session: "InferenceSession"
     readme: str | None = None
     exact: bool = True  # whether an image was the same bytes alone and in a batch when the file was checked
+    encoder: Encoder | None = None  # of its images
 
     @cached_property
     def ref(self) -> str:
@@ -167,8 +169,11 @@ def load_library(
         loading.add(file, verdict, slots, max_batch)
         if publish and (so_far := loading.library()):
             publish(so_far)
+    loading.attach_encoders(checker, NICE if served else 0)
     if (library := loading.library()) is None:
         raise none_can_be_served(folder, loading.refused)
+    if publish:
+        publish(library)
     return library
 
 
@@ -212,6 +217,15 @@ class Loading:
             self._models[file.parent] = _open(file, verdict, self._provider, slots, max_batch)
         except ContractError as error:
             self._refuse(str(error))
+
+    def attach_encoders(self, checker: Checker, nice: int) -> None:
+        """Check and open the encoders beside the models."""
+        known = {one.encoder.digest: one.encoder for one in self._models.values() if one.encoder}
+        models = {path: (model.card, model.digest) for path, model in self._models.items()}
+        found = dict(encoders.open_all(models, known, checker, nice))
+        for path, model in self._models.items():
+            if model.encoder is not found.get(path):
+                self._models[path] = replace(model, encoder=found.get(path))
 
     def library(self) -> Library | None:
         """Return what can be served so far, or None."""

@@ -96,9 +96,9 @@ class _Operation:
         return _resolve(self._document, part)
 
     def _body(self) -> dict[str, Any] | None:
-        if "requestBody" not in self._operation:
-            return None
-        return self._resolve(self._operation["requestBody"]["content"]["application/json"]["schema"])
+        """Return the schema of the body; None for none, and for a picture."""
+        content = self._operation.get("requestBody", {}).get("content", {}).get("application/json")
+        return self._resolve(content["schema"]) if content else None
 
     def _parameters(self) -> str:
         rows = [
@@ -138,7 +138,9 @@ class _Operation:
         )
 
     def _form(self) -> str:
-        """Return a form that sends the request, with an example filled in."""
+        """Return a form that sends the request, with an example filled in; none where the body is a picture."""
+        if "requestBody" in self._operation and self._body() is None:
+            return ""
         path = self._path
         for one in self._operation.get("parameters", ()):
             path = path.replace(f"{{{one['name']}}}", str(_example(one["schema"])))

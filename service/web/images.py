@@ -23,7 +23,7 @@ from service.web.conditions import find_conditions
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, Problem, invalid
 from service.web.responder import Respond
-from service.web.schemas import ImageQuery, find_model, validate
+from service.web.schemas import ImageQuery, find_model, read_query, validate
 
 # Pages of any site may show an image in an <img>; they cannot read its pixels, and a browser sends no API key with it.
 EMBEDDABLE = {"Cross-Origin-Resource-Policy": "cross-origin"}
@@ -57,7 +57,7 @@ class ImageRoutes:
         """Send the image of one seed."""
         model = find_model(self._renderer.library, request.path_params["model"])
         seed, answer_format = _read_file(request.path_params["file"])
-        query = _read_query(request)
+        query: Any = validate(ImageQuery, read_query(request))
         more = {**find_conditions(model, query), "scale": query.scale, "resample": query.resample}
         if _is_pinned(request):
             return await self._send(RenderRequest(model, seeds=(seed,), **more), answer_format, request)
@@ -131,14 +131,6 @@ def _read_file(name: str) -> tuple[int, AnswerFormat]:
         error = FieldError(field="seed", message="seed must be an integer from 0 to 4294967295")
         raise invalid(ProblemType.INVALID_FIELD, [error])
     return int(seed), formats[extension]
-
-
-def _read_query(request: Request) -> Any:
-    pairs = request.query_params.multi_items()
-    if len(pairs) > len(dict(pairs)):
-        error = FieldError(field=pairs[-1][0][:80], message="each query parameter may be given once")
-        raise invalid(ProblemType.INVALID_FIELD, [error])
-    return validate(ImageQuery, dict(pairs))
 
 
 def _is_pinned(request: Request) -> bool:

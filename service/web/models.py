@@ -1,6 +1,6 @@
 """``GET /models``: the models that are served, with their cards."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,6 +10,16 @@ from service.engine.renderer import Renderer
 from service.web.schemas import find_model
 
 
+class EncoderSummary(BaseModel):
+    """How near an encoder's estimates are: mean differences of a pixel, in levels of 0 to 255."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    error: float = Field(description="between samples and what is drawn of the latents that it estimates of them")
+    unrelated: float = Field(description="between samples that have nothing to do with each other")
+    samples: int = Field(description="how many were compared")
+
+
 class ModelSummary(Card):
     """A model that is served: its card, and how it is served."""
 
@@ -17,6 +27,7 @@ class ModelSummary(Card):
     provider: str = Field(description="the execution provider that runs it")
     deterministic: Determinism = Field(description="whether a seed draws the same bytes, or bytes close to them")
     thumbnail: str = Field(description="path of a sheet of its first seeds")
+    encoder: EncoderSummary | None = Field(description="of the encoder that POST /invert uses; null: there is none")
 
 
 class ModelDescription(ModelSummary):
@@ -57,7 +68,11 @@ class ModelRoutes:
 def _summary(model: Model) -> dict[str, object]:
     thumbnail = f"/models/{model.ref}/thumbnail.png"
     served = {"digest": model.digest, "provider": model.provider, "deterministic": model.deterministic}
-    return model.card.model_dump(by_alias=True) | served | {"thumbnail": thumbnail}
+    return (
+        model.card.model_dump(by_alias=True)
+        | served
+        | {"thumbnail": thumbnail, "encoder": model.encoder and model.encoder.card}
+    )
 
 
 def _json(answer: BaseModel) -> Response:

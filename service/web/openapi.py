@@ -4,33 +4,41 @@ docs/openapi.json is what ``python -m service openapi`` prints; a test compares 
 """
 
 import json
-from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any
 
+from service.formats.photo import MEDIA_TYPES
 from service.formats.registry import MOVING, STILL, image_formats, offered
-from service.web.openapi_schemas import SCHEMA, schemas
+from service.web.invert import InvertQuery
+from service.web.openapi_parts import (
+    DRAWN,
+    JSON,
+    KEYS,
+    LOCATION,
+    REQUEST_ID,
+    Json,
+    answer,
+    body,
+    content_of,
+    errors,
+    get,
+    model_parameter,
+    name_of,
+    parameter,
+    problem_of,
+    schema_of,
+)
+from service.web.openapi_schemas import schemas
 from service.web.problem_types import ProblemType
-from service.web.problems import MEDIA_TYPE as PROBLEM
 from service.web.responder import MAX_SEEDS
 from service.web.schemas import ImageQuery
 
-Json = dict[str, Any]
-
-JSON = "application/json"
 STATUSES = sorted({kind.status for kind in ProblemType})
 
 
-KEYS: Sequence[Json] = ({"bearer": []}, {"header": []}, {})  # the last: none, on a server without keys
 PIXELS: Json = {"type": "integer", "minimum": 0, "maximum": 255}
 for _ in range(4):  # (N, H, W, C)
     PIXELS = {"type": "array", "items": PIXELS}
-REQUEST_ID = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-LOCATION = {"Location": {"$ref": "#/components/headers/Location"}}
-DRAWN = {
-    name: {"$ref": f"#/components/headers/{name}"}
-    for name in ("X-Model", "X-Deterministic", "X-Seed", "X-Class", "Server-Timing")
-}
+INVERTED = {"X-Model": DRAWN["X-Model"]}
 HEADERS = {
     "X-Request-Id": "the request's own, or one made for it",
     "X-Model": "the model and version that drew, such as digits@1",
@@ -56,10 +64,10 @@ def document(max_images: int = 64) -> Json:
             "says whether byte for byte.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _drawing() | _images() | _openai() | _models() | _operations(),
+        "paths": _drawing() | _invert() | _images() | _openai() | _models() | _operations(),
         "components": {
             "schemas": schemas(max_images),
-            "responses": {_name(status): _problem(status) for status in STATUSES},
+            "responses": {name_of(status): problem_of(status) for status in STATUSES},
             "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()},
             "securitySchemes": {
                 "admin": {"type": "http", "scheme": "bearer", "description": "NELUMBO_ADMIN_TOKEN"},
@@ -76,10 +84,10 @@ def text(max_images: int = 64) -> str:
 
 
 def _drawing() -> Json:
-    errors = (400, 401, 404, 406, 413, 415, 422, 429, 503, 504)
+    statuses = (400, 401, 404, 406, 413, 415, 422, 429, 503, 504)
     stills, all_formats = ([one.media_type for one in offered(kinds)] for kinds in (STILL, MOVING + STILL))
-    images = _answer("The images, in the format that the body or Accept names.", _content(stills, "Drawn"), DRAWN)
-    frames = _answer("The frames, in the format that the body or Accept names.", _content(all_formats, "Drawn"), DRAWN)
+    images = answer("The images, in the format that the body or Accept names.", content_of(stills, "Drawn"), DRAWN)
+    frames = answer("The frames, in the format that the body or Accept names.", content_of(all_formats, "Drawn"), DRAWN)
     return {
         "/generate": {
             "post": {
@@ -87,9 +95,9 @@ def _drawing() -> Json:
                 "summary": "Draw images",
                 "description": "Of seeds or latents; without either, of a random seed, which X-Seed reports. "
                 "In an image format, several images are tiled into one.",
-                "requestBody": _body("GenerateRequest", required=False),
+                "requestBody": body("GenerateRequest", required=False),
                 "security": KEYS,
-                "responses": images | _errors(*errors),
+                "responses": images | errors(*statuses),
             }
         },
         "/interpolate": {
@@ -98,9 +106,9 @@ def _drawing() -> Json:
                 "summary": "Draw the frames from one image to another",
                 "description": "From a seed or latent to a seed or latent, or through up to eight points; as an "
                 "animation, as a strip (one row), or each frame as a PNG.",
-                "requestBody": _body("InterpolateRequest", required=True),
+                "requestBody": body("InterpolateRequest", required=True),
                 "security": KEYS,
-                "responses": frames | _errors(*errors),
+                "responses": frames | errors(*statuses),
             }
         },
         "/render": {
@@ -108,12 +116,31 @@ def _drawing() -> Json:
                 "operationId": "render",
                 "summary": "Draw latents for BentoML's clients",
                 "description": "With the default model; the answer is the images' pixels, (N, H, W, C) nested lists.",
-                "requestBody": _body("ArrayRequest", required=True),
+                "requestBody": body("ArrayRequest", required=True),
                 "security": KEYS,
-                "responses": _answer("The pixels.", {JSON: {"schema": PIXELS}}, DRAWN)
-                | _errors(*(status for status in errors if status != HTTPStatus.NOT_ACCEPTABLE)),
+                "responses": answer("The pixels.", {JSON: {"schema": PIXELS}}, DRAWN)
+                | errors(*(status for status in statuses if status != HTTPStatus.NOT_ACCEPTABLE)),
             }
         },
+    }
+
+
+def _invert() -> Json:
+    query = InvertQuery.model_json_schema()["properties"]
+    return {
+        "/invert": {
+            "post": {
+                "operationId": "invert",
+                "summary": "Find the latent of a picture",
+                "description": "Of its middle square, with a model that has an encoder. The latent draws an image like "
+                "the picture: the nearest that the model knows.",
+                "parameters": [parameter(name, "query", schema) for name, schema in query.items()],
+                "requestBody": {"required": True, "content": {name: {} for name in MEDIA_TYPES}},
+                "security": KEYS,
+                "responses": answer("The latent and its image.", {JSON: schema_of("Inverted")}, INVERTED)
+                | errors(401, 404, 413, 415, 422, 429, 503, 504),
+            }
+        }
     }
 
 
@@ -128,64 +155,64 @@ def _images() -> Json:
     }
     seed = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "examples": [42]}
     query = ImageQuery.model_json_schema()["properties"]
-    image = _answer(
-        "The image.", _content([one.media_type for one in image_formats().values()], "Drawn"), DRAWN | cached
+    image = answer(
+        "The image.", content_of([one.media_type for one in image_formats().values()], "Drawn"), DRAWN | cached
     )
-    sheet = _answer("The sheet.", {"image/png": {}}, DRAWN | cached)
+    sheet = answer("The sheet.", {"image/png": {}}, DRAWN | cached)
     return {
         "/images/{model}/{seed}.{format}": {
             "get": {
                 "operationId": "image",
                 "summary": "One image, under a URL that caches may keep forever",
                 "parameters": [
-                    _model_parameter(),
-                    _parameter("seed", "path", seed),
-                    _parameter("format", "path", {"enum": list(image_formats()), "type": "string"}),
-                    *(_parameter(name, "query", schema) for name, schema in query.items()),
+                    model_parameter(),
+                    parameter("seed", "path", seed),
+                    parameter("format", "path", {"enum": list(image_formats()), "type": "string"}),
+                    *(parameter(name, "query", schema) for name, schema in query.items()),
                 ],
                 "security": KEYS,
-                "responses": image | kept | _errors(401, 404, 414, 422, 429, 503, 504),
+                "responses": image | kept | errors(401, 404, 414, 422, 429, 503, 504),
             }
         },
         "/models/{model}/thumbnail.png": {
             "get": {
                 "operationId": "thumbnail",
                 "summary": "A sheet of a model's first seeds",
-                "parameters": [_model_parameter()],
+                "parameters": [model_parameter()],
                 "security": KEYS,
-                "responses": sheet | kept | _errors(401, 404, 414, 422, 429, 503, 504),
+                "responses": sheet | kept | errors(401, 404, 414, 422, 429, 503, 504),
             }
         },
     }
 
 
 def _openai() -> Json:
-    errors = (400, 401, 404, 413, 415, 422, 429, 503, 504)
+    statuses = (400, 401, 404, 413, 415, 422, 429, 503, 504)
     return {
         "/v1/images/generations": {
             "post": {
                 "operationId": "generations",
                 "summary": "Draw images, for clients of OpenAI's API",
                 "description": "A prompt names a class, or in digits a seed; any other is hashed to a seed.",
-                "requestBody": _body("ImagesRequest", required=True),
+                "requestBody": body("ImagesRequest", required=True),
                 "security": KEYS,
-                "responses": _answer("The images.", {JSON: _schema("GeneratedImages")}, DRAWN) | _errors(*errors),
+                "responses": answer("The images.", {JSON: schema_of("GeneratedImages")}, DRAWN) | errors(*statuses),
             }
         },
-        "/v1/models": _get(
+        "/v1/models": get(
             "openaiModels",
             "List the models as OpenAI's API does",
-            {JSON: _schema("ListedModels")},
+            {JSON: schema_of("ListedModels")},
             401,
             503,
             security=KEYS,
         ),
-        "/v1/models/{model}": _get(
+        "/v1/models/{model}": get(
             "openaiModel",
             "Describe a model as OpenAI's API does",
-            {JSON: _schema("ListedModel")},
+            {JSON: schema_of("ListedModel")},
             *(401, 404, 503),
-            parameters=[_model_parameter()],
+            parameters=[model_parameter()],
             security=KEYS,
         ),
     }
@@ -193,13 +220,13 @@ def _openai() -> Json:
 
 def _models() -> Json:
     return {
-        "/models": _get("models", "List the models", {JSON: _schema("ModelList")}, 401, 503, security=KEYS),
-        "/models/{model}": _get(
+        "/models": get("models", "List the models", {JSON: schema_of("ModelList")}, 401, 503, security=KEYS),
+        "/models/{model}": get(
             "model",
             "Describe a model",
-            {JSON: _schema("ModelDescription")},
+            {JSON: schema_of("ModelDescription")},
             *(401, 404, 503),
-            parameters=[_model_parameter()],
+            parameters=[model_parameter()],
             security=KEYS,
         ),
         "/admin/reload": {
@@ -208,8 +235,8 @@ def _models() -> Json:
                 "summary": "Serve the models that are in the folder now",
                 "description": "The other workers of the server follow within a second.",
                 "security": [{"admin": []}],
-                "responses": _answer("The models that are served from now on.", {JSON: _schema("Reloaded")})
-                | _errors(401, 404, 409, 503),
+                "responses": answer("The models that are served from now on.", {JSON: schema_of("Reloaded")})
+                | errors(401, 404, 409, 503),
             }
         },
     }
@@ -217,74 +244,20 @@ def _models() -> Json:
 
 def _operations() -> Json:
     return {
-        "/metrics": _get("metrics", "Metrics, for Prometheus", {"text/plain": {}}),
-        "/livez": _get("livez", "Whether the server lives", {"text/plain": {}}, 503),
-        "/healthz": _get("healthz", "The same as /livez", {"text/plain": {}}, 503),
-        "/readyz": _get("readyz", "Whether it can draw", {"text/plain": {}}, 503),
-        "/schema.json": _get("schema", "What BentoML's clients read first", {JSON: {}}, 401, security=KEYS),
-        "/openapi.json": _get("openapi", "This description", {JSON: {}}),
-        "/docs": _get("docs", "This description, as a page", {"text/html": {}}),
+        "/metrics": get("metrics", "Metrics, for Prometheus", {"text/plain": {}}),
+        "/livez": get("livez", "Whether the server lives", {"text/plain": {}}, 503),
+        "/healthz": get("healthz", "The same as /livez", {"text/plain": {}}, 503),
+        "/readyz": get("readyz", "Whether it can draw", {"text/plain": {}}, 503),
+        "/schema.json": get("schema", "What BentoML's clients read first", {JSON: {}}, 401, security=KEYS),
+        "/openapi.json": get("openapi", "This description", {JSON: {}}),
+        "/docs": get("docs", "This description, as a page", {"text/html": {}}),
         "/problems/{slug}": {
             "get": {
                 "operationId": "problem",
                 "summary": "Describe a type of error",
-                "parameters": [_parameter("slug", "path", {"type": "string", "examples": ["rate-limited"]})],
+                "parameters": [parameter("slug", "path", {"type": "string", "examples": ["rate-limited"]})],
                 "responses": {"307": {"description": "Its place in /docs.", "headers": REQUEST_ID | LOCATION}}
-                | _errors(404),
+                | errors(404),
             }
         },
     }
-
-
-def _get(operation: str, summary: str, content: Json, *errors: int, **more: Sequence[Json]) -> Json:
-    responses = _answer(f"{summary}.", content) | _errors(*errors)
-    return {"get": {"operationId": operation, "summary": summary, "responses": responses} | more}
-
-
-def _answer(description: str, content: Json, headers: Json | None = None) -> Json:
-    return {"200": {"description": description, "headers": REQUEST_ID | (headers or {}), "content": content}}
-
-
-def _content(media_types: Iterable[str], in_json: str) -> Json:
-    """Return the content of an answer that is bytes but for its JSON."""
-    return {name: _schema(in_json) if name == JSON else {} for name in media_types}
-
-
-def _schema(name: str) -> Json:
-    return {"schema": {"$ref": SCHEMA.format(model=name)}}
-
-
-def _body(name: str, *, required: bool) -> Json:
-    return {"required": required, "content": {JSON: _schema(name)}}
-
-
-def _parameter(name: str, where: str, schema: Json) -> Json:
-    description = schema.pop("description", "")
-    found = {"name": name, "in": where, "required": where == "path", "schema": schema}
-    return found | ({"description": description} if description else {})
-
-
-def _model_parameter() -> Json:
-    name_and_version = "name and version, digits@1; a name alone, digits, is its newest version"
-    return _parameter("model", "path", {"type": "string", "description": name_and_version, "examples": ["digits@1"]})
-
-
-def _errors(*statuses: int) -> Json:
-    return {str(status): {"$ref": f"#/components/responses/{_name(status)}"} for status in statuses}
-
-
-def _name(status: int) -> str:
-    return HTTPStatus(status).phrase.replace(" ", "")
-
-
-def _problem(status: int) -> Json:
-    kinds = [kind for kind in ProblemType if kind.status == status]
-    headers: Json = dict(REQUEST_ID)
-    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = {"schema": {"type": "integer"}}
-    examples = {
-        kind.slug: {"value": {"type": kind.uri, "title": kind.title, "status": status, "detail": kind.meaning}}
-        for kind in kinds
-    }
-    content = {PROBLEM: _schema("ProblemDocument") | {"examples": examples}}
-    return {"description": " ".join(kind.meaning for kind in kinds), "headers": headers, "content": content}

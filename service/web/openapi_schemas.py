@@ -36,6 +36,18 @@ class Drawn(BaseModel):
     data: list[DrawnImage]
 
 
+class Inverted(BaseModel):
+    """The latent of a picture."""
+
+    model: str = Field(examples=["cats@1"])
+    digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
+    latent: list[float]
+    class_: str | None = Field(alias="class", description="null where the model has no classes")
+    distance: float = Field(description="mean difference of a pixel from the picture's, in levels of 0 to 255")
+    steps: int = Field(description="how many steps were taken; fewer than asked for, where one led no nearer")
+    b64_json: str = Field(description="the PNG that the latent draws, in base64")
+
+
 class FieldProblem(BaseModel):
     """One field of a request and what is wrong with it."""
 
@@ -61,7 +73,7 @@ def schemas(max_images: int) -> dict[str, Any]:
         [
             *((model, "validation") for model in (GenerateRequest, InterpolateRequest, ArrayRequest, ImagesRequest)),
             *((model, "serialization") for model in (Drawn, ModelList, ModelDescription, Reloaded, ProblemDocument)),
-            *((model, "serialization") for model in (GeneratedImages, ListedModel, ListedModels)),
+            *((model, "serialization") for model in (Inverted, GeneratedImages, ListedModel, ListedModels)),
         ],
         ref_template=SCHEMA,
     )

@@ -134,6 +134,18 @@ class ProblemType(Enum):
         "The answer would have too many pixels, in all or a side.",
         "Ask for fewer images, for a smaller scale, or for another format.",
     )
+    INVALID_PICTURE = (
+        "invalid-picture",
+        422,
+        "The picture cannot be read, or has too many pixels.",
+        "Send a PNG, JPEG or WebP of at most 25 million pixels.",
+    )
+    NO_ENCODER = (
+        "no-encoder",
+        422,
+        "The model has no encoder, which finds the latents of pictures.",
+        "Choose a model whose description at GET /models has an encoder.",
+    )
     OVER_LIMIT = (
         "over-limit",
         422,

@@ -17,6 +17,7 @@ from service.web.docs import DocsRoutes
 from service.web.generate import GenerateRoute
 from service.web.images import ImageRoutes
 from service.web.interpolate import InterpolateRoute
+from service.web.invert import InvertRoute
 from service.web.metrics_route import MetricsRoute
 from service.web.models import ModelRoutes
 from service.web.negotiation import choose
@@ -45,6 +46,14 @@ def routes(
     )
     admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))
     bounds = {"max_body": settings.max_body, "max_images": settings.max_images}
+    invert = InvertRoute(
+        renderer,
+        access,
+        signer,
+        max_photo=settings.max_photo,
+        max_images=settings.max_images,
+        deadline=settings.deadline,
+    )
     openai = OpenAIRoutes(renderer, respond, **bounds)
     return [
         Route("/", page.index),
@@ -53,6 +62,7 @@ def routes(
         Route("/generate", GenerateRoute(renderer, respond, **bounds).generate, methods=["POST"]),
         Route("/interpolate", InterpolateRoute(renderer, respond, **bounds).interpolate, methods=["POST"]),
         Route("/render", RenderRoute(renderer, respond, **bounds).render, methods=["POST"]),
+        Route("/invert", invert.invert, methods=["POST"]),
         Route("/images/{model}/{file}", images.image),
         Route("/v1/images/generations", openai.generations, methods=["POST"]),
         Route("/v1/models", openai.models),

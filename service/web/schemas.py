@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
+from starlette.requests import Request
 
 from service.contract.inputs import MAX_DIRECTIONS
 from service.engine import latents
@@ -244,6 +245,15 @@ def check_lengths(given: Mapping[str, Sequence[float]], model: Model) -> None:
     ]
     if errors:
         raise invalid(ProblemType.INVALID_LATENT, errors)
+
+
+def read_query(request: Request) -> dict[str, str]:
+    """Return the query parameters; raises Problem, 422, if one is given twice."""
+    pairs = request.query_params.multi_items()
+    if len(pairs) > len(dict(pairs)):
+        error = FieldError(field=pairs[-1][0][:80], message="each query parameter may be given once")
+        raise invalid(ProblemType.INVALID_FIELD, [error])
+    return dict(pairs)
 
 
 def validate(schema: type[Schema], data: Any) -> Schema:

@@ -1,0 +1,77 @@
+"""Encoders of the models, ``encoder.onnx`` beside their files: checked in the child process, and opened on the CPU."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import INPUT, OUTPUT, Card, ContractError, as_line, read_verified
+from service.contract.encoder import ENCODER_FILE, EncoderCard, read_encoder_card
+from service.engine import crashes
+from service.engine.checker import Checker
+from service.engine.providers import registry as providers
+from service.engine.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+logger = logging.getLogger("bentoml.nelumbo.encoders")
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """An encoder that is ready to run."""
+
+    card: EncoderCard
+    digest: str
+    session: "InferenceSession"
+
+    def run(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the latents (N, Z) that it estimates of images (N, H, W, C)."""
+        with crashes.running(self.digest, ENCODER_FILE):
+            latents: NDArray[np.float32] = self.session.run([INPUT], {OUTPUT: images})[0]
+        return latents
+
+
+def open_all(
+    models: Mapping[Path, tuple[Card, str]], known: Mapping[str, Encoder], checker: Checker, nice: int
+) -> Iterator[tuple[Path, Encoder]]:
+    """Yield the folders whose encoder can be used, with it; of others, the log says why.
+
+    Args:
+        models: card and digest of the model in each folder.
+        known: encoders that are open already, by their digests.
+        checker: checks files.
+        nice: nice value of the check.
+    """
+    files = [folder / ENCODER_FILE for folder in models if (folder / ENCODER_FILE).exists()]
+    for file, verdict in checker.check(files, nice=nice):
+        card, digest = models[file.parent]
+        try:
+            yield file.parent, known.get(verdict.digest) or _open(file, verdict, card, digest)
+        except ContractError as error:
+            logger.error("Refused an encoder: %s", error)
+
+
+def _open(file: Path, verdict: Verdict, model: Card, digest: str) -> Encoder:
+    """Open a checked encoder of the model that has this card and digest; raises ContractError."""
+    if verdict.refused is not None or verdict.metadata is None:
+        raise ContractError(verdict.refused or f"{file} was not checked")
+    card = read_encoder_card(verdict.metadata, str(file))
+    if card.source != (model.rewrite.source if model.rewrite else digest):
+        raise ContractError(f"{file} was made for another model file; export it again")
+    if card.outputs()[INPUT].row != (model.latent_dim,):
+        raise ContractError(f"{file} gives {card.latent_dim} numbers, and the model takes {model.latent_dim}")
+    read = read_verified(file.parent, file.name)
+    if read.digest != verdict.digest:
+        raise ContractError(f"{file} changed while it was checked; reload once it is complete")
+    try:
+        with crashes.running(read.digest, str(file)):
+            return Encoder(card, read.digest, providers.open_session(read.data, "cpu"))
+    except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ContractError(f"{file} does not run: {as_line(reason)}") from error

@@ -1,0 +1,99 @@
+"""Find the latent of a picture, from an encoder's estimate on, by Levenberg–Marquardt with finite differences.
+
+Of all latents z of the length √Z, near which normal ones lie, it looks for the one that minimises |P(G(z) - x)|², where
+G draws, x is the picture, and P averages blocks of pixels to some 32 pixels a side. A step draws the images of z, moved
+a little along each of its numbers: its cost is Z images and a few.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.latents import Latent
+
+Images = NDArray[np.uint8]  # (N, H, W, C)
+Floats = NDArray[np.float64]
+
+SIDE = 32  # pixels that a picture is averaged to before it is compared
+NOISE = 40.0  # levels of such a pixel that no latent explains: the more, the shorter the steps
+DELTA = 0.25  # of the finite differences: images change by whole levels
+DAMPINGS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of a step: the more, the shorter; the best of them is taken
+DECIMALS = 4  # of a number of a latent: it is sent as text, and draws the same image
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """The latent that draws an image like a picture.
+
+    Attributes:
+        latent: (Z,).
+        image: what it draws, (H, W, C).
+        distance: mean difference of a pixel from the picture's, in levels of 0 to 255.
+        steps: how many were taken.
+    """
+
+    latent: Latent
+    image: NDArray[np.uint8]
+    distance: float
+    steps: int
+
+
+def invert(
+    picture: NDArray[np.uint8],
+    start: Latent,
+    draw: Callable[[NDArray[np.float32]], Images],
+    steps: int,
+) -> Inversion:
+    """Return the best latent that is found from ``start`` in at most so many steps.
+
+    Args:
+        picture: (H, W, C), of the size that the model draws.
+        start: (Z,).
+        draw: latents (N, Z) -> images (N, H, W, C).
+        steps: 0 for the start itself.
+    """
+    target = average(picture[None])[0]
+    best = on_shell(start)
+    drawn = draw(best[None])[0]
+    residual = average(drawn[None])[0] - target
+    taken = 0
+    for _ in range(steps):
+        candidates = _candidates(best, residual, average(draw(_around(best))) - target)
+        images = draw(candidates)
+        residuals = average(images) - target
+        nearest = int(np.square(residuals).sum(axis=1).argmin())
+        if np.square(residuals[nearest]).sum() >= np.square(residual).sum():
+            break
+        best, drawn, residual, taken = candidates[nearest], images[nearest], residuals[nearest], taken + 1
+    distance = float(np.abs(drawn.astype(float) - picture).mean())
+    return Inversion(best, drawn, round(distance, 2), taken)
+
+
+def average(images: Images) -> Floats:
+    """Return images (N, H, W, C) averaged over blocks of pixels, flattened (N, M)."""
+    count, height, width, channels = images.shape
+    rows, columns = (max(1, side // SIDE) if side % max(1, side // SIDE) == 0 else 1 for side in (height, width))
+    blocks = images.reshape(count, height // rows, rows, width // columns, columns, channels)
+    return blocks.mean(axis=(2, 4)).reshape(count, -1)
+
+
+def _around(latent: Latent) -> NDArray[np.float32]:
+    """Return the latent moved along each of its numbers, (Z, Z)."""
+    return latent + np.float32(DELTA) * np.eye(len(latent), dtype=np.float32)
+
+
+def _candidates(latent: Latent, residual: Floats, moved: Floats) -> NDArray[np.float32]:
+    """Return the latents (K, Z) that the steps of all dampings lead to; ``moved`` are the residuals around (Z, M)."""
+    slopes = (moved - residual) / (DELTA * NOISE)
+    curvature, downhill = slopes @ slopes.T, -(slopes @ residual) / NOISE
+    moves = [np.linalg.solve(curvature + damping * np.eye(len(latent)), downhill) for damping in DAMPINGS]
+    return on_shell(latent + np.stack(moves))
+
+
+def on_shell(latents: Floats | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return latents (…, Z) with the length √Z, rounded to the digits that are sent."""
+    lengths = np.linalg.norm(latents, axis=-1, keepdims=True)
+    scaled = latents * (latents.shape[-1] ** 0.5 / np.maximum(lengths, 1e-6))
+    return scaled.round(DECIMALS).astype(np.float32)

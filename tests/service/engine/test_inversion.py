@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.engine.inversion import DECIMALS, average, invert, on_shell
+
+MIXING = np.random.default_rng(0).normal(size=(8, 16 * 16 * 3)) * 20
+drawn: list[int] = []
+
+
+def draw(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draw smooth images of 8 numbers: a generator that can be inverted."""
+    drawn.append(len(latents))
+    levels = 127.5 + 127.5 * np.tanh(latents @ MIXING / 128)
+    return levels.round().astype(np.uint8).reshape(-1, 16, 16, 3)
+
+
+def latent(seed: int) -> NDArray[np.float32]:
+    return np.random.RandomState(seed).randn(8).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_steps_from_nothing_find_the_latent_of_an_image(seed: int) -> None:
+    found = invert(draw(latent(seed)[None])[0], latent(9), draw, 8)
+    assert found.distance < 20
+    assert np.corrcoef(found.latent, latent(seed))[0, 1] > 0.99
+
+
+def test_the_image_is_what_the_latent_draws_and_the_latent_is_short_text() -> None:
+    found = invert(draw(latent(0)[None])[0], latent(1), draw, 3)
+    assert np.array_equal(draw(found.latent[None])[0], found.image)
+    assert np.array_equal(np.array([round(float(one), DECIMALS) for one in found.latent], np.float32), found.latent)
+
+
+def test_a_step_draws_as_many_images_as_the_latent_has_numbers_and_a_few() -> None:
+    drawn.clear()
+    invert(draw(latent(0)[None])[0], latent(1), draw, 1)
+    assert drawn == [1, 1, 8, 5]
+
+
+def test_without_steps_the_start_is_drawn() -> None:
+    found = invert(draw(latent(0)[None])[0], latent(1), draw, 0)
+    assert (found.steps, found.latent.tolist()) == (0, on_shell(latent(1)).tolist())
+
+
+def test_what_cannot_be_drawn_leaves_a_latent_of_the_length_of_normal_ones() -> None:
+    found = invert(np.full((16, 16, 3), 255, np.uint8), latent(9), draw, 8)
+    assert np.linalg.norm(found.latent) == pytest.approx(8**0.5, abs=0.001)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(64, 64, 1024), (28, 28, 784), (24, 20, 480), (100, 64, 0)])
+def test_large_images_are_averaged(height: int, width: int, size: int) -> None:
+    images = np.full((2, height, width, 3), 7, np.uint8)
+    found = average(images)
+    assert found.shape[1] == (size or found.shape[1] // 3) * 3
+    assert (found == 7).all()

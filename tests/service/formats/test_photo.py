@@ -1,0 +1,110 @@
+import contextlib
+import io
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.formats.photo import MAX_PIXELS, SCAN, PhotoError, read
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def half(mode: str = "RGB", size: tuple[int, int] = (64, 64)) -> Image.Image:
+    """Return a picture that is black at the left and white at the right."""
+    pixels = np.zeros(size[::-1], np.uint8)
+    pixels[:, size[0] // 2 :] = 255
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(64, 64), (40, 30), (700, 500)])
+def test_the_middle_of_a_picture_is_read_at_the_size_of_the_model(
+    kind: str, channels: int, size: tuple[int, int]
+) -> None:
+    picture = read(encoded(half(size=size), kind), 16, 16, channels)
+    assert (picture.shape, picture.dtype) == ((16, 16, channels), np.uint8)
+    assert picture[:, :6].max() < 20
+    assert picture[:, 10:].min() > 235
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "I;16"])
+def test_every_mode_of_png_is_read(mode: str) -> None:
+    image = half("L", (128, 128))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    picture = read(encoded(image if mode == "I;16" else image.convert(mode)), 16, 16, 3)
+    assert (picture[:, :6].max() < 20, picture[:, 10:].min() > 235) == (True, True)
+
+
+def test_transparency_is_white() -> None:
+    assert read(encoded(Image.new("RGBA", (300, 300), (0, 0, 0, 0))), 8, 8, 3).min() == 255
+
+
+def test_a_photo_is_turned_as_its_camera_was_held() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    picture = read(encoded(half(size=(600, 600)), "JPEG", exif=exif), 16, 16, 1)
+    assert picture[:6].max() < 20
+    assert picture[10:].min() > 235
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_bomb(side: int) -> bytes:
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def jpeg_bomb(side: int) -> bytes:
+    data = encoded(half(), "JPEG")
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", side, side) + data[at + 4 :]
+
+
+BOMBS = {
+    "png": png_bomb(50_000),
+    "a png a little too large": png_bomb(int(MAX_PIXELS**0.5) + 1),
+    "jpeg": jpeg_bomb(65_000),
+    "many scans": encoded(half(), "JPEG", progressive=True) + 200 * (SCAN + b"\x00\x08\x01\x01\x00\x00\x3f\x00"),
+    "gif": encoded(half("P"), "GIF"),
+    "bmp": encoded(half(), "BMP"),
+    "tiff": encoded(half(), "TIFF"),
+    "cut off": encoded(half(size=(600, 600)), "PNG")[:60],
+    "nothing": b"",
+    "text": b"<svg/>",
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
+def test_bombs_and_other_files_are_refused_before_they_are_decoded(data: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(PhotoError):
+        read(data, 64, 64, 3)
+    assert time.process_time() - started < 0.1
+
+
+@given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
+def test_a_damaged_picture_is_read_or_refused(kind: str, data: st.DataObject) -> None:
+    good = bytearray(encoded(half(), kind))
+    for _ in range(data.draw(st.integers(1, 8))):
+        good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(PhotoError):
+        assert read(bytes(good), 16, 16, 3).shape == (16, 16, 3)
