@@ -24,6 +24,7 @@ from service.contract import (
     read_bytes,
 )
 from service.contract.card import NAME_PATTERN
+from service.contract.encoder import ENCODER_FILE
 from service.contract.graph import ModelFile, check, read_model
 from service.contract.inputs import MAX_DIRECTIONS
 from service.engine import remote
@@ -189,6 +190,26 @@ def directions(
         console.print(f"{out}: directions 0 to {len(card.directions) - 1}, from top to bottom", soft_wrap=True)
     if names:
         _store_next(file, model, card)
+
+
+@app.command()
+def encoder(
+    trained: Annotated[Path, typer.Argument(metavar="ENCODER", help="What python -m training encoder wrote.")],
+    file: Annotated[Path, typer.Argument(help="The models/NAME/VERSION/model.onnx that it was trained for.")],
+) -> None:
+    """Write encoder.onnx beside a model, for POST /invert; it is compared with torch, and its error measured."""
+    read = _read(file)
+    store.refuse_existing_file(ENCODER_FILE, file.parent)
+    from export.encoder_file import build  # torch is slow to import, and inspect does not need it
+
+    data, card = build(trained, read)
+    store.add(data, ENCODER_FILE, file.parent)
+    console.print(
+        f"{file.parent / ENCODER_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}\n"
+        f"what its latents draw differs by {card.error} levels from {card.samples} samples, which differ by "
+        f"{card.unrelated} from one another",
+        soft_wrap=True,
+    )
 
 
 @app.command()

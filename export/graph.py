@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 
 import onnx
 import torch
@@ -36,16 +37,21 @@ def trace(pixels: Pixels, latent_dim: int, *, classes: bool = False) -> onnx.Mod
     inputs = {INPUT: torch.zeros(2, latent_dim)}
     if classes:
         inputs[LABEL] = torch.zeros(2, dtype=torch.int64)
+    return trace_module(pixels, inputs, OUTPUT)
+
+
+def trace_module(module: nn.Module, inputs: Mapping[str, Tensor], output: str) -> onnx.ModelProto:
+    """Trace a module with one output; ``inputs`` are examples of its arguments by name, each a batch of two."""
     batch = torch.export.Dim("N")
     # The exporter warns about its own internals and about torchvision, which is not used here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            pixels.eval(),
+            module.eval(),
             tuple(inputs.values()),
             input_names=list(inputs),
-            output_names=[OUTPUT],
+            output_names=[output],
             opset_version=OPSET,
             dynamic_shapes=tuple({0: batch} for _ in inputs),
             dynamo=True,

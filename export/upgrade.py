@@ -36,7 +36,7 @@ def upgrade(model: onnx.ModelProto, card: Card, count: int = MOST) -> tuple[onnx
     styles = [entry.style for entry, own in zip(plan.entries, plan.vectors, strict=True) for _ in own]
     ranges = [useful_range(length, style=style) for length, style in zip(lengths.tolist(), styles, strict=True)]
     directions = tuple(Direction(name=str(i), range=one) for i, one in enumerate(ranges))
-    more = {"schema_number": 2, "truncation": plan.truncates, "directions": directions}
+    more = {"truncation": plan.truncates, "directions": directions}
     return made, card.model_copy(update=more if plan.truncates or directions else {})
 
 

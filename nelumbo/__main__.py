@@ -39,6 +39,8 @@ COMMANDS = {
     "data": Source("training.__main__", "data", "Fetch data sets."),
     "export": Source("export.__main__", "onnx", "Export a run's generator to a model file."),
     "weights": Source("export.__main__", "weights", "Save a run's networks for other runs to start from."),
+    "upgrade": Source("export.__main__", "upgrade", "Add directions and truncation to a model file."),
+    "directions": Source("export.__main__", "directions", "Draw and name a model's directions."),
     "optimize": Source("export.__main__", "optimize", "Rewrite a model file for a provider."),
     "inspect": Source("export.__main__", "inspect", "Check a model file and print its card."),
     "key": Source("service.__main__", "key", "Make an API key."),

@@ -1,4 +1,4 @@
-"""The command line: ``python -m training train | sample | evaluate | recipes | data``."""
+"""The command line: ``python -m training train | sample | evaluate | encoder | project | recipes | data``."""
 
 import math
 import sys
@@ -19,7 +19,7 @@ except ModuleNotFoundError:  # an environment for serving only
     print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
-from training import auto, configs, data_commands, distributed, report, start
+from training import auto, configs, data_commands, distributed, latent_commands, report, start
 from training import classes as image_classes
 from training import evaluate as evaluation
 from training import recipe as recipes
@@ -41,6 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_commands.app, name="data")
+app.command()(latent_commands.encoder)
+app.command()(latent_commands.project)
 console = Console(highlight=False)
 CHOICES = " ".join(f"{field}: {', '.join(table)}." for field, table in recipes.CHOICES.items())
 

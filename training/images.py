@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -156,6 +157,15 @@ def read_entries(source: Path) -> list[Entry]:
     if not (entries := list(sources.entries(source))):
         raise InputError(f"{source} holds no images; they end in {', '.join(sorted(sources.SUFFIXES))}")
     return entries
+
+
+def read_one(path: Path, config: ImagesConfig) -> Pixels:
+    """Return one image file, square and resized, (C, S, S); raises InputError."""
+    image = np.empty((config.channels, config.size, config.size), np.uint8)
+    result = _prepare(Entry(path.name, partial(Image.open, path)), config, image)
+    if isinstance(result, str):
+        raise InputError(f"{path} cannot be used: {result}")
+    return image
 
 
 def _tally(values: Iterable[str]) -> dict[str, int]:

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from tests import command_line, tiny
+from training import encoder, project
+from training.__main__ import main
+from training.differentiable import Generator, open_generator
+from training.errors import InputError
+
+
+class Blobs(nn.Module):
+    """A generator that is easily inverted: each number of the latent lights a corner of the image."""
+
+    def forward(self, latents: Tensor) -> Tensor:
+        corners = torch.tanh(latents).reshape(-1, 1, 2, 2)
+        return nn.functional.interpolate(corners, (16, 16), mode="bilinear")
+
+
+BLOBS = Generator(Blobs(), latent_dim=4, size=16, channels=1)
+
+
+@pytest.fixture(scope="module")
+def trained() -> encoder.Trained:
+    return encoder.train(BLOBS, 0.05, 0, lambda line: None)
+
+
+def test_an_encoder_learns_the_latents_of_samples_that_it_has_not_seen(trained: encoder.Trained) -> None:
+    torch.manual_seed(1)
+    latents = torch.randn(64, 4)
+    errors = (trained.network(BLOBS(latents)) - latents).square().mean()
+    assert errors < 0.5  # 1 would be the error of zeros
+    assert trained.images_seen > 0
+
+
+def test_an_encoder_is_the_same_after_it_was_saved(trained: encoder.Trained, tmp_path: Path) -> None:
+    trained.save(tmp_path / "encoder.pt")
+    again = encoder.load(tmp_path / "encoder.pt")
+    images = torch.randn(2, 1, 16, 16)
+    torch.testing.assert_close(again.network(images), trained.network(images))
+    assert (again.latent_dim, again.images_seen) == (4, trained.images_seen)
+
+
+@pytest.mark.parametrize("content", [b"", b"no file of torch"])
+def test_another_file_is_no_encoder(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "encoder.pt").write_bytes(content)
+    with pytest.raises(InputError):
+        encoder.load(tmp_path / "encoder.pt")
+
+
+def test_gradients_find_the_latent_of_an_image() -> None:
+    torch.manual_seed(0)
+    latent = torch.tensor([[1.0, -1.0, 0.5, -0.5]])
+    photo = ((BLOBS(latent) + 1) * 127.5).round().to(torch.uint8)[0].numpy()
+    found = project.project(BLOBS, photo, 60)
+    assert np.abs(found.latent - latent.numpy()[0]).max() < 0.3
+    assert np.abs(found.image.astype(int) - photo).mean() < 8
+
+
+def test_both_commands_work_on_a_model_file(tmp_path: Path) -> None:
+    file = tiny.write(tmp_path) / "model.onnx"
+    pt, out = tmp_path / "encoder.pt", tmp_path / "projected.png"
+    done = command_line.run(main, "encoder", file, "--minutes", "0.01", "--out", pt)
+    assert done.returncode == 0, done.stderr
+    Image.new("L", (40, 30), 200).save(tmp_path / "photo.png")
+    done = command_line.run(
+        main, "project", file, tmp_path / "photo.png", "--steps", "3", "--encoder", pt, "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(out).size == (32, 16)
+    assert len(json.loads(out.with_suffix(".json").read_text())["latent"]) == 8
+
+
+def test_a_model_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError):
+        open_generator(Path("missing.onnx"))
