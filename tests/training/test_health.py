@@ -97,7 +97,8 @@ def test_what_gets_better_or_does_not_last_does_not_warn_before_the_warm_up() ->
     for figures in (
         [{"real_sign": 1 - i / 1000} for i in range(12)],
         [{"diversity": 0.1 + i / 100} for i in range(12)],
-        [{"real_sign": 1.0 if i % 6 else 0.9} for i in range(12)],
+        [{"real_sign": 1.0 if i % 2 else 0.8} for i in range(12)],
+        [{"diversity": 0.2} for _ in range(12)],
     ):
         health = health_of("dcgan")
         assert not any(health.warnings(row(1000 * i, **figure)) for i, figure in enumerate(figures))

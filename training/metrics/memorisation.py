@@ -1,8 +1,8 @@
 """Detect memorisation: compare each sample with its nearest training image.
 
 Distances are between thumbnails of 16×16 pixels, so that slightly altered copies are found, or between a network's
-features, which also find copies that are moved or mirrored. Some images are near many others (a plain 1, a closed bud). The
-criterion is therefore the distance to the nearest training image relative to the mean distance to the nearest fifty
+features, which also find copies that are moved or mirrored. Some images are near many others (a plain 1, a closed bud).
+The criterion is therefore the distance to the nearest training image relative to the mean distance to the nearest fifty
 (Carlini et al. 2023, section 4.2): 0 for a copy, near 1 for a new image.
 """
 
