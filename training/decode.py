@@ -94,7 +94,7 @@ def _flatten(image: Image.Image, background: str) -> tuple[Image.Image, bool]:
     if not image.has_transparency_data:
         return image, False
     rgba = image.convert("RGBA")
-    transparent = rgba.getchannel("A").getextrema()[0] < 255
+    transparent = bool(np.asarray(rgba.getchannel("A")).min() < 255)
     return Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba), transparent
 
 

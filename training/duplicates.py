@@ -31,7 +31,8 @@ def _thumbnails(images: NDArray[np.uint8]) -> Thumbnails:
     side = next(side for side in SIDES if size % side == 0)
     step = size // side
     small = images.reshape(n, channels, side, step, side, step).mean(axis=(3, 5), dtype=np.float32)
-    return small.reshape(n, -1)
+    flat: Thumbnails = small.reshape(n, -1)
+    return flat
 
 
 def _alike(thumbnails: Thumbnails) -> dict[int, int]:

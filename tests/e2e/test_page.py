@@ -594,7 +594,10 @@ def test_the_whole_page_is_at_most_100_kb(browser: Browser, server: Server) -> N
         for request in requests:
             if request.method == "GET" and not request.url.endswith(".png"):
                 sizes[urlsplit(request.url).path] += request.sizes()["responseBodySize"]
-    parts = {f"/page/{path.name}" for path in (ROOT / "service" / "web" / "page").iterdir()} - {"/page/index.html", "/page/docs.js"}
+    parts = {f"/page/{path.name}" for path in (ROOT / "service" / "web" / "page").iterdir()} - {
+        "/page/index.html",
+        "/page/docs.js",
+    }
     assert set(sizes) == parts | {"/", "/models"}
     assert all(sizes.values())
     assert sizes.total() <= 100_000

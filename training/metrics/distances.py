@@ -28,8 +28,11 @@ def frechet(reference: Tensor, candidate: Tensor) -> float:
 def _root(features: Tensor) -> Tensor:
     """Return R with RᵀR the covariance of features (N, D): (min(N, D), D)."""
     centred = features.double() - features.double().mean(dim=0)
-    scaled = centred / max(1, len(features) - 1) ** 0.5
-    return torch.linalg.qr(scaled, mode="r").R if len(features) > features.shape[1] else scaled
+    scaled: Tensor = centred / max(1, len(features) - 1) ** 0.5
+    if len(features) <= features.shape[1]:
+        return scaled
+    root: Tensor = torch.linalg.qr(scaled, mode="r").R
+    return root
 
 
 def recall(reference: Tensor, candidate: Tensor) -> float:

@@ -77,7 +77,8 @@ class TrainingSet:
 def thumbnails(pixels: Pixels) -> Tensor:
     """Average images (N, C, S, S) to 16×16 pixels: points (N, D) whose distance is a root mean square in levels."""
     small = in_batches(lambda images: functional.adaptive_avg_pool2d(images, THUMBNAIL).flatten(1), pixels)
-    return small * (127.5 / small.shape[1] ** 0.5)
+    levels: Tensor = small * (127.5 / small.shape[1] ** 0.5)
+    return levels
 
 
 def picture(pairs: Pixels) -> Image.Image:

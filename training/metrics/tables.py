@@ -135,7 +135,9 @@ def class_shares(reals: Reals) -> Measure | None:
     """Share of each class and of confident classifications; for labelled images."""
     if reals.labels is None:
         return None
-    return lambda pixels: classify(reals.classifier, pixels, shares=not reals.conditional and reals.source.classes is None)
+    return lambda pixels: classify(
+        reals.classifier, pixels, shares=not reals.conditional and reals.source.classes is None
+    )
 
 
 METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
