@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from export.surgery import Array, add_constant, attributes, constants, replace_nodes
+from export.surgery import Array, add_constant, attributes, constants, replace_nodes, topologically_sorted
 from service.contract import INPUT
 
 COARSE, FINE, BOTH = f"{INPUT}.coarse", f"{INPUT}.fine", f"{INPUT}.both"
@@ -25,15 +25,29 @@ def split_latent(model: onnx.ModelProto) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    readers = [node for node in graph.node if INPUT in node.input]
-    if len(readers) == 1 and _duplicate_weights(graph, readers[0]):
-        readers[0].input[0] = BOTH
-        replace_nodes(graph, [*_split(graph), *graph.node])
+    move, reader = _readers(graph)
+    if reader and _duplicate_weights(graph, reader):
+        fine = FINE
+        if move:  # along the directions: it moves the fine part
+            move.input[:] = [FINE if name == INPUT else name for name in move.input]
+            fine = move.output[0]
+        reader.input[0] = BOTH
+        replace_nodes(graph, [*graph.node, *_split(graph, fine)])
+        replace_nodes(graph, topologically_sorted(graph))
     return result
 
 
-def _split(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes for latent (N, Z) -> coarse and fine part, concatenated (N, 2 * Z)."""
+def _readers(graph: onnx.GraphProto) -> tuple[onnx.NodeProto | None, onnx.NodeProto | None]:
+    """Return the node that moves the latent along directions, if there is one, and the one node that reads it then."""
+    readers = [node for node in graph.node if INPUT in node.input]
+    if len(readers) != 1 or readers[0].op_type != "Add":
+        return None, readers[0] if len(readers) == 1 else None
+    behind = [node for node in graph.node if readers[0].output[0] in node.input]
+    return readers[0], behind[0] if len(behind) == 1 else None
+
+
+def _split(graph: onnx.GraphProto, moved: str) -> list[onnx.NodeProto]:
+    """Return the nodes for latent (N, Z) -> coarse and fine part, the latter as ``moved``, concatenated (N, 2 * Z)."""
     up = add_constant(graph, f"{INPUT}.up", np.array(STEPS, np.float32))
     down = add_constant(graph, f"{INPUT}.down", np.array(1 / STEPS, np.float32))
     return [
@@ -41,7 +55,7 @@ def _split(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         helper.make_node("Round", [f"{INPUT}.scaled"], [f"{INPUT}.rounded"]),
         helper.make_node("Mul", [f"{INPUT}.rounded", down], [COARSE]),
         helper.make_node("Sub", [INPUT, COARSE], [FINE]),
-        helper.make_node("Concat", [COARSE, FINE], [BOTH], axis=1),
+        helper.make_node("Concat", [COARSE, moved], [BOTH], axis=1),
     ]
 
 
@@ -51,7 +65,7 @@ def _duplicate_weights(graph: onnx.GraphProto, reader: onnx.NodeProto) -> bool:
     if reader.op_type == "Reshape":
         return _duplicate_convolution(graph, reader, values)
     given = attributes(reader)
-    dense = reader.op_type in ("Gemm", "MatMul") and reader.input[0] == INPUT and not given.get("transA", 0)
+    dense = reader.op_type in ("Gemm", "MatMul") and reader.input[0] not in values and not given.get("transA", 0)
     if not dense or reader.input[1] not in values:
         return False
     _concatenate(graph, reader, values, axis=given.get("transB", 0))

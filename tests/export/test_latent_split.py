@@ -9,7 +9,9 @@ from onnx import helper
 
 from export.graph import Pixels, trace
 from export.latent_split import BOTH, split_latent
+from export.sampler import Sampler
 from export.subpixel import to_subpixel
+from export.upgrade import upgrade
 from tests import tiny
 from tests.export.test_graph import trained
 from training import recipe as recipes
@@ -55,3 +57,12 @@ def test_an_unsupported_first_layer_is_unchanged() -> None:
     model.graph.node.insert(0, helper.make_node("Neg", ["latent"], ["negative"]))
     model.graph.node[1].input[0] = "negative"
     assert split_latent(model) == model
+
+
+def test_directions_move_the_split_latent_as_they_move_the_latent() -> None:
+    model, _ = upgrade(to_subpixel(tiny.model(tiny.card())), tiny.card(), 3)
+    rewritten = split_latent(model)
+    assert BOTH in {output for node in rewritten.graph.node for output in node.output}
+    for amounts in (np.zeros((5, 3), np.float32), np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)):
+        expected, drawn = (Sampler(one, 8).draw(range(5), amounts).astype(int) for one in (model, rewritten))
+        assert np.abs(expected - drawn).max() <= 1
