@@ -10,6 +10,7 @@ from typing import Any
 from tests.e2e.server import ROOT
 
 PUBLISHED = r'"\S+\.gz": "[0-9a-f]{64}"'  # digests of public files
+SHOWN = r'"image/png": "'  # images in a notebook
 
 
 def main() -> int:
@@ -34,7 +35,7 @@ def secrets() -> bool:
 
 def leaks(folder: Path, files: Sequence[str]) -> list[str]:
     """Return a line for each secret in these files of a folder."""
-    scanned = run("detect_secrets", "scan", "--exclude-lines", PUBLISHED, *files, cwd=folder)
+    scanned = run("detect_secrets", "scan", "--exclude-lines", PUBLISHED, "--exclude-lines", SHOWN, *files, cwd=folder)
     results = json.loads(scanned.stdout)["results"]
     return [f"detect-secrets: {path}:{one['line_number']}: {one['type']}" for path in results for one in results[path]]
 
