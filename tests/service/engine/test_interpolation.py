@@ -90,9 +90,9 @@ def test_a_walk_passes_every_point_at_a_frame_of_its_own(points: int, steps: int
 
 
 def test_a_walk_between_two_points_is_the_path() -> None:
-    ends = [np.random.default_rng(i).normal(size=6).astype(np.float32) for i in range(2)]
-    for path in interpolation.PATHS:
-        np.testing.assert_array_equal(interpolation.through(ends, 7, path), interpolation.PATHS[path](*ends, 7))
+    start, end = (np.random.default_rng(i).normal(size=6).astype(np.float32) for i in range(2))
+    for name, path in interpolation.PATHS.items():
+        np.testing.assert_array_equal(interpolation.through([start, end], 7, name), path(start, end, 7))
 
 
 def test_a_loop_of_two_points_goes_there_and_back() -> None:
