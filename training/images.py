@@ -22,7 +22,7 @@ from training import classes as image_classes
 from training import duplicates, sources
 from training.classes import Labels
 from training.configs import ImagesConfig
-from training.decode import NotUsableError, Original, decode, formats
+from training.decode import NotUsableError, Original, decode, formats, open_image
 from training.errors import InputError
 from training.sources import Entry
 
@@ -162,7 +162,7 @@ def read_entries(source: Path) -> list[Entry]:
 def read_one(path: Path, config: ImagesConfig) -> Pixels:
     """Return one image file, square and resized, (C, S, S); raises InputError."""
     image = np.empty((config.channels, config.size, config.size), np.uint8)
-    result = _prepare(Entry(path.name, partial(Image.open, path)), config, image)
+    result = _prepare(Entry(path.name, partial(open_image, path)), config, image)
     if isinstance(result, str):
         raise InputError(f"{path} cannot be used: {result}")
     return image
