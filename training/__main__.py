@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 try:
@@ -231,10 +231,11 @@ def evaluate(
 
 
 def _show(result: evaluation.Evaluation) -> None:
-    table = Table("", "samples", "real images", "collapsed", "good", box=None, padding=(0, 2))
+    names = Column("", no_wrap=True)
+    table = Table(names, "samples", "real images", "collapsed", "good", box=None, padding=(0, 1))
     for row in result.scores:
         what, error = meaning.of(row.name), "" if row.error is None else f" ± {row.error:.2g}"
-        figures = (f"{row.value:.4g}{error}", f"{row.floor:.4g}", f"{row.collapsed:.4g}")
+        figures = (f"{row.value:.3g}{error}", f"{row.floor:.3g}", f"{row.collapsed:.3g}")
         table.add_row(row.name, *figures, what.good if what else "")
     console.print(table)
     if result.classes:

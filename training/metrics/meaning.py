@@ -101,7 +101,7 @@ def sentences(scores: Mapping[str, Compared]) -> Iterator[str]:
                 f"{name} {recall.value:.2f}, of real images {recall.floor:.2f}: little variety. Samples that look well "
                 "are variations of a few pictures, whatever their colours"
             )
-    for name, what in (("grid", "a grid"), ("rim", "a frame")):
+    for name, what in (("grid", "a grid"), ("rim", "a frame, unless the background is plain,")):
         if name in scores and scores[name].value > VISIBLE:
             yield f"{name} {scores[name].value:.2f}: {what} is visible in the samples (1: as in real images)"
     for name, copies in scores.items():
