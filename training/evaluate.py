@@ -143,7 +143,7 @@ def evaluate(
         crop=crop or sampler.crop,
         background=background or sampler.background,
     )
-    source = Source(data, config.crop, classes or sampler.labelled)
+    source = Source(data, config.crop, classes or sampler.labelled, config.background)
     dataset = images.read(data, config, source.classes)
     found = dataset.labels if source.classes else labels.find(data, len(dataset.images))
     pixels = dataset.images[dataset.distinct]

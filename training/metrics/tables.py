@@ -37,6 +37,7 @@ class Source:
     path: Path
     crop: Crop = "center"
     classes: str | None = None  # where an image's class is found, as in training
+    background: str = "white"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def load_classifier(source: Source, labels: Labels | None) -> lenet.Classifier:
     """Return the classifier of the images of a source; raises InputError if they have no labels."""
     if labels is None:
         raise InputError(f"{source.path} has no labels, and a classifier is trained on images with labels")
-    config = ImagesConfig(size=lenet.SIZE, channels=1, crop=source.crop)
+    config = ImagesConfig(size=lenet.SIZE, channels=1, crop=source.crop, background=source.background)
     return lenet.load_or_train(images.read(source.path, config, source.classes), labels)
 
 
@@ -135,9 +136,8 @@ def class_shares(reals: Reals) -> Measure | None:
     """Share of each class and of confident classifications; for labelled images."""
     if reals.labels is None:
         return None
-    return lambda pixels: classify(
-        reals.classifier, pixels, shares=not reals.conditional and reals.source.classes is None
-    )
+    digits = not reals.conditional and reals.source.classes is None
+    return lambda pixels: classify(reals.classifier, pixels, shares=digits)
 
 
 METRICS: Registry[Callable[[Reals], Measure | None]] = Registry(
