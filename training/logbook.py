@@ -1,6 +1,7 @@
 """Write the figures of a run (log.jsonl, TensorBoard), its sample grids, the timelapse and the progress line."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,8 @@ class Logbook:
             return
         self._printed_at = time.monotonic()
         rest = f" of {total:,}" if total else ""
-        left = f", {max(0, total - seen) / speed / 60:,.0f} minutes left" if total and speed else ""
+        minutes = math.ceil(max(0, total - seen) / speed / 60) if total and speed else None
+        left = "" if minutes is None else f", {minutes:,} {'minute' if minutes == 1 else 'minutes'} left"
         self._console.print(f"{seen:,}{rest} images, {speed:,.0f} images/s{left}", soft_wrap=True)
 
     def reals(self, pixels: Pixels) -> None:
