@@ -31,9 +31,12 @@ class Conditioned(Protocol):
 
 
 def find_conditions(model: Model, asked: Conditioned) -> dict[str, Any]:
-    """Return the fields of a RenderRequest for what is asked for; raises Problem, 422."""
+    """Return the fields of a RenderRequest for what is asked for, if anything is; raises Problem, 422."""
+    names = asked.class_names
+    if not names and asked.truncation == 1 and not asked.directions:
+        return {}
     try:
-        return conditions.find(model, asked.class_names, asked.truncation, asked.directions)._asdict()
+        return conditions.find(model, names, asked.truncation, asked.directions)._asdict()
     except ConditionError as error:
         field = "classes" if error.field == "class" and getattr(asked, "classes", None) else error.field
         raise problem_of(error, field) from error

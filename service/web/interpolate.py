@@ -101,7 +101,7 @@ def to_interpolation(wanted: InterpolateRequest, model: Model) -> Interpolation:
     return Interpolation(
         model,
         latents=list(interpolation.through(given, wanted.steps, wanted.path, wanted.loop)),
-        **conditions | {"labels": _labels(wanted, conditions["labels"], model)},
+        **conditions | {"labels": _labels(wanted, conditions.get("labels", ()), model)},
         scale=wanted.scale,
         resample=wanted.resample,
         milliseconds=_milliseconds(wanted),

@@ -42,6 +42,7 @@ from service.web.problems import FieldError, Problem, invalid
 
 MAX_UNKNOWN = 24  # unknown fields of a request that an error names
 SOURCES = ("seed", "seeds", "latent", "latents", "n", "class", "classes")
+EXCLUSIVE = {*SOURCES, "class_"}  # those that may exclude each other, as pydantic names them
 TOGETHER = (  # what of SOURCES a body may combine
     {"seed", "n", "class"},
     {"seed", "classes"},
@@ -198,7 +199,9 @@ def read_request(data: Any, max_images: int) -> GenerateRequest:
 def to_render_request(request: GenerateRequest, library: Library) -> RenderRequest:
     """Turn a valid body into what to draw; raises Problem, 404 or 422."""
     model = find_model(library, request.model)
-    more = {**find_conditions(model, request), "scale": request.scale, "resample": request.resample}
+    more = find_conditions(model, request)
+    if request.scale > 1:
+        more |= {"scale": request.scale, "resample": request.resample}
     times = len(request.classes) if request.classes else 1
     if given := request.latents or ([request.latent] if request.latent else None):
         fields = [f"latents.{i}" for i in range(len(given))] if request.latents else ["latent"]
@@ -220,6 +223,8 @@ def find_model(library: Library, ref: str | None) -> Model:
 
 
 def _conflicts(request: GenerateRequest) -> list[FieldError]:
+    if len(request.model_fields_set & EXCLUSIVE) < 2:  # as of most requests
+        return []
     given = [name for name in SOURCES if getattr(request, {"class": "class_"}.get(name, name)) is not None]
     kept: list[str] = []
     errors = []
