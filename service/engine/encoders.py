@@ -1,7 +1,6 @@
 """Encoders of the models, ``encoder.onnx`` beside their files: checked in the child process, and opened on the CPU."""
 
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from service.contract import INPUT, OUTPUT, Card, ContractError, as_line, read_verified
 from service.contract.encoder import ENCODER_FILE, EncoderCard, read_encoder_card
 from service.engine import crashes
-from service.engine.checker import Checker
 from service.engine.providers import registry as providers
 from service.engine.verdicts import Verdict
 
@@ -37,24 +35,23 @@ class Encoder:
         return latents
 
 
-def open_all(
-    models: Mapping[Path, tuple[Card, str]], known: Mapping[str, Encoder], checker: Checker, nice: int
-) -> Iterator[tuple[Path, Encoder]]:
-    """Yield the folders whose encoder can be used, with it; of others, the log says why.
+def open_checked(file: Path, verdict: Verdict, model: Card, digest: str, known: Encoder | None) -> Encoder | None:
+    """Return the encoder in a checked file; None where it cannot be used, and the log says why.
 
     Args:
-        models: card and digest of the model in each folder.
-        known: encoders that are open already, by their digests.
-        checker: checks files.
-        nice: nice value of the check.
+        file: ``encoder.onnx``.
+        verdict: on the file.
+        model: card of the model beside it.
+        digest: of that model's file.
+        known: the model's encoder so far, which is kept if it is this one.
     """
-    files = [folder / ENCODER_FILE for folder in models if (folder / ENCODER_FILE).exists()]
-    for file, verdict in checker.check(files, nice=nice):
-        card, digest = models[file.parent]
-        try:
-            yield file.parent, known.get(verdict.digest) or _open(file, verdict, card, digest)
-        except ContractError as error:
-            logger.error("Refused an encoder: %s", error)
+    if known and known.digest == verdict.digest:
+        return known
+    try:
+        return _open(file, verdict, model, digest)
+    except ContractError as error:
+        logger.error("Refused an encoder: %s", error)
+        return None
 
 
 def _open(file: Path, verdict: Verdict, model: Card, digest: str) -> Encoder:

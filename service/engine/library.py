@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import INPUT, Card, ContractError, Precision, as_line, read_verified
+from service.contract.encoder import ENCODER_FILE
 from service.engine import crashes, default, encoders
 from service.engine.checker import Checker
 from service.engine.encoders import Encoder
@@ -165,15 +166,12 @@ def load_library(
     crashes.charge()
     loading = Loading(folder, provider, served, wanted)
     checker = checker or Checker(max_batch)
-    for file, verdict in checker.check(loading.unchecked, nice=NICE if served else 0):
+    for file, verdict in checker.check([*loading.encoders, *loading.unchecked], nice=NICE if served else 0):
         loading.add(file, verdict, slots, max_batch)
         if publish and (so_far := loading.library()):
             publish(so_far)
-    loading.attach_encoders(checker, NICE if served else 0)
     if (library := loading.library()) is None:
         raise none_can_be_served(folder, loading.refused)
-    if publish:
-        publish(library)
     return library
 
 
@@ -181,7 +179,8 @@ class Loading:
     """What has become of the models in a folder so far.
 
     Attributes:
-        unchecked: the files that have to be checked.
+        unchecked: the models' files that have to be checked.
+        encoders: those of their encoders, which are checked first, so that a model is served with its encoder.
         refused: a sentence for each model that cannot be served.
     """
 
@@ -194,6 +193,8 @@ class Loading:
         self._provider = provider
         self._models: dict[Path, Model] = {}
         self.unchecked: list[Path] = []
+        self.encoders = [path / ENCODER_FILE for path in folders if (path / ENCODER_FILE).exists()]
+        self._encoder_verdicts: dict[Path, Verdict] = {}
         self.refused: list[str] = []
         self._withdrawn: list[str] = []
         for path in folders:
@@ -205,27 +206,30 @@ class Loading:
                 self._refuse(f"{file}: {why}")
                 continue
             if old and crashes.withdrawn(old.digest) is None:
-                self._models[path] = _with_readme(path, old)
+                encoder = old.encoder if path / ENCODER_FILE in self.encoders else None
+                self._models[path] = _updated(old, readme=read_readme(path), encoder=encoder)
             if not (old and old.digest == digest):
                 self.unchecked.append(file)
         self._undecided = {ref_of(file.parent) for file in self.unchecked}
 
     def add(self, file: Path, verdict: Verdict, slots: int, max_batch: int) -> None:
         """Open a file that was checked, or note why not."""
+        if file.name == ENCODER_FILE:
+            self._encoder_verdicts[file.parent] = verdict
+            self._attach_encoder(file.parent)
+            return
         self._undecided.discard(ref_of(file.parent))
         try:
             self._models[file.parent] = _open(file, verdict, self._provider, slots, max_batch)
+            self._attach_encoder(file.parent)
         except ContractError as error:
             self._refuse(str(error))
 
-    def attach_encoders(self, checker: Checker, nice: int) -> None:
-        """Check and open the encoders beside the models."""
-        known = {one.encoder.digest: one.encoder for one in self._models.values() if one.encoder}
-        models = {path: (model.card, model.digest) for path, model in self._models.items()}
-        found = dict(encoders.open_all(models, known, checker, nice))
-        for path, model in self._models.items():
-            if model.encoder is not found.get(path):
-                self._models[path] = replace(model, encoder=found.get(path))
+    def _attach_encoder(self, folder: Path) -> None:
+        """Give the model in a folder its encoder, once both are checked."""
+        if (model := self._models.get(folder)) and (verdict := self._encoder_verdicts.get(folder)):
+            encoder = encoders.open_checked(folder / ENCODER_FILE, verdict, model.card, model.digest, model.encoder)
+            self._models[folder] = _updated(model, encoder=encoder)
 
     def library(self) -> Library | None:
         """Return what can be served so far, or None."""
@@ -239,10 +243,9 @@ class Loading:
         logger.error("Refused a model: %s", sentence)
 
 
-def _with_readme(folder: Path, model: Model) -> Model:
-    """Return a model with what is said of it now, which its digest does not cover."""
-    readme = read_readme(folder)
-    return model if readme == model.readme else replace(model, readme=readme)
+def _updated(model: Model, **found: Any) -> Model:
+    """Return a model with what lies beside its file now; the same one where that has not changed."""
+    return model if all(getattr(model, name) == value for name, value in found.items()) else replace(model, **found)
 
 
 def _open(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: int) -> Model:
