@@ -83,7 +83,7 @@ def spoil(out: Path) -> dict[str, Any]:
     trainer._advance()
     before, step = weights(trainer), trainer.gan.step
     if distributed.rank() == 1:
-        trainer.gan.step = lambda reals, seen: step(reals * torch.nan, seen)  # type: ignore[method-assign]
+        trainer.gan.step = lambda reals, *others: step(reals * torch.nan, *others)  # type: ignore[method-assign]
     trainer._advance()
     after, skipped = weights(trainer), trainer.guard.take_skipped()
     trainer.gan.step = step  # type: ignore[method-assign]
