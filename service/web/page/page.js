@@ -1,300 +1,268 @@
-// The page: its state, what it shows, and what each control does.
+// The page: its state, which the address has, what it shows of it, and what each control does to it.
 
-import { Gallery, mark, titleOf } from "./gallery.js";
-import { arithmetic, between, fromSeed, near, randomSeed } from "./latents.js";
-import { toElements } from "./markdown.js";
-import { bodyOf, draw, hasKey, listModels, numbers, pause, send } from "./server.js";
-import { Walk } from "./walk.js";
+import { addressOf, gridOf, readAddress } from "./address.js";
+import { describe, refOf, shape, showReadme, titleOf } from "./card.js";
+import { check, filterClasses, listClasses, listModels as listOptions, listSliders, setSliders, showThumbnails, withSlider } from "./controls.js";
+import { BATCH, draw, found, useCards } from "./drawing.js";
+import { captionOf, copy, Enlarged } from "./enlarged.js";
+import { lineOf, nameOf, neighbour, pictureOf, shortened } from "./items.js";
+import { Kept } from "./kept.js";
+import { Mixing, saveZip } from "./mixing.js";
+import { Opening } from "./opening.js";
+import { listModels, pause, send } from "./server.js";
+import { countDown, say, stopWaiting } from "./status.js";
+import { Tiles } from "./tiles.js";
+import { Typesetter } from "./typesetter.js";
 
-/** @typedef {import("./server.js").Picture} Picture @typedef {import("./server.js").Context} Context */
+/** @typedef {import("./items.js").Picture} Picture @typedef {import("./address.js").State} State */
 
 const MAX_IMAGES = Number(document.documentElement.dataset.maxImages);
-const COUNT = Math.min(16, MAX_IMAGES); // of pictures in the grid
-const FRAMES = 48; // of a walk
-const LETTERS = ["a", "b", "c"];
-const SETTLED = 0.08; // seconds without a move of the slider before it draws
+const COUNT = Math.min(12, MAX_IMAGES); // of pictures in the grid: 3 columns on a phone, 4 elsewhere
+const SEEDS = 10_000; // that the page draws from, as short numbers are easier to pass on; others can be typed
+const SETTLED = 0.08; // seconds without a move of a slider before it draws
+const TYPED = 0.25; // and without a letter
 
 const $ = (id) => document.getElementById(id);
-const controls = $("controls").elements;
-const grid = new Gallery($("grid"), $("tile"), { enlarge, keep });
-const bench = new Gallery($("kept"), $("tile"), { enlarge, keep });
-const walk = new Walk({ canvas: $("canvas"), slider: $("place"), button: $("play") });
-
-let models = []; // the cards of all models
-let defaultModel = ""; // digits@1
-let model; // that of the selected one
-/** @type {Picture[]} */ let kept = []; // a, b and c
-/** @type {Picture[]} */ let ends = []; // of the walk that is shown
-/** @type {Picture | undefined} */ let enlarged;
-
-const refOf = ({ name, version }) => `${name}@${version}`;
-const options = () => ({ model: refOf(model), truncation: model.truncation ? controls.psi.valueAsNumber : 1 });
-
-const ofSeed = (seed) => ({ seed, name: `${seed}`, latent: fromSeed(seed, model.latent_dim) });
-const isSame = (one, other) => one === other || (one.seed !== undefined && one.seed === other.seed);
-const letterOf = (picture) => LETTERS[kept.findIndex((one) => isSame(one, picture))] ?? "";
-const fileOf = ({ seed }) => (seed === undefined ? "latent" : `seed${`${seed}`.padStart(4, "0")}`);
 const times = (count, make) => Array.from({ length: count }, (_, i) => make(i));
+const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % SEEDS;
+const GRID = { near: undefined, each: undefined, type: undefined, to: undefined }; // back to the seeds
 
-// Actions: one at a time; the next cancels the one before.
+let cards = []; // of all models
+let defaultModel = ""; // digits@1
+/** @type {State} */ let state;
+let shownModel; // whose controls are shown
+let shownGrid; // what the grid shows, as gridOf says it
+let askedGrid; // and what it is being drawn for
+let drawing; // when it will be
+let moving; // the control that is being moved: one step of the history
 
-let current = new AbortController();
-/** For requests that no action cancels. @type {Context} */
-const background = { signal: new AbortController().signal, say };
+// Tasks: one of a kind at a time; the next cancels the one before.
 
-/** @param {(context: Context) => Promise<void>} action */
-async function act(action) {
-  current.abort();
-  current = new AbortController();
-  const { signal } = current;
-  $("set").ariaBusy = true;
+const running = {};
+const cancel = (kind) => running[kind]?.abort();
+
+/** @param {string} kind @param {(context: import("./server.js").Context) => Promise<void>} action */
+async function run(kind, action) {
+  cancel(kind);
+  running[kind] = new AbortController();
+  const { signal } = running[kind];
   try {
-    say("", "done");
-    await action({ signal, say });
-    if (status().dataset.kind === "wait") say("", "done");
+    await action({ signal, wait: (text, seconds) => countDown(text, seconds, signal) });
+    if (!signal.aborted) stopWaiting();
   } catch (error) {
     if (!signal.aborted) say(error.message, "wrong");
-  } finally {
-    if (current.signal === signal) $("set").ariaBusy = false;
   }
 }
 
-/** @param {Picture[]} pictures @param {string} title @param {Context} context */
-async function show(pictures, title, context) {
-  await draw(pictures, options(), context);
-  grid.pictures = pictures;
-  $("set-title").textContent = title;
-  render();
-  say(`${title}: ${pictures.length} pictures.`, "done");
+// Cards.
+
+const cardOf = (ref) => cards.find((card) => refOf(card) === ref);
+const nameOfModel = (ref) => (cardOf(ref) ? titleOf(cardOf(ref), cards) : ref);
+
+// Steps: each changes the state and has an address.
+
+/** @param {Partial<State>} change @param {{ replace?: boolean }} [options] */
+function go(change, { replace = false } = {}) {
+  state = { ...state, ...change };
+  write(replace);
+  apply();
 }
 
-/** @param {Context} context */
-function showSeeds(context) {
-  const first = controls.seed.valueAsNumber;
-  const pictures = times(COUNT, (i) => ofSeed((first + i) % 2 ** 32));
-  return show(pictures, `Seeds ${first} – ${pictures.at(-1).seed}`, context);
+function write(replace) {
+  const note = { opened: state.open !== undefined && (replace ? history.state?.opened : true) };
+  history[replace ? "replaceState" : "pushState"](note, "", addressOf(state));
 }
 
-/** Draw the same pictures with another truncation. @param {Context} context */
-async function redraw(context) {
-  await pause(SETTLED, context.signal);
-  await draw(grid.pictures, options(), context);
-  await draw(kept, options(), context);
-  render();
-  if (!$("stage").hidden) await showWalk(ends, context);
-}
-
-/** @param {Picture} picture @param {Context} context */
-async function showOne(picture, context) {
-  await draw([picture], options(), context);
-  enlarge(picture);
-}
-
-/** @param {Picture} picture @param {Context} context */
-function vary(picture, context) {
-  const distance = $("distance").valueAsNumber;
-  const name = picture.name.startsWith("≈") ? picture.name : `≈${picture.name}`;
-  const neighbour = () => ({ name, latent: near(picture.latent, fromSeed(randomSeed(), model.latent_dim), distance) });
-  $("one").close();
-  return show([picture, ...times(COUNT - 1, neighbour)], `Near ${titleOf(picture)}`, context);
-}
-
-/** @param {Picture[]} pair @param {Context} context */
-async function showWalk(pair, context) {
-  const frames = framesOf(pair);
-  await draw(frames, options(), context, (drawn) => say(`Drawing the walk: ${drawn} of ${FRAMES}.`, "wait"));
-  await walk.load(frames.map(({ src }) => src));
-  ends = pair;
-  $("stage-title").textContent = `From ${ends[0].name} to ${ends[1].name} and back`;
-  if ($("stage").hidden && !matchMedia("(prefers-reduced-motion: reduce)").matches) walk.play();
-  $("stage").hidden = false;
-  say("The walk is drawn.", "done");
-}
-
-const framesOf = ([from, to]) =>
-  times(FRAMES, (i) => ({ latent: between(from.latent, to.latent, i / (FRAMES - 1)) }));
-
-// Downloads and commands.
-
-/** Download the walk as an animation. @param {Context} context */
-async function saveWalk(context) {
-  const [from, to] = ends.map(({ seed, latent }) => seed ?? numbers(latent));
-  const body = { ...options(), from, to, steps: Math.min(FRAMES, MAX_IMAGES), format: "webp" };
-  await save(await send("interpolate", { body, context }));
-}
-
-/** @param {Picture[]} pictures @param {Context} context */
-async function saveZip(pictures, context) {
-  await save(await send("generate", { body: bodyOf(pictures, options(), "zip"), context }));
-}
-
-/** For an <img>, which by itself would send no key. @param {Context} context */
-async function pictureAt(path, context) {
-  return URL.createObjectURL(await (await send(path, { context })).blob());
-}
-
-async function save(answer) {
-  const [, name] = /filename="(.+?)"/.exec(answer.headers.get("content-disposition"));
-  const href = URL.createObjectURL(await answer.blob());
-  Object.assign(document.createElement("a"), { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 60_000);
-}
-
-/** The command that draws the same. @param {Picture[]} pictures */
-function curlOf(pictures) {
-  const file = pictures.length === 1 ? fileOf(pictures[0]) : "sheet";
-  const key = hasKey() ? ' -H "X-API-Key: $KEY"' : "";
-  return `curl${key} --json '${JSON.stringify(bodyOf(pictures, options(), "png"))}' ${new URL("generate", location.href)} -o ${file}.png`;
-}
-
-async function copy(command) {
-  try {
-    await navigator.clipboard.writeText(command); // browsers have it on https: and on localhost only
-    say("Copied.", "note");
-  } catch {
-    prompt("Copy this:", command);
+/** A step that goes on while a control is moved or typed into. @param {EventTarget} control */
+function glide(control, change, seconds) {
+  const isFirst = moving !== control;
+  moving = control;
+  if (isFirst) go(change);
+  else {
+    state = { ...state, ...change };
+    run("glide", async ({ signal }) => {
+      await pause(seconds, signal);
+      write(true);
+      apply();
+    });
   }
+}
+const settle = () => (moving = undefined);
+
+const enlarge = (picture, options) => go({ open: picture }, options);
+
+/** Close the enlarged picture: the step that opened it is taken back. */
+function close() {
+  if (history.state?.opened) history.back();
+  else go({ open: undefined }, { replace: true });
+}
+
+/** The picture with the class that it shows, which others made of it keep. @param {Picture} picture */
+const pinned = (picture) => ({ ...picture, label: picture.label ?? found(picture)?.label ?? undefined });
+const viewOf = ({ model, label, psi, amounts }) => ({ model, label, psi, amounts });
+const sourceOf = ({ model, source }) => shortened(source, cardOf(model).latent_dim);
+
+function showNear(picture, distance) {
+  go({ ...viewOf(pinned(picture)), ...GRID, near: sourceOf(picture), distance, salt: randomSeed(), open: undefined });
+}
+
+function showEach(picture) {
+  go({ ...viewOf(picture), ...GRID, label: undefined, each: sourceOf(picture), open: undefined });
+}
+
+function setType(picture) {
+  const { model, psi, amounts } = picture;
+  go({ model, psi, amounts, type: sourceOf(picture), to: undefined, open: undefined, word: state.word || cardOf(model).classes.slice(0, 5).join("") });
+}
+
+function drawNew(seed = randomSeed()) {
+  settle();
+  go({ ...GRID, seed, open: undefined });
+  scrollTo({ top: 0 });
+}
+
+// The grid.
+
+const app = { go, run, cancel, enlarge, close, pinned, showNear, showEach, setType, cardOf, titleOf: nameOfModel, randomSource: () => `${randomSeed()}`, card: () => cardOf(state.model) };
+Object.defineProperty(app, "state", { get: () => state });
+
+const kept = new Kept(() => refresh());
+app.kept = kept;
+const grid = new Tiles($("grid"), $("tile"), {
+  enlarge: (picture) => enlarge(picture),
+  mark: (picture) => kept.toggle(picture),
+  caption: (picture) => ({ text: captionOf(picture).replace("Seed ", ""), title: captionOf(picture) }),
+  marked: (picture) => ({ sign: kept.has(picture) ? "✓" : "", name: `Keep ${captionOf(picture)}` }),
+});
+app.grid = grid;
+const dialog = new Enlarged(app);
+const mixing = new Mixing(app);
+const typesetter = new Typesetter(app);
+const opening = new Opening(app);
+
+/** @param {State} shown @returns {{ pictures: Picture[], title: string }} */
+function gridFor({ model, seed, label, psi, amounts, near, distance, salt, each }) {
+  const base = { model, label, psi, amounts };
+  if (near !== undefined) {
+    const others = times(COUNT - 1, (i) => neighbour(near, (salt + i) % 2 ** 32, distance));
+    return { pictures: [near, ...others].map((source) => ({ ...base, source })), title: `Near ${nameOf({ source: near })}` };
+  }
+  if (each !== undefined) {
+    const pictures = cardOf(model).classes.map((name) => ({ ...base, source: each, label: name }));
+    return { pictures, title: `${nameOf({ source: each })} in every class` };
+  }
+  const pictures = times(COUNT, (i) => ({ ...base, source: `${(seed + i) % 2 ** 32}` }));
+  return { pictures, title: `Seeds ${pictures[0].source} – ${pictures.at(-1).source}` };
+}
+
+async function showGrid(context) {
+  const wanted = gridOf(state);
+  if (wanted === shownGrid) return;
+  $("set").ariaBusy = "true";
+  const { pictures, title } = gridFor(state);
+  const present = () => {
+    shownGrid = wanted;
+    shape($("set"), cardOf(pictures[0].model));
+    $("set-title").textContent = title;
+    $("grid").toggleAttribute("data-many", pictures.length > COUNT);
+    grid.show(pictures);
+  };
+  await draw(pictures, context, pictures.length > BATCH ? present : undefined);
+  present();
+  $("set").ariaBusy = "false";
+  say(`${title}: ${pictures.length} pictures of ${nameOfModel(pictures[0].model)}.`, "done");
 }
 
 // What is shown.
 
-const status = () => ($("one").open ? $("one-status") : $("status")); // a modal dialog hides the rest of the page
-
-/** @param {"done" | "note" | "wait" | "wrong"} kind "done" is for screen readers only, "note" fades */
-function say(text, kind) {
-  status().textContent = text;
-  status().dataset.kind = kind;
-  for (const animation of status().getAnimations()) animation.currentTime = 0;
+/** Show the state: only what has changed is drawn. */
+function apply() {
+  const card = cardOf(state.model);
+  if (shownModel !== state.model) showModel(card);
+  check("class", state.label);
+  setSliders(state);
+  $("seed").value = state.seed;
+  $("show").hidden = true;
+  drawGrid(gridOf(state));
+  typesetter.show(state);
+  mixing.show(state.walk);
+  dialog.show(state.open);
 }
 
-function render() {
-  grid.show(grid.pictures, letterOf);
-  bench.show(kept, letterOf, LETTERS.length);
-  $("zip").disabled = $("set-curl").disabled = grid.pictures.length === 0;
-  $("walk").disabled = $("average").disabled = kept.length < 2;
-  $("arithmetic").disabled = kept.length < 3;
-  if (enlarged) mark($("one-keep"), letterOf(enlarged));
-}
-
-function keep(picture) {
-  if (letterOf(picture)) kept = kept.filter((one) => !isSame(one, picture));
-  else if (kept.length < LETTERS.length) kept = [...kept, picture];
-  else say("a, b and c are taken: remove one first.", "note");
-  render();
-}
-
-function enlarge(picture) {
-  const { model: ref, truncation } = options();
-  const request = JSON.stringify({ model: ref, latent: numbers(picture.latent), truncation });
-  const latent = `data:application/json,${encodeURIComponent(request)}`;
-  enlarged = picture;
-  $("one-title").textContent = titleOf(picture);
-  $("one-note").textContent = `${ref}, ψ ${truncation}`;
-  Object.assign($("one-picture"), { src: picture.src, alt: titleOf(picture) });
-  Object.assign($("one-png"), { href: picture.src, download: `${fileOf(picture)}.png` });
-  Object.assign($("one-latent"), { href: latent, download: `${fileOf(picture)}.json` });
-  $("one-command").value = curlOf([picture]);
-  render();
-  if (!$("one").open) $("one").showModal();
-  writeAddress();
-}
-
-function choose(card) {
-  if (model !== card) {
-    [kept, ends, $("stage").hidden] = [[], [], true]; // another model draws something else from the same latent
-    $("readme").replaceChildren();
+function drawGrid(wanted) {
+  if (wanted === shownGrid) {
+    cancel("grid");
+    $("set").ariaBusy = "false";
+  } else if (wanted !== askedGrid) {
+    askedGrid = wanted;
+    drawing = run("grid", showGrid).finally(() => (askedGrid = askedGrid === wanted ? undefined : askedGrid));
   }
-  walk.pause();
-  model = card;
-  $("truncation").hidden = !card.truncation;
-  $("models").querySelector(`[value="${refOf(card)}"]`).checked = true;
-  describe(card);
-  showReadme();
 }
 
-function describe({ dataset, licence, width, height, channels, latent_dim, recipe, images_seen, date }) {
-  const rows = {
-    Data: `${dataset.name}, ${dataset.count.toLocaleString("en")} pictures (${dataset.licence})`,
-    Licence: licence,
-    Size: `${width} × ${height}, ${channels === 1 ? "grey" : "colour"}`,
-    Latent: `${latent_dim} numbers`,
-    Recipe: `${recipe}, ${images_seen.toLocaleString("en")} pictures seen`,
-    Date: date.slice(0, 10),
-  };
-  const element = (tag, textContent) => Object.assign(document.createElement(tag), { textContent });
-  $("card-title").textContent = `About ${refOf(model)}`;
-  $("about").replaceChildren(...Object.entries(rows).flatMap(([dt, dd]) => [element("dt", dt), element("dd", dd)]));
-  document.documentElement.style.setProperty("--ratio", width / height);
-  document.documentElement.toggleAttribute("data-pixels", width < 64);
+function showModel(card) {
+  shownModel = state.model;
+  check("model", state.model);
+  listClasses(card.classes);
+  listSliders(card);
+  describe(card, nameOfModel(state.model));
+  opening.describe(card, nameOfModel(state.model));
+  $("readme").replaceChildren();
+  loadReadme();
+}
+
+function refresh() {
+  grid.refresh();
+  mixing.refresh();
+  dialog.refresh();
+  $("to-kept").hidden = kept.pictures.length === 0;
+  $("to-kept").textContent = `Kept ${kept.pictures.length}`;
 }
 
 /** Show the model's README.md, which is requested when it is opened. */
-async function showReadme() {
+function loadReadme() {
   if (!$("more").open || $("readme").hasChildNodes()) return;
-  const wanted = model;
-  try {
-    const answer = await send(`models/${refOf(wanted)}`, { context: background });
-    const { readme } = await answer.json();
-    if (model === wanted) $("readme").replaceChildren(...toElements(readme ?? "This model has no README.md."));
-  } catch (error) {
-    say(error.message, "wrong");
-  }
+  run("readme", async (context) => {
+    const answer = await send(`models/${state.model}`, { context });
+    showReadme((await answer.json()).readme);
+  });
 }
 
-// The address: ?model=digits@1&seed=42&psi=1, and #43 for the one that is enlarged.
-
-function writeAddress({ push = false } = {}) {
-  const { model: ref, truncation } = options();
-  const hash = enlarged?.seed === undefined ? "" : `#${enlarged.seed}`;
-  const address = `?model=${ref}&seed=${controls.seed.value}&psi=${truncation}${hash}`;
-  history[push ? "pushState" : "replaceState"](null, "", address);
+/** The state that an address means; without a model the default, without a seed a random one. */
+function fromAddress() {
+  const { hash, ...read } = readAddress(location);
+  const named = cards.find((card) => [refOf(card), card.name].includes(read.model));
+  const card = named ?? cardOf(defaultModel) ?? cards[0];
+  const label = card.classes.find((name) => name === read.label);
+  const psi = card.truncation ? read.psi : 1;
+  const amounts = Object.fromEntries(Object.entries(read.amounts).filter(([number]) => number < card.directions.length));
+  const each = card.classes.length ? read.each : undefined;
+  const walk = read.walk.every(({ model }) => model === read.walk[0].model && cardOf(model)) ? read.walk : [];
+  const made = { ...read, model: refOf(card), seed: read.seed ?? randomSeed(), label, psi, amounts, each, walk };
+  const isSeed = /^\d{1,10}$/.test(hash) && hash < 2 ** 32;
+  const open = isSeed ? { ...viewOf(made), source: hash } : pictureOf(hash);
+  return { ...made, open: open && cardOf(open.model) ? open : undefined, missing: named ? undefined : read.model };
 }
 
-/** Set the controls from the address; without one, the default model and a random seed. */
-function readAddress() {
-  const query = new URLSearchParams(location.search);
-  const number = (key, otherwise) => [parseFloat(query.get(key)), otherwise].find(Number.isFinite);
-  const named = query.get("model");
-  const found = models.find((card) => [refOf(card), card.name].includes(named));
-  choose(found ?? models.find((card) => refOf(card) === defaultModel) ?? models[0]);
-  controls.seed.value = number("seed", -1);
-  if (!controls.seed.checkValidity()) controls.seed.value = randomSeed();
-  controls.psi.value = number("psi", 1);
-  $("psi-value").value = controls.psi.value;
-  return { missing: found ? null : named, hash: /^#\d{1,10}$/.test(location.hash) ? Number(location.hash.slice(1)) : null };
+function open() {
+  settle();
+  const { missing, ...made } = fromAddress();
+  state = made;
+  const address = addressOf(state);
+  if (address !== location.search + location.hash) history.replaceState(history.state, "", address);
+  apply();
+  return missing;
 }
 
-/** @param {Context} context */
-async function openAddress(context) {
-  const { missing, hash } = readAddress();
-  await showSeeds(context);
-  writeAddress();
-  if (missing) say(`${missing} is not served here. This is ${refOf(model)}.`, "wrong");
-  if (hash !== null && hash < 2 ** 32) await showOne(ofSeed(hash), context);
-}
-
-/** @param {Context} context */
 async function start(context) {
-  ({ models, default: defaultModel } = await listModels(context));
-  for (const card of models) {
-    const option = $("model").content.cloneNode(true);
-    option.querySelector("input").value = option.querySelector("span").textContent = refOf(card);
-    $("models").append(option);
-  }
+  ({ models: cards, default: defaultModel } = await listModels(context));
+  useCards(cardOf);
+  listOptions(cards);
   $("models").disabled = $("numbers").disabled = false;
-  await openAddress(context).finally(showThumbnails); // after the pictures, or after they were cancelled
-}
-
-async function showThumbnails() {
-  const thumbnails = document.querySelectorAll(".model img");
-  try {
-    for (const [i, card] of models.entries()) {
-      const path = `models/${refOf(card)}/thumbnail.png`;
-      thumbnails[i].src = hasKey() ? await pictureAt(path, background) : path;
-    }
-  } catch (error) {
-    say(error.message, "wrong");
-  }
+  const missing = open();
+  run("thumbnails", (context) => showThumbnails(cards, context));
+  refresh();
+  await drawing;
+  if (missing) say(`${missing} is not served here. This is ${nameOfModel(state.model)}.`, "wrong");
 }
 
 // Controls.
@@ -303,56 +271,30 @@ const on = (id, event, handler) => $(id).addEventListener(event, handler);
 
 on("controls", "submit", (event) => {
   event.preventDefault();
-  writeAddress({ push: true });
-  act(showSeeds);
+  drawNew($("seed").valueAsNumber);
 });
-on("new", "click", () => {
-  controls.seed.value = randomSeed();
-  $("controls").requestSubmit();
-});
+on("seed", "input", ({ target }) => ($("show").hidden = target.value === `${state.seed}`));
+on("new", "click", () => drawNew());
 on("models", "change", ({ target }) => {
-  choose(models.find((card) => refOf(card) === target.value));
-  $("controls").requestSubmit();
+  const card = cardOf(target.value);
+  const label = card.classes.find((name) => name === state.label);
+  go({ ...GRID, model: target.value, label, psi: 1, amounts: {} });
 });
-on("psi", "input", () => {
-  $("psi-value").value = controls.psi.value;
-  writeAddress();
-  act(redraw);
+on("class-list", "change", ({ target }) => go({ label: target.value || undefined, each: undefined }));
+on("class-filter", "input", filterClasses);
+on("class-filter", "keydown", (event) => event.key === "Enter" && event.preventDefault()); // which would submit the seed
+on("sliders", "input", ({ target }) => {
+  setSliders({ ...state, ...withSlider(state, target) });
+  glide(target, withSlider(state, target), SETTLED);
 });
-addEventListener("popstate", () => act(openAddress));
+on("sliders", "change", settle);
+on("reset", "click", () => go({ psi: 1, amounts: {} }));
+on("word-field", "input", ({ target }) => glide(target, { word: target.value }, TYPED));
+on("word-field", "change", settle);
+on("more", "toggle", loadReadme);
+on("zip", "click", () => run("save", () => saveZip(grid.pictures, `${state.model.split("@")[0]}-${$("set-title").textContent.replace(/\W+/g, "-").toLowerCase()}`)));
+on("set-link", "click", () => copy(location.href));
+on("to-kept", "click", () => $("bench").scrollIntoView());
+addEventListener("popstate", open);
 
-on("more", "toggle", showReadme);
-on("zip", "click", () => act((context) => saveZip(grid.pictures, context)));
-on("set-curl", "click", () => copy(curlOf(grid.pictures)));
-
-on("walk", "click", () => act((context) => showWalk(kept.slice(0, 2), context)));
-on("save-walk", "click", () => act(saveWalk));
-on("average", "click", () => {
-  const [a, b] = kept;
-  const latent = between(a.latent, b.latent, 0.5);
-  act((context) => showOne({ latent, name: `(${a.name} + ${b.name}) / 2` }, context));
-});
-on("arithmetic", "click", () => {
-  const [a, b, c] = kept;
-  const latent = arithmetic(a.latent, b.latent, c.latent);
-  act((context) => showOne({ latent, name: `${a.name} − ${b.name} + ${c.name}` }, context));
-});
-
-on("one-keep", "click", () => keep(enlarged));
-on("one-curl", "click", () => copy($("one-command").value));
-on("one-close", "click", () => $("one").close());
-on("vary", "click", () => act((context) => vary(enlarged, context)));
-on("distance", "input", ({ target }) => ($("distance-value").value = target.value));
-on("one", "close", () => {
-  enlarged = undefined;
-  writeAddress();
-});
-on("one", "keydown", ({ key, target }) => {
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
-  const next = grid.pictures[grid.pictures.indexOf(enlarged) + step];
-  if (grid.pictures.includes(enlarged) && next && target.type !== "range") enlarge(next);
-});
-
-$("new").textContent = `Draw ${COUNT} new ones`;
-render();
-act(start);
+run("start", start);

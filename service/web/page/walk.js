@@ -1,68 +1,66 @@
-// A walk: frames from one picture to another, played forwards and backwards on a canvas.
+// A walk: the frames of a loop, played on a canvas as an animation file plays them.
 
-const PERIOD = 6; // seconds, forwards and backwards
+const PLAYED = "Pause";
+const PAUSED = "Play";
 
 export class Walk {
-  #frames = [];
-  #phase = 0; // 0 … 1, of a period
-  #last = 0; // time of the last painting, while it plays
+  /** @type {CanvasImageSource[]} */
+  frames = [];
+  #milliseconds = 0; // that each frame is shown
+  #began = 0; // when frame 0 was shown, while it plays
   #running = 0;
 
-  /**
-   * @param {{ canvas: HTMLCanvasElement, slider: HTMLInputElement, button: HTMLButtonElement }} parts
-   *   the slider goes from 0 to 1
-   */
+  /** @param {{ canvas: HTMLCanvasElement, slider: HTMLInputElement, button: HTMLButtonElement }} parts */
   constructor({ canvas, slider, button }) {
     Object.assign(this, { canvas, slider, button });
     button.addEventListener("click", () => (this.#running ? this.pause() : this.play()));
     slider.addEventListener("input", () => {
       this.pause();
-      this.#phase = Math.acos(1 - 2 * slider.valueAsNumber) / (2 * Math.PI);
       this.#paint();
     });
   }
 
-  /** @param {string[]} sources of the frames, two or more */
-  async load(sources) {
-    this.#frames = await Promise.all(sources.map(decode));
-    this.canvas.width = this.#frames[0].width;
-    this.canvas.height = this.#frames[0].height;
+  /** @param {CanvasImageSource[]} frames @param {number} seconds of the whole loop */
+  load(frames, seconds) {
+    this.pause();
+    [this.frames, this.#milliseconds] = [frames, (1000 * seconds) / frames.length];
+    Object.assign(this.canvas, { width: frames[0].width, height: frames[0].height });
+    Object.assign(this.slider, { min: 0, max: frames.length - 1, step: 1, value: 0 });
     this.#paint();
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.play();
   }
 
   play() {
     this.pause();
-    this.#last = performance.now();
-    this.#running = requestAnimationFrame((now) => this.#tick(now));
-    this.button.textContent = "Pause";
+    this.#began = performance.now() - this.slider.valueAsNumber * this.#milliseconds;
+    this.#running = requestAnimationFrame(() => this.#tick());
+    this.button.textContent = PLAYED;
   }
 
   pause() {
     cancelAnimationFrame(this.#running);
     this.#running = 0;
-    this.button.textContent = "Play";
+    this.button.textContent = PAUSED;
   }
 
-  #tick(now) {
-    this.#phase = (this.#phase + Math.max(0, now - this.#last) / 1000 / PERIOD) % 1;
-    this.#last = now;
-    this.slider.value = (1 - Math.cos(2 * Math.PI * this.#phase)) / 2; // slow where it turns
-    this.#paint();
-    this.#running = requestAnimationFrame((then) => this.#tick(then));
+  #tick() {
+    const at = Math.floor(Math.max(0, performance.now() - this.#began) / this.#milliseconds) % this.frames.length;
+    if (this.slider.valueAsNumber !== at) {
+      this.slider.value = at;
+      this.#paint();
+    }
+    this.#running = requestAnimationFrame(() => this.#tick());
   }
 
-  /** Blend the two frames around the slider's position, so that the motion is smooth. */
   #paint() {
-    const at = this.slider.valueAsNumber * (this.#frames.length - 1);
     const context = this.canvas.getContext("2d");
-    context.globalAlpha = 1;
-    context.drawImage(this.#frames[Math.floor(at)], 0, 0);
-    context.globalAlpha = at % 1;
-    context.drawImage(this.#frames[Math.ceil(at)], 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.frames[this.slider.valueAsNumber], 0, 0);
   }
 }
 
-async function decode(src) {
+/** @param {string} src @returns {Promise<HTMLImageElement>} */
+export async function decode(src) {
   const image = Object.assign(new Image(), { src });
   await image.decode();
   return image;
