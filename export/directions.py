@@ -27,7 +27,8 @@ def singular_vectors(model: onnx.ModelProto, entry: Entry, count: int) -> Floats
     _, vectors = np.linalg.eigh(effects @ effects.T)  # ascending
     strongest = vectors.T[::-1][:count]
     signs = np.sign(strongest[np.arange(len(strongest)), np.abs(strongest).argmax(axis=1)])
-    return (strongest * signs[:, None]).astype(np.float32)
+    vectors32: Floats = (strongest * signs[:, None]).astype(np.float32)
+    return vectors32
 
 
 def deviations(values: Floats, vectors: Floats) -> Floats:

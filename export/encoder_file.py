@@ -52,14 +52,14 @@ def build(path: Path, model: ModelFile) -> tuple[bytes, EncoderCard]:
     ):  # fmt: skip
         raise InputError(f"{path} was trained for a model of another size than {card.name}@{card.version}")
     graph = _trace(trained)
-    error, unrelated = _measure(graph, trained, Sampler(onnx.load_model_from_string(model.data), card.latent_dim))
+    distance, unrelated = _measure(graph, trained, Sampler(onnx.load_model_from_string(model.data), card.latent_dim))
     described = EncoderCard(
         source=model.digest,
         latent_dim=card.latent_dim,
         height=card.height,
         width=card.width,
         channels=card.channels,
-        error=error,
+        error=distance,
         unrelated=unrelated,
         samples=SAMPLES,
         images_seen=trained.images_seen,

@@ -41,7 +41,7 @@ def main() -> int:
         models = Path(shutil.copytree(asked.models, Path(folder) / "models"))
         with serving(log, models=models, workers=asked.workers, command=WAYS[asked.way]) as server:
             complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers, models)
-            complaints += ["the log has a traceback"] if "Traceback" in server.said() else []
+            complaints += [f"the log has a traceback: {found}" for found in _tracebacks(server.said())]
     print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")
     return int(bool(complaints))
 
@@ -103,6 +103,12 @@ def _happen(chaos: Chaos, end: float) -> Counter[str]:
     for thread in threads:
         thread.join()
     return happened
+
+
+def _tracebacks(log: str) -> set[str]:
+    """Return the last line of each traceback in a log."""
+    _, *texts = log.split("Traceback (")
+    return {next((line for line in text.splitlines()[1:] if line[:1].strip()), "") for text in texts}
 
 
 def _ready(server: Server, workers: int) -> list[str]:

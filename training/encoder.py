@@ -62,7 +62,7 @@ def train(generator: Generator, minutes: float, seed: int, report: Callable[[str
     torch.manual_seed(seed)
     network = encoder(generator.latent_dim, generator.size, generator.channels)
     device = devices.choose("cpu")
-    network = device.place(network)
+    device.place(network)  # in place, as .to() moves a module
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
     started, told, seen = time.monotonic(), 0.0, 0
     while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
@@ -93,4 +93,5 @@ def losses(network: nn.Module, generator: Generator) -> tuple[Tensor, Tensor]:
 
 def on_shell(latents: Tensor) -> Tensor:
     """Return latents (N, Z) with the length √Z, near which normal ones lie; of what is unknown, the mean is 0."""
-    return latents * (latents.shape[1] ** 0.5 / latents.norm(dim=1, keepdim=True).clamp(min=1e-6))
+    scaled: Tensor = latents * (latents.shape[1] ** 0.5 / latents.norm(dim=1, keepdim=True).clamp(min=1e-6))
+    return scaled

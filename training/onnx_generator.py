@@ -78,26 +78,30 @@ def _conv_transpose(inputs: list[Any], given: Attributes) -> Tensor:
 def _gemm(inputs: list[Any], given: Attributes) -> Tensor:
     x, weight, *bias = inputs
     product = given.get("alpha", 1.0) * (x @ (weight.T if given.get("transB") else weight))
-    return product + given.get("beta", 1.0) * bias[0] if bias else product
+    total: Tensor = product + given.get("beta", 1.0) * bias[0] if bias else product
+    return total
 
 
 def _batch_norm(inputs: list[Any], given: Attributes) -> Tensor:
     x, scale, shift, mean, variance = inputs
-    return functional.batch_norm(x, mean, variance, scale, shift, eps=given.get("epsilon", 1e-5))
+    normed: Tensor = functional.batch_norm(x, mean, variance, scale, shift, eps=given.get("epsilon", 1e-5))
+    return normed
 
 
 def _reduce_mean(inputs: list[Any], given: Attributes) -> Tensor:
     axes = inputs[1].tolist() if len(inputs) > 1 else given["axes"]
-    return inputs[0].mean(dim=axes, keepdim=bool(given.get("keepdims", 1)))
+    mean: Tensor = inputs[0].mean(dim=axes, keepdim=bool(given.get("keepdims", 1)))
+    return mean
 
 
 def _reshape(inputs: list[Any], given: Attributes) -> Tensor:
     x, shape = inputs[0], inputs[1].tolist()
-    return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+    reshaped: Tensor = x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+    return reshaped
 
 
 def _unsqueeze(inputs: list[Any], given: Attributes) -> Tensor:
-    x = inputs[0]
+    x: Tensor = inputs[0]
     for axis in sorted(inputs[1].tolist()):
         x = x.unsqueeze(axis)
     return x

@@ -7,8 +7,8 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.contract.card import INPUT, OUTPUT, ContractError, Text, as_line
-from service.contract.inputs import Input
+from service.contract.card import OUTPUT, ContractError, Text, as_line
+from service.contract.inputs import INPUT, Input
 
 ENCODER_FILE = "encoder.onnx"
 KIND = "encoder"  # what tells its metadata from those of a generator

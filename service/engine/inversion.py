@@ -76,12 +76,14 @@ def average(images: Images) -> Floats:
     count, height, width, channels = images.shape
     rows, columns = (max(1, side // SIDE) if side % max(1, side // SIDE) == 0 else 1 for side in (height, width))
     blocks = images.reshape(count, height // rows, rows, width // columns, columns, channels)
-    return blocks.mean(axis=(2, 4)).reshape(count, -1)
+    averaged: Floats = blocks.mean(axis=(2, 4)).reshape(count, -1)
+    return averaged
 
 
 def _around(latent: Latent) -> NDArray[np.float32]:
     """Return the latent moved along each of its numbers, (Z, Z)."""
-    return latent + np.float32(DELTA) * np.eye(len(latent), dtype=np.float32)
+    moved: NDArray[np.float32] = latent + np.float32(DELTA) * np.eye(len(latent), dtype=np.float32)
+    return moved
 
 
 def _candidates(latent: Latent, residual: Floats, moved: Floats) -> NDArray[np.float32]:
@@ -95,5 +97,5 @@ def _candidates(latent: Latent, residual: Floats, moved: Floats) -> NDArray[np.f
 def on_shell(latents: Floats | NDArray[np.float32]) -> NDArray[np.float32]:
     """Return latents (…, Z) with the length √Z, rounded to the digits that are sent."""
     lengths = np.linalg.norm(latents, axis=-1, keepdims=True)
-    scaled = latents * (latents.shape[-1] ** 0.5 / np.maximum(lengths, 1e-6))
+    scaled: NDArray[np.float64] = latents * (latents.shape[-1] ** 0.5 / np.maximum(lengths, 1e-6))
     return scaled.round(DECIMALS).astype(np.float32)

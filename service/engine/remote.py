@@ -12,7 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from service.contract import ContractError, digest_of
@@ -151,9 +151,8 @@ def _has(version: Path, digests: bytes) -> bool:
 def _fill(store: "ObjectStore", version: str, files: Mapping[str, int], digests: bytes, folder: Path) -> None:
     """Write a version's files to a new folder; raises ContractError where one is not what its digest says."""
     folder.mkdir()
-    stated = dict(
-        reversed(line.split()) for line in digests.decode("ascii", "replace").splitlines() if len(line.split()) == 2
-    )
+    lines = [line.split() for line in digests.decode("ascii", "replace").splitlines()]
+    stated = {line[1]: line[0] for line in lines if len(line) == 2}
     for file in files:
         limit = MAX_BYTES if MODEL.fullmatch(file) else MAX_README
         data = digests if file == DIGEST_FILE else _read(store, f"{version}/{file}", limit)
@@ -170,5 +169,5 @@ def _read(store: "ObjectStore", path: str, limit: int) -> bytes:
 
 
 def _reason(error: Exception) -> str:
-    lines: Any = str(error).splitlines()
-    return (lines or [type(error).__name__])[0][:300]
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:300]

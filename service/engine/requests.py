@@ -62,7 +62,7 @@ class RenderRequest:
 
     def items(self) -> Sequence[Any]:
         """Return what the batcher prepares, for each image: of a plain model the seeds or latents themselves."""
-        sources = self.seeds or self.latents
+        sources: Sequence[int | Latent] = self.seeds or self.latents
         if self.model.plain:
             return sources
         one_for_all = [self.labels[0] if self.labels else None] * len(sources)

@@ -13,8 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.engine.library import Library
-from service.engine.renderer import NotReadyError, Renderer
+from service.engine.library import Library, NotReadyError
+from service.engine.renderer import Renderer
 from service.formats.c2pa import Signer
 from service.keys import Keys
 from service.settings import Settings

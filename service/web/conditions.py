@@ -19,7 +19,9 @@ TYPES: dict[type[ConditionError], ProblemType] = {
 class Conditioned(Protocol):
     """A body or query with classes, truncation and directions."""
 
-    truncation: float
+    @property
+    def truncation(self) -> float:
+        """1 is off."""
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -13,7 +13,7 @@ NAMES = {"integer": "integer", "number": "number", "string": "text", "boolean": 
 def kind(schema: Schema, resolve: Resolve) -> str:
     """Return what a value of this schema is: ``integer, 1–64``, ``list of 1–64: integer``."""
     schema = resolve(schema)
-    if options := [one for one in schema.get("anyOf", schema.get("oneOf", ())) if one.get("type") != "null"]:
+    if options := [one for one in schema.get("anyOf") or schema.get("oneOf") or [] if one.get("type") != "null"]:
         return " or ".join(dict.fromkeys(kind(one, resolve) for one in options))
     if "const" in schema:
         return json.dumps(schema["const"])
@@ -49,15 +49,15 @@ def fields(schema: Schema, resolve: Resolve, prefix: str = "") -> Iterator[tuple
 
 def _limits(schema: Schema) -> str:
     """Return the bounds of a number, a length or a list: ``1–64``, ``at least 1``; nothing without any."""
-    low = next((schema[key] for key in ("minimum", "minLength", "minItems") if key in schema), None)
-    high = next((schema[key] for key in ("maximum", "maxLength", "maxItems") if key in schema), None)
+    low: Any = next((schema[key] for key in ("minimum", "minLength", "minItems") if key in schema), None)
+    high: Any = next((schema[key] for key in ("maximum", "maxLength", "maxItems") if key in schema), None)
     if high is None and "exclusiveMaximum" in schema:
         high = schema["exclusiveMaximum"] - 1
     if low is None and high is None:
         return ""
-    if high is None:
-        return f"at least {_number(low)}"
-    return f"at most {_number(high)}" if low is None else f"{_number(low)}–{_number(high)}"
+    if low is None:
+        return f"at most {_number(high)}"
+    return f"at least {_number(low)}" if high is None else f"{_number(low)}–{_number(high)}"
 
 
 def _number(value: float) -> str:

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,10 @@ from service.formats.registry import named
 from service.web.auth import Access
 from service.web.body import read_body
 from service.web.conditions import find_conditions
-from service.web.fields import ClassName
+from service.web.fields import ClassName, ModelName
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
-from service.web.schemas import ModelName, find_model, read_query, validate
+from service.web.schemas import find_model, read_query, validate
 from service.web.threads import BoundedThread
 from service.web.wait import wait_for_result
 
@@ -45,8 +45,16 @@ class InvertQuery(BaseModel):
     model: ModelName = None
     steps: Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(4, description=f"an integer from 0 to {MAX_STEPS}")
     class_: ClassName = Field(None, alias="class")
-    truncation: ClassVar[float] = 1.0
-    directions: ClassVar[Mapping[str, float]] = {}
+
+    @property
+    def truncation(self) -> float:
+        """None is asked for."""
+        return 1.0
+
+    @property
+    def directions(self) -> Mapping[str, float]:
+        """None are asked for."""
+        return {}
 
     @property
     def class_names(self) -> Sequence[str]:

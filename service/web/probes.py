@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Scope
 
-from service.engine.renderer import NotReadyError, Renderer
+from service.engine.library import NotReadyError
+from service.engine.renderer import Renderer
 from service.web.problem_types import ProblemType
 from service.web.problems import unavailable
 

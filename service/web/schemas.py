@@ -175,9 +175,8 @@ class _ImageQuery(BaseModel):
 
 
 _AMOUNT = Field(0.0, description="a number from -100 to 100: the amount along the model's direction of this number")
-ImageQuery = create_model(
-    "ImageQuery", __base__=_ImageQuery, **{f"d{number}": (Amount, _AMOUNT) for number in range(MAX_DIRECTIONS)}
-)
+_AMOUNTS: dict[str, Any] = {f"d{number}": (Amount, _AMOUNT) for number in range(MAX_DIRECTIONS)}
+ImageQuery = create_model("ImageQuery", __base__=_ImageQuery, **_AMOUNTS)
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
