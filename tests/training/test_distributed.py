@@ -96,10 +96,10 @@ def stop_and_go_on(out: Path) -> dict[str, Any]:
     trainer, recipe = make(out, tiny_recipe()), tiny_recipe()
     step = trainer.gan.step
 
-    def interrupted(reals: torch.Tensor, seen: int) -> Any:
+    def interrupted(reals: torch.Tensor, seen: int, labels: torch.Tensor | None = None) -> Any:
         if seen == 32 and distributed.rank() == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return step(reals, seen)
+        return step(reals, seen, labels)
 
     trainer.gan.step = interrupted  # type: ignore[method-assign]
     finished, stopped_at = trainer.train(), trainer.seen
@@ -289,19 +289,31 @@ def test_torchrun_trains_one_run_and_one_process_prints(tmp_path: Path) -> None:
     small = ("generator.width=8", "critic.width=8", "batch=16", "kimg=0.16", "tick_kimg=0.08")
     settings = [argument for setting in small for argument in ("--set", setting)]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "training", "train", "--data", str(DIGITS), "--size", "16", "--out", str(tmp_path), *settings]
+    command = ["-m", "training", "train", "--data", str(DIGITS), "--recipe", "digits", "--size", "16"]
+    command += ["--out", str(tmp_path), *settings]
     told = os.environ | {"GLOO_SOCKET_IFNAME": "lo"}
     result = subprocess.run([*launcher, *command], capture_output=True, text=True, timeout=240, check=False, env=told)
     assert result.returncode == 0, result.stderr
     (run,) = tmp_path.iterdir()
-    assert [row["images"] for row in rows(run)] == [80, 160]
+    assert [row["images"] for row in rows(run)] == [*range(16, 176, 16)]  # ten lines, as many as a short run has
     assert (run / "report.html").exists()
     assert result.stdout.count(f"Done: {run}") == 1
     assert result.stdout.count("generator: ") == 1
 
 
 def test_a_batch_that_cannot_be_divided_gets_one_sentence_and_exit_code_2() -> None:
-    command = [sys.executable, "-m", "training", "train", "--data", str(DIGITS), "--set", "batch=25"]
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "train",
+        "--data",
+        str(DIGITS),
+        "--recipe",
+        "digits",
+        "--set",
+        "batch=25",
+    ]
     with reserved_port() as port:
         processes = [
             subprocess.Popen(command, env=os.environ | environment(rank, port), stderr=subprocess.PIPE, text=True)
