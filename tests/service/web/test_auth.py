@@ -62,7 +62,10 @@ def test_a_key_opens_by_either_header(closed: Client, headers: dict[str, str]) -
     assert closed.get("/models", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("given", [f"Bearer {KEY}x", f"Basic {KEY}", KEY, "Bearer é"])
+OTHERS = {"another key": f"Bearer {KEY}x", "another scheme": f"Basic {KEY}", "no scheme": KEY, "no ASCII": "Bearer é"}
+
+
+@pytest.mark.parametrize("given", OTHERS.values(), ids=OTHERS)
 def test_no_other_key_is_accepted(closed: Client, given: str) -> None:
     problem(closed.post("/generate", headers=[(b"authorization", given.encode())]), "invalid-key")
 
