@@ -35,7 +35,7 @@ def test_without_a_label_file_there_are_no_labels(tmp_path: Path) -> None:
     [
         (labels.MAGIC + bytes([0, 0, 0, 2, 1, 2]), "does not contain labels of the 3 images"),
         (b"\x00", "does not contain labels"),
-        (gzip.compress(b"1234")[:-2], "does not contain labels"),
+        (gzip.compress(b"1234", mtime=0)[:-2], "does not contain labels"),
     ],
 )
 def test_labels_of_other_images_are_refused(tmp_path: Path, data: bytes, words: str) -> None:
@@ -45,6 +45,6 @@ def test_labels_of_other_images_are_refused(tmp_path: Path, data: bytes, words: 
 
 
 def test_a_damaged_label_file_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"1234")[:-2])
+    (tmp_path / "labels-idx1-ubyte.gz").write_bytes(gzip.compress(b"1234", mtime=0)[:-2])
     with pytest.raises(InputError, match="is damaged"):
         labels.find(tmp_path, 3)
