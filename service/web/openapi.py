@@ -138,7 +138,7 @@ def _invert() -> Json:
                 "requestBody": {"required": True, "content": {name: {} for name in MEDIA_TYPES}},
                 "security": KEYS,
                 "responses": answer("The latent and its image.", {JSON: schema_of("Inverted")}, INVERTED)
-                | errors(401, 404, 413, 415, 422, 429, 503, 504),
+                | errors(401, 404, 413, 414, 415, 422, 429, 503, 504),
             }
         }
     }

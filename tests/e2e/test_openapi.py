@@ -7,13 +7,14 @@ import pytest
 
 from tests import tiny
 from tests.e2e.server import ROOT, serving
+from tests.service.web.test_invert import write_encoder
 
 TOKEN = "correct-horse-battery"
 
 
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
-    tiny.write(tmp_path / "models", tiny.conditional("grey"))
+    write_encoder(tiny.write(tmp_path / "models", tiny.conditional("grey")))
     tiny.write(tmp_path / "models", tiny.conditional("rgb", channels=3))
     with serving(tmp_path / "log", models=tmp_path / "models", admin_token=TOKEN) as server:
         command = [
