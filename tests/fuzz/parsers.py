@@ -13,6 +13,7 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
 
     from service.web import app, auth, body, images, negotiation, schemas
     from service.web.interpolate import read_interpolation, to_interpolation
+    from service.web.invert import MAX_STEPS, InvertQuery
     from service.web.problems import Problem
     from service.web.render import ArrayRequest
 from service.engine.library import Library, Model
@@ -91,7 +92,7 @@ def image(data: bytes) -> None:
     seed, answer_format = images._read_file(name.decode(errors="replace"))
     assert 0 <= seed < 2**32
     assert answer_format in offered(STILL)
-    assert 0 <= images._read_query(Request({"type": "http", "query_string": query, "headers": []})).truncation <= 2
+    check_query(Request({"type": "http", "query_string": query, "headers": []}))
 
 
 def headers(data: bytes) -> None:
@@ -115,7 +116,16 @@ def query(data: bytes) -> None:
     body.check_target(scope)
     assert len(scope["query_string"]) <= body.MAX_QUERY
     assert len(Request(scope).query_params.multi_items()) <= body.MAX_PARAMETERS
-    assert 0 <= images._read_query(Request(scope)).truncation <= 2
+    check_query(Request(scope))
+
+
+def check_query(request: Request) -> None:
+    """Read the query as each route does that has one."""
+    given = schemas.read_query(request)
+    with contextlib.suppress(Problem):
+        assert 0 <= schemas.validate(InvertQuery, given).steps <= MAX_STEPS
+    wanted: Any = schemas.validate(schemas.ImageQuery, given)
+    assert 0 <= wanted.truncation <= 2
 
 
 TARGETS = (generate, interpolate, accept, image, headers, fields, query, render)
