@@ -1,16 +1,21 @@
 """Requests that may cost the server more than they cost who sends them: one list for every route."""
 
+import io
 import json
 import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from PIL import Image
+
 from service.runtime.protocol import MAX_FRAMING
 
 MAX_BODY = 2**18  # bytes, the default of NELUMBO_MAX_BODY
+MAX_PHOTO = 2**23  # bytes, the default of NELUMBO_MAX_PHOTO
 DEFAULT, DEFAULT_SIZE = "a-picture@1", 128  # the first model, which /render draws, and the length of its latents
 WIDE, WIDE_SIZE = "wide@1", 4096  # the longest latents that a model may have
 NAMED = "named@1"  # as many classes as a model may have, with names as long as they may be
+SEEN = "seen@1"  # with an encoder
 CLASSES = tuple(f"{number:064}" for number in range(1000))
 
 # Each route by its template, and a request that it answers well.
@@ -21,7 +26,11 @@ TARGETS = {
     "/generate": "POST /generate",
     "/interpolate": "POST /interpolate",
     "/render": "POST /render",
+    "/invert": f"POST /invert?model={SEEN}&steps=8",
     "/images/{model}/{file}": f"GET /images/{DEFAULT}/42.png",
+    "/v1/images/generations": "POST /v1/images/generations",
+    "/v1/models": "GET /v1/models",
+    "/v1/models/{model}": f"GET /v1/models/{DEFAULT}",
     "/models": "GET /models",
     "/models/{model}": f"GET /models/{DEFAULT}",
     "/models/{model}/thumbnail.png": f"GET /models/{DEFAULT}/thumbnail.png",
@@ -58,9 +67,10 @@ class Request(NamedTuple):
 def requests(key: str) -> Iterator[Request]:
     """Yield all requests; they show an API key."""
     for route, target in TARGETS.items():
+        joint = "&" if "?" in target else "?"
         for what, lines in HEADS.items():
             yield Request(route, what, head(target, key, *lines) + b"\r\n")
-        yield Request(route, "16 parameters, 2 kB", head(f"{target}?{parameters()}", key) + b"\r\n")
+        yield Request(route, "16 parameters, 2 kB", head(f"{target}{joint}{parameters()}", key) + b"\r\n")
         yield Request(route, "a path of 1 kB", head(f"{target.rpartition('/')[0]}/{'%41' * 330}", key) + b"\r\n")
         yield Request(route, "a body of one-byte chunks", chunked(target, key, MAX_FRAMING // 5 - 200))
         yield Request(route, "a body of 256 KiB", posted(target, key, b" " * MAX_BODY))
@@ -68,6 +78,8 @@ def requests(key: str) -> Iterator[Request]:
         for what, body in (COMMON | bodies).items():
             assert len(body) <= MAX_BODY, what
             yield Request(route, what, posted(TARGETS[route], key, body))
+    for what, picture in pictures().items():
+        yield Request("/invert", what, posted(TARGETS["/invert"], key, picture, "image/png"))
 
 
 def head(target: str, key: str, *lines: str) -> bytes:
@@ -75,9 +87,9 @@ def head(target: str, key: str, *lines: str) -> bytes:
     return "\r\n".join((f"{target} HTTP/1.1", "Host: x", "Connection: close", f"X-API-Key: {key}", *lines, "")).encode()
 
 
-def posted(target: str, key: str, body: bytes) -> bytes:
-    """Return a request with a body of JSON."""
-    return head(target, key, "Content-Type: application/json", f"Content-Length: {len(body)}") + b"\r\n" + body
+def posted(target: str, key: str, body: bytes, kind: str = "application/json") -> bytes:
+    """Return a request with a body."""
+    return head(target, key, f"Content-Type: {kind}", f"Content-Length: {len(body)}") + b"\r\n" + body
 
 
 def chunked(target: str, key: str, chunks: int) -> bytes:
@@ -91,6 +103,26 @@ def chunked(target: str, key: str, chunks: int) -> bytes:
 def parameters() -> str:
     """Return as long a query string as is read."""
     return "&".join(f"p{i:02}={'%41' * 39}" for i in range(16))
+
+
+def pictures() -> dict[str, bytes]:
+    """Return bodies for /invert."""
+    noise = Image.frombytes("RGB", (1600, 1600), random.Random(0).randbytes(3 * 1600 * 1600))
+    return {
+        "a picture as small as the model's": png(Image.new("L", (16, 16))),
+        "a picture of 25 million pixels": png(Image.new("L", (5000, 5000))),
+        "a picture of 7.7 MB": png(noise),
+        "7.7 MB that end early": png(noise)[:-1000],
+        "a body that is a byte too long": b"x" * (MAX_PHOTO + 1),
+        "8 MB that are no picture": b"x" * MAX_PHOTO,
+    }
+
+
+def png(image: Image.Image) -> bytes:
+    """Return an image as a file."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def numbers(count: int) -> list[float]:
@@ -166,5 +198,14 @@ BODIES = {
         "31 latents of 4,096 numbers, the last wrong": _json({"latents": [[1] * 4096] * 30 + [[1] * 4095 + [1001]]}),
         "a latent of 131,000 numbers": filled('{"latents":[[', "0,", "]]}"),
         "4,096 latents": _json({"latents": [[1]] * 4096}),
+    },
+    "/v1/images/generations": {
+        "64 pictures": _json({"prompt": "a face", "n": 64}),
+        "4 pictures, 8 times as wide": _json({"prompt": "a face", "n": 4, "size": "512x512"}),
+        "64 pictures in classes": _json({"model": NAMED, "prompt": "a face", "n": 64}),
+        "the longest prompt, beside a thousand classes": _json({"model": NAMED, "prompt": "\u0390" * 32_000}),
+        "a prompt of spaces": _json({"prompt": " " * 32_000}),
+        "a prompt of digits": _json({"prompt": "9" * 32_000}),
+        "a size that is none": _json({"prompt": "a face", "size": "99999x99999"}),
     },
 }

@@ -28,6 +28,7 @@ from benchmarks.costly_requests import CLASSES, DEFAULT_SIZE, WIDE_SIZE, Request
 from service import keys
 from tests import tiny
 from tests.e2e.server import Server, serving
+from tests.service.web.test_invert import write_encoder
 
 TARGET_REQUEST = 20.0  # ms
 TARGET_KILOBYTE = 2.0  # ms
@@ -99,12 +100,13 @@ class Loop:
 
 @contextmanager
 def serve(folder: Path) -> Iterator[tuple[Loop, str]]:
-    """Run a server with three models and an API key; yields its loop and the key."""
+    """Run a server with four models and an API key; yields its loop and the key."""
     key = keys.new()
     (folder / "keys").write_text(keys.line("benchmark", key))
     tiny.write(folder / "models", tiny.card("a-picture", latent_dim=DEFAULT_SIZE, height=64, width=64, channels=3))
     wide = tiny.write(folder / "models", tiny.card("wide", latent_dim=WIDE_SIZE, height=8, width=8))
     tiny.write(folder / "models", tiny.card("named", classes=CLASSES))
+    write_encoder(tiny.write(folder / "models", tiny.card("seen")))
     (wide / "README.md").write_text("# Wide\n" * 9000)
     given = {"api_keys": folder / "keys", "rate": "1000000/second", "quota": "1000000000/day"}
     with serving(folder / "log", models=folder / "models", **given) as server:
