@@ -25,10 +25,12 @@ from service.runtime.protocol import Protocol
 from service.runtime.worker import INTERVAL, Worker
 from service.settings import Settings
 from service.telemetry import prometheus_dir
+from service.telemetry.logging import LineWriter
 
 logger = logging.getLogger("bentoml.nelumbo.supervisor")
 
 CANNOT_START = {STARTUP_FAILURE, 2}  # exit codes; 2: the worker has said on stderr which setting is wrong
+STDOUT = 1
 MARGIN = 10.0  # seconds for a worker to stop beyond what its requests may take
 
 
@@ -228,7 +230,8 @@ def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if settings.host.version == 6 else settings.host
     url = f"http://{host}:{settings.port}"
     example = """'{"seed":42,"format":"png"}'"""
-    print(f"Serving on {url}\n{_default_line(settings)}Try: curl --json {example} {url}/generate -o 42.png", flush=True)
+    text = f"Serving on {url}\n{_default_line(settings)}Try: curl --json {example} {url}/generate -o 42.png\n"
+    LineWriter(STDOUT).write(text.encode())  # a print would wait for who reads the pipe, which logs may have filled
 
 
 def _default_line(settings: Settings) -> str:
