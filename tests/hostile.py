@@ -285,14 +285,14 @@ MODELS: Mapping[str, Callable[[], onnx.ModelProto]] = {
 
 
 def slow() -> onnx.ModelProto:
-    """A model within all bounds that takes a minute of a core to check: twenty 9×9 convolutions of 32 maps."""
+    """A model within all bounds that takes a minute of a core to check: sixty 9×9 convolutions of 32 maps."""
     layers = [
-        helper.make_node("Conv", [f"c{i}" if i else "wide", "kernel"], [f"c{i + 1}"], pads=[4] * 4) for i in range(20)
+        helper.make_node("Conv", [f"c{i}" if i else "wide", "kernel"], [f"c{i + 1}"], pads=[4] * 4) for i in range(60)
     ]
     return between(
         helper.make_node("Tile", ["squashed", "by"], ["wide"]),
         *layers,
-        helper.make_node("AveragePool", ["c20"], ["small"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("AveragePool", ["c60"], ["small"], kernel_shape=[8, 8], strides=[8, 8]),
         helper.make_node("ReduceMean", ["small", "maps"], ["mixed"], keepdims=1),
         by=shape(1, 32, 8, 8),
         maps=shape(1),

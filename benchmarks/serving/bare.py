@@ -32,5 +32,8 @@ def loop(model: Model, threads: int, batch: int, seconds: float) -> Speed:
 def draw(model: Model, seeds: list[int]) -> list[bytes]:
     """Return the PNGs of some seeds."""
     request = RenderRequest(model, seeds=seeds)
-    images = model.run(np.stack([latents.from_seed(seed, model.card.latent_dim) for seed in seeds]))
+    if model.plain:
+        images = model.run(np.stack([latents.from_seed(seed, model.card.latent_dim) for seed in seeds]))
+    else:
+        images = model.run_rows([item.to_row(model.card) for item in request.items()])
     return [png.encode(image, metadata.png_chunks(request.texts_of(i))) for i, image in enumerate(images)]

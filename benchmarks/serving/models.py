@@ -21,7 +21,7 @@ def build(models: Path, size: int, width: int = 64) -> str:
     run.write_text("data.json", NO_DATA.model_dump_json())
     run.save_generator(_generator(recipe), recipe, 0)
     data = onnx_file.build(
-        run.path, name=name, version=1, licence="CC0-1.0", data_name=None, data_licence="none", metrics=[]
+        run.path, name=name, version=1, licence="CC0-1.0", data_name=None, data_licence="none", metrics=[], directions=0
     )
     store.store(data, models / name / "1")
     return name

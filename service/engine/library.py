@@ -210,6 +210,8 @@ class Loading:
                 self._models[path] = _updated(old, readme=read_readme(path), encoder=encoder)
             if not (old and old.digest == digest):
                 self.unchecked.append(file)
+        order = {ref: place for place, ref in enumerate(self._candidates)}
+        self.unchecked.sort(key=lambda file: order.get(ref_of(file.parent), len(order)))  # the default model first
         self._undecided = {ref_of(file.parent) for file in self.unchecked}
 
     def add(self, file: Path, verdict: Verdict, slots: int, max_batch: int) -> None:
@@ -236,7 +238,10 @@ class Loading:
         models = self._models.values()
         if self._default == default.UNDECIDED:
             self._default = default.choose(self._candidates, [model.ref for model in models], self._undecided)
-        return Library(models, [*self.refused], [*self._withdrawn], self._default) if models else None
+        # Another process may have chosen what this one still loads.
+        loads = self._default in self._undecided and self._default not in {model.ref for model in models}
+        shown = default.UNDECIDED if loads else self._default
+        return Library(models, [*self.refused], [*self._withdrawn], shown) if models else None
 
     def _refuse(self, sentence: str) -> None:
         self.refused.append(sentence)

@@ -39,14 +39,16 @@ def test_a_run_becomes_a_row_with_figures_and_a_grid(log: Path, tmp_path: Path) 
 
 
 def test_the_log_has_the_columns_of_a_row() -> None:
-    header = next(line for line in (pictures.ROOT / "docs/experiments.md").read_text().splitlines() if line[:1] == "|")
+    lines = (pictures.ROOT / "docs/experiments.md").read_text().splitlines()
+    header = [line for line in lines if line.startswith("| no. |")][-1]  # rows are appended to the last table
     assert [cell.strip() for cell in header.strip("|").split("|")] == list(pictures.COLUMNS)
 
 
 def test_every_row_of_the_log_has_its_grid_and_a_verdict() -> None:
     text = (pictures.ROOT / "docs/experiments.md").read_text()
     rows = re.findall(r"^\| (\d{3}) \|.*\((experiments/.*)\) \| (.*) \|$", text, re.MULTILINE)
-    assert [number for number, _, _ in rows] == sorted({number for number, _, _ in rows})
+    numbers = [number for number, _, _ in rows]
+    assert len(numbers) == len(set(numbers))
     for number, grid, verdict in rows:
         assert (pictures.ROOT / "docs" / grid).name.startswith(number)
         assert (pictures.ROOT / "docs" / grid).is_file()

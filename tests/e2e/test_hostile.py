@@ -53,10 +53,11 @@ def test_the_good_model_is_served_beside_the_whole_corpus(folder: Path, tmp_path
 def test_a_slow_file_delays_no_other_model_and_is_named(folder: Path, tmp_path: Path) -> None:
     slow = hostile.slow().SerializeToString()
     hostile.write(folder, "a-slow-one", slow)
-    with serving(tmp_path / "log", models=folder, load_seconds=20) as server:
+    with serving(tmp_path / "log", models=folder, load_seconds=10) as server:
         assert "NELUMBO_LOAD_SECONDS" not in server.said()  # it is still being checked
-        assert httpx.post(f"{server.url}/generate").status_code == 200
-        wait_until(lambda: "a-slow-one/1/model.onnx takes more than 20 s" in server.said(), server)
+        assert httpx.post(f"{server.url}/generate", json={"model": "grey"}).status_code == 200
+        assert httpx.post(f"{server.url}/generate").status_code == 503  # it would be the default, the first by name
+        wait_until(lambda: "a-slow-one/1/model.onnx takes more than 10 s" in server.said(), server)
         assert httpx.post(f"{server.url}/generate").status_code == 200
         hostile.write(folder, "b-slow-one", slow)
         with under_load(server) as counts:
