@@ -37,7 +37,7 @@ def measure(setup: Setup) -> Iterator[Row]:
             raw = attempt({}, partial(_raw, file, provider, bound, seconds))
             row = {"model": name, "provider": provider, "max_batch": bound}
             yield row | {"load": "raw session"} | raw
-            given = {"models": folder, "provider": provider, "max_batch": bound}
+            given = {"models": folder, "provider": provider, "max_batch": bound, "default_model": name}
             try:
                 with serving(setup.work / "server.log", **given) as server:
                     for connections, n in loads:

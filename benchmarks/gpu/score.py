@@ -51,7 +51,7 @@ def _race(setup: Setup, name: str, data: Path, wanted: Metric, seconds: float) -
             yield found
             if found.get("score", math.inf) <= wanted.value:
                 return
-        yield row | {"reason": f"not reached in {seconds / 60:.1f} minutes"}
+        yield row | {"reason": f"not reached in {seconds:.0f} s"}
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait()

@@ -29,9 +29,15 @@ def choose(refs: Sequence[str], sound: Collection[str], undecided: Collection[st
     """
     if (already := chosen()) is not None:
         return already
+    ref = first(refs, sound, undecided)
+    return state.write_once(FILE, ref) if ref in sound else ref
+
+
+def first(refs: Iterable[str], sound: Collection[str], undecided: Collection[str]) -> str:
+    """Return the first of ``refs`` that is sound, UNDECIDED if one before it is being checked, or an empty string."""
     for ref in refs:
         if ref in sound:
-            return state.write_once(FILE, ref)
+            return ref
         if ref in undecided:
             return UNDECIDED
     return ""

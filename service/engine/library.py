@@ -1,7 +1,7 @@
 """The models on disk, ``<folder>/<name>/<version>/model.onnx``: found, checked and opened."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +94,7 @@ class Library:
         refused: a sentence for each model that was there and is not served.
         withdrawn: of these sentences, those of models that were served until workers crashed of them.
         default: the reference of the default model, which may have been removed; or :data:`default.UNDECIDED`.
+        awaited: names and references of models that are there and still being loaded.
     """
 
     def __init__(
@@ -102,9 +103,11 @@ class Library:
         refused: Sequence[str] = (),
         withdrawn: Sequence[str] = (),
         default: str | None = None,
+        awaited: Collection[str] = (),
     ) -> None:
         self.refused = refused
         self.withdrawn = withdrawn
+        self.awaited = awaited
         self._models = sorted(models, key=lambda model: (model.card.name, -model.card.version))
         first = self._models[0].ref if self._models else ""
         self.default = first if default is None else default
@@ -126,10 +129,12 @@ class Library:
 
         Raises:
             UnknownModelError: there is none of this name, or the default model was removed.
-            NotReadyError: the default model is still being loaded.
+            NotReadyError: it is still being loaded.
         """
         if ref is None and self.default == default.UNDECIDED:
             raise NotReadyError("the default model is being loaded")
+        if ref in self.awaited:
+            raise NotReadyError(f"{ref} is being loaded")
         try:
             return self._by_ref[self.default if ref is None else ref]
         except KeyError:
@@ -188,6 +193,8 @@ class Loading:
         """Take over what is served and has not changed; raises ServiceError where no model is there."""
         folders = find_folders(folder)
         self._candidates = default.candidates(folders, wanted)
+        self._refs = default.candidates(folders, None)
+        self._before = {model.card.name for model in served or ()}
         self._default = served.default if served else default.UNDECIDED
         known = {model.ref: model for model in served or ()}
         self._provider = provider
@@ -235,13 +242,24 @@ class Loading:
 
     def library(self) -> Library | None:
         """Return what can be served so far, or None."""
-        models = self._models.values()
+        models, awaited = self._models.values(), self._awaited()
         if self._default == default.UNDECIDED:
             self._default = default.choose(self._candidates, [model.ref for model in models], self._undecided)
         # Another process may have chosen what this one still loads.
-        loads = self._default in self._undecided and self._default not in {model.ref for model in models}
-        shown = default.UNDECIDED if loads else self._default
-        return Library(models, [*self.refused], [*self._withdrawn], shown) if models else None
+        shown = default.UNDECIDED if self._default in awaited else self._default
+        return Library(models, [*self.refused], [*self._withdrawn], shown, awaited) if models else None
+
+    def _awaited(self) -> set[str]:
+        """Return the references that are still being checked, and the names that are to mean one of them."""
+        sound = {model.ref for model in self._models.values()}
+        versions: dict[str, list[str]] = {}
+        for ref in self._refs:
+            versions.setdefault(ref.partition("@")[0], []).append(ref)
+        names = {
+            name for name, refs in versions.items() if default.first(refs, sound, self._undecided) == default.UNDECIDED
+        }
+        # A name that was served goes on meaning what it meant until the new version is there.
+        return (self._undecided - sound) | (names - self._before)
 
     def _refuse(self, sentence: str) -> None:
         self.refused.append(sentence)

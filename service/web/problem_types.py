@@ -174,7 +174,7 @@ class ProblemType(Enum):
     NOT_READY = (
         "not-ready",
         503,
-        "The models are being loaded, or the server is stopping.",
+        "The models, or the one asked for, are being loaded, or the server is stopping.",
         "Ask again after Retry-After seconds.",
     )
     NOT_COUNTED = (

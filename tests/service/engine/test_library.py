@@ -1,5 +1,6 @@
 import logging
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from export import store
 from service.contract import Precision, graph
 from service.engine.checker import Checker
 from service.engine.folders import require_sound
-from service.engine.library import UnknownModelError, load_library
+from service.engine.library import Library, NotReadyError, UnknownModelError, load_library
 from service.engine.providers import registry as providers
+from service.engine.verdicts import Verdict
 from service.errors import ServiceError
 from tests import tiny
 
@@ -180,3 +182,37 @@ def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: P
     assert list(second) == list(first)
     (sentence,) = second.refused
     assert "has digest" in sentence
+
+
+def test_a_model_that_is_being_loaded_is_awaited_and_not_unknown(tmp_path: Path) -> None:
+    class NewestLast(Checker):
+        def check(self, files: Sequence[Path], nice: int = 0) -> Iterator[tuple[Path, Verdict]]:
+            yield from reversed([*super().check(files, nice)])
+
+    for name, version in [("c", 1), ("b", 1), ("b", 2), ("a", 1)]:
+        tiny.write(tmp_path, tiny.card(name, version))
+    shown: list[Library] = []
+    load_library(tmp_path, "cpu", publish=shown.append, checker=NewestLast())
+    refs = [[model.ref for model in library] for library in shown]
+    assert refs == [["c@1"], ["b@1", "c@1"], ["b@2", "b@1", "c@1"], ["a@1", "b@2", "b@1", "c@1"]]
+    for library in shown[:2]:
+        for ref in ("b", "b@2"):  # the older version is not what b is going to mean
+            with pytest.raises(NotReadyError):
+                library.find(ref)
+    assert shown[1].find("b@1").ref == "b@1"
+    assert shown[2].find("b").ref == "b@2"
+    with pytest.raises(UnknownModelError):
+        shown[0].find("d")
+
+
+def test_a_name_means_its_old_version_until_the_new_one_is_loaded(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        tiny.write(tmp_path, tiny.card(name))
+    before = load_library(tmp_path, "cpu")
+    for name in ("a", "b"):
+        tiny.write(tmp_path, tiny.card(name, 2))
+    shown: list[Library] = []
+    load_library(tmp_path, "cpu", served=before, publish=shown.append)
+    assert (shown[0].find("a").ref, shown[0].find("b").ref) == ("a@2", "b@1")
+    with pytest.raises(NotReadyError):
+        shown[0].find("b@2")
