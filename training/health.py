@@ -76,6 +76,14 @@ OVERFITTING = Alarm(
     "images, augment=[colour,translation,cutout], a higher objective.penalty, or stop here",
     early=0.92,
 )
+CERTAINTY = Alarm(
+    "critic_loss",
+    0.1,
+    False,
+    "the critic overfits the training images: its loss is {value:.2f}, where a guess has 0.69; try more "
+    "images, augment=[colour,translation,cutout], a higher objective.penalty, or stop here",
+    early=0.05,  # healthy digits were at 0.07 for a while, 16 digits without a penalty at 0.03
+)
 DIVERGENCE = Alarm(
     "generator_loss",
     15,
@@ -94,8 +102,9 @@ SKIPPED_STEPS = Alarm(
 def alarms_of(objective: Objective) -> tuple[Alarm, ...]:
     """Return the alarms that apply to an objective."""
     signed = (OVERFITTING,) if objective.signed_scores else ()
+    paired = (CERTAINTY,) if objective.paired else ()
     bounded = (DIVERGENCE,) if objective.bounded_loss else ()
-    return MODE_COLLAPSE, *signed, *bounded, SKIPPED_STEPS
+    return MODE_COLLAPSE, *signed, *paired, *bounded, SKIPPED_STEPS
 
 
 class Health:

@@ -111,6 +111,25 @@ def test_the_shipped_runs_did_not_warn(model: str) -> None:
     assert not any(health.warnings(json.loads(line)) for line in log.read_text().splitlines())
 
 
+@pytest.mark.parametrize(
+    ("losses", "warns"),
+    [
+        ((0.492, 0.164, 0.284, 0.246, 0.095, 0.076, 0.067, 0.099, 0.079, 0.095, 0.111, 0.162, 0.197, 0.251), False),
+        ((0.491, 0.156, 0.270, 0.156, 0.047, 0.021, 0.018, 0.022, 0.023, 0.025, 0.040, 0.047, 0.052, 0.111), True),
+    ],
+)
+def test_a_relativistic_critic_that_is_sure_for_long_warns(losses: tuple[float, ...], warns: bool) -> None:
+    """Of docs/health.md: 400 digits with a penalty, and without."""
+    health = health_of("r3gan")
+    assert any(health.warnings(row(2000 * i, critic_loss=loss)) for i, loss in enumerate(losses, 1)) == warns
+
+
+def test_the_loss_of_a_critic_without_pairs_is_not_checked() -> None:
+    assert health_of("dcgan").warnings(row(WARM, critic_loss=0.01)) == []
+    assert health_of("wgan-gp").warnings(row(WARM, critic_loss=-5.0)) == []
+    assert len(health_of("r3gan").warnings(row(WARM, critic_loss=0.01))) == 1
+
+
 def test_skipped_steps_and_divergence_warn_from_the_first_tick() -> None:
     health = health_of("dcgan")
     assert "3 steps were skipped" in health.warnings(row(10, skipped_steps=3))[0]
