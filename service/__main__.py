@@ -103,6 +103,10 @@ def generate(
     shard_size: Annotated[
         int | None, typer.Option(min=1, help="Images in each faces-{0000}.tar. Default: 1000.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Part of the files to write, such as 3/16; 16 machines, each its own, write all of them."),
+    ] = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
@@ -115,7 +119,7 @@ def generate(
     from service.formats.c2pa import read_signer
 
     options = command.Options(
-        out, seed, seeds, model, class_, classes, per_class, truncation, direction or (), shard_size
+        out, seed, seeds, model, class_, classes, per_class, truncation, direction or (), shard_size, shard
     )
     renderer = Renderer(
         settings.models,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from service.bulk.plan import Plan, plan
+from service.bulk.plan import Plan, plan, read_shard
 from service.bulk.run import Bulk, draw_one
 from service.engine import conditions
 from service.engine.conditions import ConditionError
@@ -36,6 +36,7 @@ class Options:
     truncation: float
     direction: Sequence[str]
     shard_size: int | None
+    shard: str | None = None
 
     def check(self) -> None:
         """Raise ServiceError for options that exclude each other."""
@@ -45,6 +46,8 @@ class Options:
             raise ServiceError("--class is for all images; give it without --classes and --per-class")
         if self.classes is not None and self.seed is not None:
             raise ServiceError("--classes makes many images; give --seeds or --per-class with it")
+        if self.shard is not None and self.seed is not None:
+            raise ServiceError("--shard is a part of many images; give --seeds or --per-class with it")
 
     def amounts(self) -> dict[str, float]:
         """Return the amounts of --direction by name; raises ServiceError."""
@@ -60,6 +63,7 @@ def generate(options: Options, renderer: Renderer, max_batch: int, signer: Signe
     options.check()
     amounts = options.amounts()
     wanted = None if options.seed is not None else plan(options.seeds or "0", options.out, options.shard_size)
+    shard = None if options.shard is None else read_shard(options.shard, options.out)
     _load(renderer)
     try:
         model = renderer.library.find(options.model)
@@ -70,6 +74,7 @@ def generate(options: Options, renderer: Renderer, max_batch: int, signer: Signe
             draw_one(renderer, RenderRequest(model, seeds=seeds, **asked), options.out, signer)
             return
         planned = _in_classes(wanted, model, options)
+        planned = planned.shard(*shard) if shard else planned
         _draw_many(Bulk(planned, renderer, RenderRequest(model, **asked), max_batch, signer))
     except UnknownModelError as error:
         raise ServiceError(f"no model {options.model or renderer.library.default}; there are {error}") from error

@@ -16,6 +16,7 @@ from service.formats import archives
 
 SHARD = re.compile(r"\{(0+)\}")  # in a file name: the shard's number, of so many digits
 SHARD_SIZE = 1000
+OF_RUN = re.compile(r"([0-9]{1,10})/([0-9]{1,10})")  # --shard 3/16
 UNSAFE = re.compile(r'[/\\:*?"<>|%]|^\.')  # in the name of a folder, on some system
 MAX_FOLDER = 72  # bytes: a file system takes 255, and a tar's path 100
 
@@ -47,6 +48,14 @@ class Group(NamedTuple):
         for seed in itertools.chain.from_iterable(self.seeds):
             yield Wanted(f"{self.folder}{seed_name(seed)}", seed, self.label)
 
+    def cut(self, first: int, last: int) -> "Group":
+        """Return the images from ``first`` to before ``last``, counted from 0; what is beyond the ends is not there."""
+        cut, before = [], 0
+        for seeds in self.seeds:
+            cut.append(seeds[max(0, first - before) : max(0, last - before)])
+            before += len(seeds)
+        return self._replace(seeds=[seeds for seeds in cut if seeds])
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,14 +65,31 @@ class Plan:
         groups: one, or one for each class.
         out: as the user wrote it.
         shard_size: images in a file, if ``out`` has a place for its number.
+        first: the number of the first file.
     """
 
     groups: Sequence[Group]
     out: Path
     shard_size: int = SHARD_SIZE
+    first: int = 0
 
     def __len__(self) -> int:
-        return sum(len(seeds) for group in self.groups for seeds in group.seeds)
+        return sum(map(_count, self.groups))
+
+    def shard(self, number: int, count: int) -> "Plan":
+        """Return the ``number``-th of ``count`` plans, from 1, which together write the files of this one, each once.
+
+        They are runs of files that follow each other, as even as can be. A file of many images is written by one.
+        """
+        numbered = self.out.suffix in archives.KINDS
+        size = self.shard_size if numbered else 1
+        files = math.ceil(len(self) / size)
+        first, last = (files * part // count for part in (number - 1, number))
+        groups, before = [], 0
+        for group in self.groups:
+            groups.append(group.cut(first * size - before, last * size - before))
+            before += _count(group)
+        return replace(self, groups=groups, first=first if numbered else 0)
 
     def make_folders(self) -> None:
         """Make the folders for a PNG of each image; raises OSError."""
@@ -78,7 +104,7 @@ class Plan:
             yield from (Part(self.out / f"{one.name}.png", (one,)) for one in images)
         elif SHARD.search(self.out.name):
             for number in range(math.ceil(len(self) / self.shard_size)):
-                yield Part(_numbered(self.out, number), tuple(itertools.islice(images, self.shard_size)))
+                yield Part(_numbered(self.out, self.first + number), tuple(itertools.islice(images, self.shard_size)))
         else:
             yield Part(self.out, tuple(images))
 
@@ -102,6 +128,11 @@ class Plan:
         return replace(self, groups=groups)
 
 
+def _count(group: Group) -> int:
+    """Return how many images a group has."""
+    return sum(map(len, group.seeds))
+
+
 def _numbered(out: Path, number: int) -> Path:
     return out.with_name(SHARD.sub(lambda found: str(number).zfill(len(found[1])), out.name))
 
@@ -118,6 +149,18 @@ def plan(seeds: str, out: Path, shard_size: int | None) -> Plan:
     elif out.suffix and out.suffix not in archives.KINDS and not out.is_dir():
         raise ServiceError(f"--out {out}: name a .zip, a .tar, or a folder, which has no ending or exists")
     return Plan([Group(read_seeds(seeds))], out, shard_size or SHARD_SIZE)
+
+
+def read_shard(text: str, out: Path) -> tuple[int, int]:
+    """Return the number and the count of ``3/16``; raises ServiceError, also for an ``out`` that cannot be shared."""
+    match = OF_RUN.fullmatch(text)
+    number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise ServiceError(f"--shard {text}: write which of how many, from 1, such as 3/16")
+    if out.suffix in archives.KINDS and not SHARD.search(out.name):
+        numbered = f"{out.stem}-{{0000}}{out.suffix}"
+        raise ServiceError(f"--shard writes whole files; {out} is one: name a folder, or {numbered} for many")
+    return number, count
 
 
 def folders(classes: Sequence[str]) -> list[str]:

@@ -58,6 +58,23 @@ def test_generate_continues_after_it_was_killed(models: Path, tmp_path: Path, ou
     assert contents(killed) == contents(whole)
 
 
+def test_a_shard_continues_after_it_was_killed_and_merges_with_the_others(models: Path, tmp_path: Path) -> None:
+    def command(folder: Path, *shard: str) -> list[str]:
+        folder.mkdir(exist_ok=True)
+        options = ["--shard-size", "200", *shard, "--models", str(models)]
+        return ["generate", "--seeds", "0-2999", "--out", str(folder / "faces-{000}.tar"), *options]
+
+    merged, whole = tmp_path / "merged", tmp_path / "whole"
+    second = command(merged, "--shard", "2/3")  # has files 005 to 009
+    died = subprocess.run([sys.executable, "-c", DYING, "faces-006.tar", "150", *second], cwd=ROOT, timeout=PATIENCE)
+    assert died.returncode == -signal.SIGKILL
+    assert sorted(contents(merged)) == [".faces-006.tar.partial", "faces-005.tar"]
+    for left in (second, command(merged, "--shard", "1/3"), command(merged, "--shard", "3/3"), command(whole)):
+        done = run(*left)
+        assert done.returncode == 0, done.stderr
+    assert contents(merged) == contents(whole)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -20,6 +20,7 @@ def run(models: Path, out: Path, **changes: Any) -> None:
     given: dict[str, Any] = {
         "out": out, "seed": None, "seeds": None, "model": "letters", "class_": None, "classes": None,
         "per_class": None, "truncation": 1.0, "direction": (), "shard_size": None,
+        "shard": None,
     }  # fmt: skip
     generate(Options(**given | changes), Renderer(models), max_batch=4)
 
