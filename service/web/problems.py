@@ -42,8 +42,11 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's own word
         return json.dumps(body | ({"errors": list(self.errors)} if self.errors else {})) + "\n"
 
     def response(self) -> Response:
-        """Return the answer to send."""
-        return Response(self.document(), self.status, self.headers, MEDIA_TYPE)
+        """Return the answer to send.
+
+        No cache keeps it: a CDN would keep a 404 for minutes, as of a model that the next server has already.
+        """
+        return Response(self.document(), self.status, {"Cache-Control": "no-store"} | self.headers, MEDIA_TYPE)
 
 
 def invalid(kind: ProblemType, errors: Sequence[FieldError]) -> Problem:

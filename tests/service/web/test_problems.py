@@ -52,6 +52,13 @@ def test_a_document_has_the_members_of_rfc_9457() -> None:
     assert "errors" not in json.loads(Problem(ProblemType.NOT_FOUND, "No.").document())
 
 
+@pytest.mark.parametrize("path", ["/images/none@1/1.png", "/images/rgb@1/1.png?truncation=9", "/nothing"])
+def test_no_cache_keeps_an_error(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code >= 400
+    assert answer.headers["cache-control"] == "no-store"
+
+
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
