@@ -1,6 +1,7 @@
 """``python -m load_tests.chaos``: random faults under load, during which no client may get a wrong image."""
 
 import argparse
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,8 @@ POISON = 20.0  # seconds between two hostile models
 REFUSALS = {408, 503, 504}
 MORE = {"threads": 2, "files": 4}  # that there may be at the end
 RECOVERY = 60  # seconds
+# The line that begins a traceback and the one before it, its frames, and the line that names the error.
+TRACEBACK = re.compile(r"(?:.*\n)?.*Traceback \(most recent call last\):\n(?:[ |+].*\n|\n)*(?P<error>.*)")
 
 
 def main() -> int:
@@ -41,7 +44,7 @@ def main() -> int:
         models = Path(shutil.copytree(asked.models, Path(folder) / "models"))
         with serving(log, models=models, workers=asked.workers, command=WAYS[asked.way]) as server:
             complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers, models)
-            complaints += [f"the log has a traceback: {found}" for found in _tracebacks(server.said())]
+            complaints += [f"the log has a traceback:\n{found}" for found in tracebacks(server.said())]
     print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")
     return int(bool(complaints))
 
@@ -105,10 +108,12 @@ def _happen(chaos: Chaos, end: float) -> Counter[str]:
     return happened
 
 
-def _tracebacks(log: str) -> set[str]:
-    """Return the last line of each traceback in a log."""
-    _, *texts = log.split("Traceback (")
-    return {next((line for line in text.splitlines()[1:] if line[:1].strip()), "") for text in texts}
+def tracebacks(log: str) -> list[str]:
+    """Return the tracebacks in a log, each kind once: those that end in the same line are of a kind."""
+    kinds: dict[str, str] = {}
+    for found in TRACEBACK.finditer(log):
+        kinds.setdefault(found["error"], found[0].strip())
+    return [*kinds.values()]
 
 
 def _ready(server: Server, workers: int) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from load_tests import soak
-from load_tests.chaos import CLIENTS, judge
+from load_tests.chaos import CLIENTS, judge, tracebacks
 from load_tests.clients import Failure, Record
 from load_tests.sizes import Sizes
 
@@ -45,6 +45,14 @@ def test_nor_are_more_losses_than_killed_workers_can_have_had(record: Record) ->
 def test_nor_is_a_fault_of_the_servers_own(record: Record) -> None:
     record.statuses[500] = 1
     assert judge(record, [], kills=[]) == ["answers that are neither pictures nor refusals: {500: 1}"]
+
+
+def test_the_log_shows_a_traceback_of_each_kind_whole() -> None:
+    frames = 'Traceback (most recent call last):\n  File "a.py", line {}, in f\n    f()\n'
+    one, other = frames.format(1) + "OSError: gone", frames.format(2) + "ValueError: 1\n"
+    log = f"started\nA task failed\n{one}\nserving\n{one}\n{other}stopped\n"
+    assert tracebacks(log) == [f"A task failed\n{one}", other.strip()]
+    assert tracebacks("started\nstopped\n") == []
 
 
 def sampled(*rss: float, files: int = 50) -> list[tuple[float, Sizes]]:
