@@ -138,7 +138,7 @@ class ProblemType(Enum):
         "invalid-picture",
         422,
         "The picture cannot be read, or has too many pixels.",
-        "Send a PNG, JPEG or WebP of at most 25 million pixels.",
+        "Send a PNG or JPEG of at most 25 million pixels, or a WebP of at most 8 million.",
     )
     NO_ENCODER = (
         "no-encoder",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.formats.photo import MAX_PIXELS, SCAN, PhotoError, read
+from service.formats.photo import MAX_PIECES, MAX_PIXELS, MAX_WEBP, SCAN, PhotoError, read
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -79,11 +79,32 @@ def jpeg_bomb(side: int) -> bytes:
     return data[:at] + struct.pack(">HH", side, side) + data[at + 4 :]
 
 
+def in_pieces(piece: bytes, count: int, kind: str = "JPEG") -> bytes:
+    """Return a picture with so many pieces behind its first bytes."""
+    data, start = encoded(half(), kind), {"JPEG": 2, "PNG": 33}[kind]
+    return data[:start] + piece * count + data[start:]
+
+
+def of_scans(side: int, count: int) -> bytes:
+    """Return a progressive JPEG that has its last scan many times."""
+    data = encoded(half(size=(side, side)), "JPEG", progressive=True)
+    last = data[data.rindex(SCAN) : -2]
+    return data[:-2] + last * (count - data.count(SCAN)) + data[-2:]
+
+
+MANY = 2**23 // 4
 BOMBS = {
     "png": png_bomb(50_000),
     "a png a little too large": png_bomb(int(MAX_PIXELS**0.5) + 1),
     "jpeg": jpeg_bomb(65_000),
     "many scans": encoded(half(), "JPEG", progressive=True) + 200 * (SCAN + b"\x00\x08\x01\x01\x00\x00\x3f\x00"),
+    "many scans of many pixels": of_scans(4000, 50),
+    "a webp that takes far more memory than its file": encoded(half(size=(4000, MAX_WEBP // 4000 + 1)), "WEBP"),
+    "a jpeg of segments": in_pieces(b"\xff\xe0\0\2", MANY),
+    "a jpeg of markers": in_pieces(b"\xff\xd0", MANY),
+    "a jpeg of padding": in_pieces(b"\xff", MANY),
+    "a jpeg of nothing that is known": in_pieces(b"\0", MANY),
+    "a png of chunks": in_pieces(chunk(b"teSt", b""), MANY // 4, "PNG"),
     "gif": encoded(half("P"), "GIF"),
     "bmp": encoded(half(), "BMP"),
     "tiff": encoded(half(), "TIFF"),
@@ -99,6 +120,50 @@ def test_bombs_and_other_files_are_refused_before_they_are_decoded(data: bytes) 
     with pytest.raises(PhotoError):
         read(data, 64, 64, 3)
     assert time.process_time() - started < 0.1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        of_scans(64, 90),
+        encoded(half(size=(2000, 4000)), "WEBP"),
+        in_pieces(b"\xff\xe0\0\2", MAX_PIECES // 2),
+        in_pieces(chunk(b"teSt", b""), MAX_PIECES // 2, "PNG"),
+    ],
+    ids=["scans", "webp", "segments", "chunks"],
+)
+def test_what_is_within_the_bounds_is_read(data: bytes) -> None:
+    assert read(data, 16, 16, 3).shape == (16, 16, 3)
+
+
+STRIPS = {
+    "16 bits": encoded(Image.fromarray(np.zeros((125_000, 200), np.uint16))),
+    "transparent": encoded(Image.new("RGBA", (200, 125_000))),
+    "palette": encoded(Image.new("P", (125_000, 200)), transparency=0),
+}
+
+
+@pytest.mark.parametrize("data", STRIPS.values(), ids=STRIPS)
+def test_of_a_long_strip_no_more_than_its_middle_is_copied(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    converted, convert = [], Image.Image.convert
+
+    def noted(image: Image.Image, *arguments: object, **options: object) -> Image.Image:
+        converted.append(image.width * image.height)
+        return convert(image, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "convert", noted)
+    assert read(data, 64, 64, 3).shape == (64, 64, 3)
+    assert max(converted) <= 200 * 200
+
+
+def test_the_middle_of_a_turned_strip_is_as_it_is_turned() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((400, 1200), np.uint8)
+    pixels[200:, 300:900] = 255  # below the middle, as it lies; turned by 90 degrees, left of it
+    turned = read(encoded(Image.fromarray(pixels), "PNG", exif=exif), 32, 16, 1)
+    assert turned[6:26, :6].min() > 235
+    assert turned[6:26, 10:].max() < 20
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
