@@ -5,8 +5,9 @@ bounds limit what is parsed there, and a large body is parsed on a thread.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pydantic_core import from_json
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from service.web.problem_types import ProblemType
-from service.web.problems import Problem
+from service.web.problems import Problem, unavailable
 
 MAX_PATH = 1024  # bytes, percent-encoded
 MAX_QUERY = 2048  # bytes, percent-encoded
@@ -50,8 +51,36 @@ def check_target(scope: Scope) -> None:
         raise Problem(ProblemType.URI_TOO_LONG, f"Send at most {MAX_PARAMETERS} query parameters.")
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Read a whole body of at most ``limit`` bytes.
+class Budget:
+    """The bytes that bodies, of all requests together, may hold while they are received and waited for."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Return a block, and what takes bytes for it, to be called as they come; it raises Problem, 503."""
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            if count > self._left:
+                raise unavailable(
+                    ProblemType.QUEUE_FULL, "Too many large bodies are being sent; ask again in a second."
+                )
+            self._left -= count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self._left += taken
+
+
+async def read_body(
+    headers: Headers, receive: Receive, limit: int, take: Callable[[int], None] = lambda count: None
+) -> bytes:
+    """Read a whole body of at most ``limit`` bytes; ``take`` is told of each part, and may refuse it.
 
     Raises:
         Problem: 413, as soon as the body is known to be longer, announced or not.
@@ -66,9 +95,11 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        body += message.get("body", b"")
-        if len(body) > limit:
+        part = message.get("body", b"")
+        if len(body) + len(part) > limit:
             raise _too_long(limit)
+        take(len(part))
+        body += part
         more = message.get("more_body", False)
     return bytes(body)
 

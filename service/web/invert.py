@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from service.engine import inversion
 from service.engine.inversion import Images, Inversion
@@ -23,13 +24,13 @@ from service.formats import photo
 from service.formats.c2pa import Signer, signed
 from service.formats.registry import named
 from service.web.auth import Access
-from service.web.body import read_body
+from service.web.body import Budget, read_body
 from service.web.conditions import find_conditions
 from service.web.fields import ClassName, ModelName
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem, unavailable
 from service.web.schemas import find_model, read_query, validate
-from service.web.threads import BoundedThread
+from service.web.threads import BoundedThread, Work
 from service.web.wait import wait_for_result
 
 MAX_STEPS = 8
@@ -91,6 +92,7 @@ class InvertRoute:
         self._max_images = max_images
         self._deadline = deadline
         self._thread = BoundedThread(WAITING)
+        self._pictures = Budget(WAITING * max_photo)
 
     async def invert(self, request: Request) -> Response:
         """Find the latent of the picture in the body; answer with it and with its image."""
@@ -101,27 +103,31 @@ class InvertRoute:
             raise Problem(ProblemType.NO_ENCODER, f"Ask for a model with an encoder; {model.ref} has none.")
         conditions = find_conditions(model, query)
         _check_type(request)
-        body = await read_body(request.headers, request.receive, self._max_photo)
-        limits = await self._access.spend(request.scope, COUNTS_AS)
+        with self._pictures.share() as take:
+            body = await read_body(request.headers, request.receive, self._max_photo, take)
+            limits = await self._access.spend(request.scope, COUNTS_AS)
 
-        def work(is_over: Callable[[], bool]) -> bytes:
-            def draw(latents: NDArray[np.float32]) -> Images:
-                if is_over():
-                    raise CancelledError
-                return self._draw(RenderRequest(model, latents=list(latents), **conditions), end)
+            def work(is_over: Callable[[], bool]) -> bytes:
+                def draw(latents: NDArray[np.float32]) -> Images:
+                    if is_over():
+                        raise CancelledError
+                    return self._draw(RenderRequest(model, latents=list(latents), **conditions), end)
 
-            found = self._find(model, body, query.steps, draw)
-            return self._answer(RenderRequest(model, latents=[found.latent], **conditions), found)
+                found = self._find(model, body, query.steps, draw)
+                return self._answer(RenderRequest(model, latents=[found.latent], **conditions), found)
 
+            content = await self._run(work, request.receive, end - time.monotonic())
+        return Response(content, headers={"X-Model": model.ref, **limits}, media_type="application/json")
+
+    async def _run(self, work: Work, receive: Receive, seconds: float) -> bytes:
+        """Have the thread do the work; raises Problem, 503 or 504, and ClientGoneError."""
         try:
-            result = self._thread.submit(work)
-            content = await wait_for_result(result, request.receive, end - time.monotonic())
+            return await wait_for_result(self._thread.submit(work), receive, seconds)
         except QueueFullError as error:
             raise unavailable(ProblemType.QUEUE_FULL, "The queue is full; ask again in a second.") from error
         except (DeadlinePassedError, CancelledError) as error:
             detail = f"No latent was found within {self._deadline:g} seconds; ask for fewer steps, or later."
             raise Problem(ProblemType.DEADLINE_PASSED, detail) from error
-        return Response(content, headers={"X-Model": model.ref, **limits}, media_type="application/json")
 
     def _find(self, model: Model, body: bytes, steps: int, draw: Callable[[NDArray[np.float32]], Images]) -> Inversion:
         """Decode and invert a picture."""

@@ -15,7 +15,7 @@ class Client:
     """Calls an ASGI app without a server; an exception that passes the app is raised here."""
 
     def __init__(self, app: ASGIApp, peer: tuple[str, int] = ("127.0.0.1", 4711)) -> None:
-        self._app = app
+        self.app = app
         self._peer = peer
 
     def request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
@@ -25,7 +25,7 @@ class Client:
     post = partialmethod(request, "POST")
 
     async def _request(self, method: str, url: str, **arguments: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(self._app, client=self._peer)
+        transport = httpx.ASGITransport(self.app, client=self._peer)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, url, **arguments)
 

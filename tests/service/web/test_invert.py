@@ -1,9 +1,11 @@
+import asyncio
 import base64
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +18,7 @@ from service.engine.jobs import QueueFullError
 from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import make_app
+from service.web.invert import WAITING
 from service.web.threads import BoundedThread
 from tests import tiny
 from tests.service.web.conftest import Client
@@ -137,3 +140,38 @@ def test_a_thread_takes_no_more_work_than_it_may() -> None:
     go.set()
     assert first.result(10) == b"done"
     assert thread.submit(lambda is_over: b"again").result(10) == b"again"
+
+
+def test_uploads_that_stall_hold_no_more_than_they_may_together_and_let_others_in_when_they_end(
+    inverting: Client,
+) -> None:
+    go, full, sent = asyncio.Event(), asyncio.Event(), 0
+
+    async def stalled() -> AsyncIterator[bytes]:
+        nonlocal sent
+        sent += 1
+        yield b"x" * 10_000
+        if sent == WAITING:
+            full.set()
+        await go.wait()
+
+    async def send_all() -> list[int]:
+        transport = httpx.ASGITransport(inverting.app)
+        headers = {"Content-Type": "image/png"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            uploads = [
+                asyncio.ensure_future(client.post("/invert?model=known", content=stalled())) for _ in range(WAITING)
+            ]
+            await full.wait()
+            refused = await client.post("/invert?model=known", content=b"x")
+            drawn = await client.post(
+                "/generate", json={"model": "known"}, headers={"Content-Type": "application/json"}
+            )
+            go.set()
+            ended = [(await upload).status_code for upload in uploads]
+            taken = await client.post("/invert?model=known", content=b"x")
+        assert refused.json()["type"] == "/problems/queue-full"
+        assert int(refused.headers["retry-after"]) >= 1
+        return [refused.status_code, drawn.status_code, *ended, taken.status_code]
+
+    assert asyncio.run(send_all()) == [503, 200, *[422] * WAITING, 422]
