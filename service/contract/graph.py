@@ -14,12 +14,14 @@ from onnx import helper
 from service.contract.card import Card, ContractError, as_line, read_card
 from service.contract.encoder import EncoderCard, read_encoder_card
 from service.contract.files import MODEL_FILE, read_verified
-from service.contract.inputs import Input
-from service.contract.operators import RANDOM, TYPES, problem_of
-from service.contract.shapes import MAX_NODES, ShapeError, infer, peak_bytes, read_stored
+from service.contract.inputs import LABEL, Input
+from service.contract.operators import RANDOM, TYPES, attributes_of, problem_of
+from service.contract.shapes import MAX_NODES, ShapeError, Value, infer, peak_bytes, read_stored
 
 OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest that is tested, 23 the newest
 STANDARD_DOMAINS = ("", "ai.onnx")
+SAME_NUMBERS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)  # that hold the number of every class
 MAX_IMAGE_BYTES = 2**30  # for one image, where no other bound is given
 AnyCard = TypeVar("AnyCard", Card, EncoderCard)
 
@@ -102,6 +104,7 @@ def _problems(model: onnx.ModelProto, card: Card | EncoderCard, batch: int, memo
     yield from filter(None, (problem_of(node, stored) for node in graph.node))
     yield from _signature_problems(graph, card)
     values = infer(model, stored)
+    yield from _look_up_problems(graph, values, card)
     used = _used(graph)
     yield from (f"{graph.output[0].name} does not depend on {name}" for name in card.inputs() if name not in used)
     needed, where = peak_bytes(graph, values, batch)
@@ -136,6 +139,25 @@ def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
         room = 2 * tensor.ByteSize()  # two numbers a byte are the most that a type holds
         if min(tensor.dims, default=0) < 0 or math.prod(tensor.dims) > room:
             yield f"weights {tensor.name} say that they are {list(tensor.dims)[:8]}, more than the file holds"
+
+
+def _look_up_problems(graph: onnx.GraphProto, values: Mapping[str, Value], card: Card | EncoderCard) -> Iterator[str]:
+    """Yield a sentence for each Gather whose numbers might be in no row of its table, which fails as it is drawn.
+
+    Numbers that are constants in the file fail when it is checked.
+    """
+    classes = len(card.classes) if isinstance(card, Card) else 0
+    labels = {LABEL}  # and what has the same numbers
+    for node in graph.node:
+        if node.op_type in SAME_NUMBERS and node.input[0] in labels:
+            labels.update(name for name in node.output if values[name].element in INTEGERS)
+        if node.op_type != "Gather" or not values[node.input[1]].by_rows:
+            continue
+        table = values[node.input[0]].dims
+        if node.input[1] not in labels:
+            yield f"a Gather looks up numbers that are computed, {node.input[1]}; only those of classes are served"
+        elif table[attributes_of(node).get("axis", 0)] < classes:
+            yield f"a Gather looks up {classes} classes in {node.input[0]}, which is {list(table)}"
 
 
 def _used(graph: onnx.GraphProto) -> set[str]:

@@ -1,8 +1,9 @@
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from service import contract
 from service.contract import ContractError, graph
@@ -143,3 +144,32 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(contract.files, "MAX_BYTES", 10)
     with pytest.raises(ContractError, match="larger"):
         graph.read_model(folder)
+
+
+def look_up(*nodes: onnx.NodeProto, rows: int = 3) -> onnx.ModelProto:
+    """A conditional model of three classes that looks up ``number``, which the nodes make, in so many rows, too."""
+    made = tiny.model(tiny.conditional())
+    more = [helper.make_node("Gather", ["more", "number"], ["row"]), helper.make_node("Add", ["moved", "row"], ["to"])]
+    table = np.zeros((rows, 8), np.float32)
+    made.graph.initializer.append(numpy_helper.from_array(table, "more"))
+    reshape = next(node for node in made.graph.node if node.op_type == "Reshape" and "column" in node.output)
+    more[1].input[0], reshape.input[0] = reshape.input[0], "to"
+    at = list(made.graph.node).index(reshape)
+    for offset, node in enumerate([*nodes, *more]):
+        made.graph.node.insert(at + offset, node)
+    return made
+
+
+def test_a_table_is_looked_up_by_the_class_alone_and_has_a_row_for_each() -> None:
+    cast = helper.make_node("Cast", ["label"], ["number"], to=TensorProto.INT32)
+    graph.check(look_up(cast).SerializeToString(), "model.onnx")
+    graph.check(look_up(cast, rows=4).SerializeToString(), "model.onnx")
+    assert "3 classes in more" in refusal(look_up(cast, rows=2))
+    small = helper.make_node("Cast", ["label"], ["small"], to=TensorProto.INT8)
+    assert "computed, number" in refusal(
+        look_up(small, helper.make_node("Cast", ["small"], ["number"], to=TensorProto.INT32))
+    )
+    twice = helper.make_node("Add", ["label", "label"], ["number"])
+    assert "computed, number" in refusal(look_up(twice, rows=9))
+    computed = helper.make_node("Cast", ["truncation"], ["number"], to=TensorProto.INT64)
+    assert "computed, number" in refusal(look_up(computed, rows=3000))
