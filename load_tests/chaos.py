@@ -17,7 +17,7 @@ from benchmarks.serving import process
 from load_tests.clients import Clients, Failure, Record
 from load_tests.faults import FAULTS, Chaos, poison
 from load_tests.sizes import Sizes, measure
-from tests.e2e.server import ROOT, WAYS, Server, serving, wait_for_workers
+from tests.e2e.server import ROOT, SERVE, WAYS, Server, serving, wait_for_workers
 
 CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
@@ -43,18 +43,16 @@ def main() -> int:
         log = Path(folder) / "log"
         models = Path(shutil.copytree(asked.models, Path(folder) / "models"))
         with serving(log, models=models, workers=asked.workers, command=WAYS[asked.way]) as server:
-            complaints = run(server, 60 * asked.minutes, asked.seed, asked.workers, models)
+            chaos = Chaos(server, asked.seed, models, reloads_at_hup=WAYS[asked.way] == SERVE)
+            complaints = run(chaos, 60 * asked.minutes, asked.seed, asked.workers)
             complaints += [f"the log has a traceback:\n{found}" for found in tracebacks(server.said())]
     print("\n".join(f"FAILED: {complaint}" for complaint in complaints) or "passed")
     return int(bool(complaints))
 
 
-def run(server: Server, seconds: float, seed: int, workers: int, models: Path) -> list[str]:
-    """Run clients and faults for so long; returns a sentence for each failed expectation.
-
-    ``models`` is the folder that it serves; hostile models are added to it.
-    """
-    chaos, clients = Chaos(server, seed, models), Clients(server.url, CLIENTS, seed=seed)
+def run(chaos: Chaos, seconds: float, seed: int, workers: int) -> list[str]:
+    """Run clients and faults for so long; returns a sentence for each failed expectation."""
+    server, clients = chaos.server, Clients(chaos.server.url, CLIENTS, seed=seed)
     clients.learn()
     wait_for_workers(server, workers)
     before = measure(server)
@@ -96,7 +94,8 @@ def _happen(chaos: Chaos, end: float) -> Counter[str]:
     next_poison = time.monotonic()
     while time.monotonic() < end:
         if time.monotonic() >= next_poison:
-            poison(chaos)
+            threads.append(threading.Thread(target=poison, args=(chaos,)))
+            threads[-1].start()
             next_poison += POISON
         fault = FAULTS[happened.total()] if happened.total() < len(FAULTS) else chaos.chance.choice(FAULTS)
         happened[fault.__name__] += 1

@@ -14,15 +14,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
 from benchmarks.serving import process
 from load_tests.clients import Failure
 from tests import hostile
-from tests.e2e.server import Server
+from tests.e2e.server import ADMIN, Server
 
 BURST, SLOW = 200, 100  # connections
 HOG = "while True: pass"
 BALLOON = "import time; held = bytearray(b'x') * 2**29; time.sleep(60)"  # 512 MiB, every page written to
 SLOW_MODEL = "slow"  # within all bounds but that of time
+LOADING = 120  # seconds
 LONG = 64  # pictures in a request of a flood
 BODY = b'{"n":%d}' % LONG
 HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -31,8 +34,9 @@ HEAD = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 class Chaos:
     """The server under test, the random generator, and what was observed: killed workers, answers to floods."""
 
-    def __init__(self, server: Server, seed: int, models: Path) -> None:
+    def __init__(self, server: Server, seed: int, models: Path, *, reloads_at_hup: bool = True) -> None:
         self.server = server
+        self.reloads_at_hup = reloads_at_hup  # BentoML's supervisor restarts its workers at SIGHUP
         self.models = models  # the folder of the server's models, to which hostile ones are added
         self.chance = random.Random(seed)
         self.kills: list[float] = []  # by time.monotonic()
@@ -104,8 +108,13 @@ def starve(chaos: Chaos) -> None:
 
 
 def reload(chaos: Chaos) -> None:
-    """Have all workers read the models again."""
-    chaos.server.process.send_signal(signal.SIGHUP)
+    """Have all workers read the models again: by a signal, or by asking them, of whom any one may answer."""
+    if chaos.reloads_at_hup:
+        chaos.server.process.send_signal(signal.SIGHUP)
+        return
+    for _ in range(2 * len(process.workers(chaos.server))):
+        with contextlib.suppress(httpx.TransportError):  # another fault was first
+            httpx.post(f"{chaos.server.url}/admin/reload", headers=ADMIN, timeout=LOADING)
 
 
 def poison(chaos: Chaos) -> None:

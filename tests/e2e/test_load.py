@@ -12,6 +12,7 @@ import pytest
 
 from load_tests import chaos, soak
 from load_tests.__main__ import locust
+from load_tests.faults import Chaos
 from tests import tiny
 from tests.e2e.server import ROOT, Server, counted, serving, wait_until
 
@@ -68,7 +69,7 @@ def test_a_model_that_draws_other_pictures_under_its_name_fails_the_run(tmp_path
 def test_random_faults_give_no_wrong_image(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     copied = Path(shutil.copytree(models, tmp_path / "models"))
     with serving(tmp_path / "log", models=copied, workers=2) as server:
-        assert chaos.run(server, seconds=12, seed=1, workers=2, models=copied) == []
+        assert chaos.run(Chaos(server, 1, copied), seconds=12, seed=1, workers=2) == []
         assert "Traceback" not in server.said()
     assert "wrong pictures           0" in capsys.readouterr().out
 
