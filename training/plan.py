@@ -95,7 +95,7 @@ def _notes(report: Report) -> Iterator[str]:
         yield f"  {report.transparent:,} have transparency and are put on a plain colour: --background chooses it"
     if report.duplicates:
         file, first = next(iter(report.duplicates.items()))
-        yield f"  {len(report.duplicates):,} repeat another, such as {file} {first}: remove them, or each counts twice"
+        yield f"  {len(report.duplicates):,} repeat another, as {file} does {first}: remove them, or each counts twice"
 
 
 def _dimensions(name: str) -> tuple[int, int]:
@@ -111,7 +111,8 @@ def _area(name: str) -> int:
 def estimate(recipe: Recipe, count: int, device: Device, speed: float) -> Iterator[str]:
     """Yield lines with the estimated time and memory of a run at a measured speed, in images a second."""
     minutes = recipe.kimg * 1000 / speed / 60
-    yield f"estimate: {speed:,.0f} images/s, {minutes:,.0f} minutes for {recipe.kimg:g} kimg on an idle machine"
+    took = f"{minutes:,.0f} minutes for {recipe.kimg:g} kimg"
+    yield f"estimate: {speed:,.0f} images/s, {took}, if this machine stays as busy as it is now"
     if peak := _peak_bytes(device):
         # On the CPU the peak includes the data set; on a GPU it is added.
         images = 0 if device.torch.type == "cpu" else count * recipe.images.channels * recipe.images.size**2
