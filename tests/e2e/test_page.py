@@ -332,6 +332,30 @@ def test_a_class_with_any_name_is_drawn(browser: Browser, server: Server) -> Non
 
 # A word
 
+PLAY = """async ([source, type]) => {
+    const bytes = Uint8Array.from(atob(source), (one) => one.charCodeAt(0));
+    const video = document.body.appendChild(document.createElement("video"));
+    const come = (event) => new Promise((done) => video.addEventListener(event, done, { once: true }));
+    Object.assign(video, { muted: true, src: URL.createObjectURL(new Blob([bytes], { type })) });
+    await come("loadeddata");
+    const [width, height] = [video.videoWidth, video.videoHeight];
+    const canvas = Object.assign(document.createElement("canvas"), { width, height });
+    const at = async (seconds) => {
+        video.currentTime = seconds;
+        await come("seeked");
+        const context = canvas.getContext("2d");
+        context.drawImage(video, 0, 0);
+        return [...context.getImageData(0, 0, width, height).data].filter((_, i) => i % 4 === 0);
+    };
+    await at(1e9); // its end
+    const seconds = video.currentTime;
+    return { width, height, seconds, first: await at(0), middle: await at(seconds / 2) };
+}"""
+
+
+def kind_of(film: Download) -> str:
+    return f"video/{film.suggested_filename.rpartition('.')[2]}"
+
 
 def ink(page: Page) -> np.ndarray:
     source = page.locator("#word-canvas").evaluate("canvas => canvas.toDataURL()")
@@ -372,6 +396,10 @@ def test_a_word_walks_to_another_typeface(browser: Browser, server: Server) -> N
             assert (image.format, image.mode, getattr(image, "n_frames", 1)) == ("PNG", "RGBA", 24)
             image.seek(8)
             np.testing.assert_array_equal(np.asarray(image)[..., 3], ink(page)[..., 3])
+        film = downloaded(page, "#word-film")
+        assert re.fullmatch(r"ABBA-walk\.(mp4|webm)", film.suggested_filename)
+        seen = page.context.new_page().evaluate(PLAY, [base64.b64encode(content(film)).decode(), kind_of(film)])
+        assert np.mean(seen["first"]) > 127  # black on white
         page.click("#word-walk")
         expect(page).not_to_have_url(re.compile("to=8$"))
         page.go_back()
@@ -647,7 +675,48 @@ def test_a_walk_between_classes_shows_that_of_the_nearest(browser: Browser, serv
     with visiting(browser, f"{server.url}/{query}") as page, sent(page) as bodies:
         page.reload()
         expect(page.locator("#stage")).to_be_visible()
+        expect(page.locator("#stage-title")).to_have_text("5, A → 6, B → 5, A")
     assert [body["classes"] for body in bodies if "points" in body] == [["A", "B", "B", "A"]]
+
+
+def test_a_walk_is_filmed_by_the_browser(page: Page, server: Server) -> None:
+    walk(page)
+    page.select_option("#format", "film")
+    with sent(page) as bodies:
+        film = downloaded(page, "#save-walk")
+    assert not bodies  # it is made of the frames that are here
+    assert re.fullmatch(r"grey-seed0042-to-grey-seed0051\.(mp4|webm)", film.suggested_filename)
+    elsewhere = page.context.new_page()  # a page may show films here, and ours needs none
+    shown = elsewhere.evaluate(PLAY, [base64.b64encode(content(film)).decode(), kind_of(film)])
+    assert (shown["width"], shown["height"]) == (128, 128)
+    assert 3 < shown["seconds"] < 8  # 4, and what a busy machine adds
+    for name, seed in (("first", 42), ("middle", 51)):
+        wanted = np.kron(pixels(drawn(server, seed=seed)[0]), np.ones((8, 8)))  # single pixels are seen
+        apart = {other: np.abs(np.reshape(shown[other], (128, 128)) - wanted).mean() for other in ("first", "middle")}
+        assert min(apart, key=lambda other: apart[other]) == name
+
+
+def test_a_browser_without_an_encoder_says_so(browser: Browser, server: Server) -> None:
+    with showing(browser, server, GREY, "Seeds 42 – 53") as page:
+        page.add_init_script("delete window.MediaRecorder")
+        page.reload()
+        walk(page)
+        expect(page.locator("#film")).to_be_disabled()
+        downloaded(page, "#save-walk")
+
+
+def test_it_is_said_whose_sliders_a_mixture_has(page: Page) -> None:
+    page.evaluate("localStorage.setItem('nelumbo-kept', JSON.stringify(['grey@1/1', 'grey@1/2', 'grey@1/3;p0.5']))")
+    page.reload()
+    for index in (0, 1):
+        page.locator("#kept .mark").nth(index).click()
+    expect(page.locator("#kept-hint")).not_to_contain_text("truncation")
+    page.locator("#kept .mark").nth(2).click()
+    expect(page.locator("#kept-hint")).to_contain_text("truncation")
+    with sent(page) as bodies:
+        page.click("#walk")
+        expect(page.locator("#stage")).to_be_visible()
+    assert [body.get("truncation") for body in bodies if "points" in body] == [None]  # that of the first
 
 
 def test_a_walk_waits_where_motion_is_not_wanted(browser: Browser, server: Server) -> None:
@@ -725,6 +794,23 @@ def test_the_nearest_to_a_photo_is_found_and_kept(page: Page, server: Server) ->
     page.reload()
     opened(page, "Own latent")
     assert kept(page) == ["Own latent"]
+
+
+def test_a_phone_takes_a_photo(browser: Browser, server: Server) -> None:
+    for context in ({"viewport": NARROW, "has_touch": True, "is_mobile": True}, {"viewport": WIDE}):
+        with showing(browser, server, GREY, "Seeds 42 – 53", **context) as page:
+            assert page.get_attribute("#camera", "capture") == "environment"
+            if "has_touch" not in context:
+                expect(page.locator("#camera-label")).to_be_hidden()
+                continue
+            expect(page.locator("#camera-label")).to_be_visible()
+            page.set_input_files(
+                "#camera", {"name": "image.jpg", "mimeType": "image/jpeg", "buffer": photo((600, 800))}
+            )
+            opened(page, "Own latent")
+            page.click("#one-close")
+            page.check("[value='rgb@1']", force=True)  # which has no encoder
+            expect(page.locator("#camera-label")).to_be_hidden()
 
 
 def test_a_picture_from_elsewhere_is_refused_where_there_is_no_encoder(browser: Browser, server: Server) -> None:

@@ -59,6 +59,24 @@ def test_pictures_are_drawn_enlarged_kept_and_walked(page: Firefox) -> None:
     page.wait(f"{TITLE} === 'Seeds 42 – 53' && {DRAWN}")
 
 
+FILM = """(async () => {
+    const { film, filmKind } = await import("/page/film.js");
+    const frame = document.querySelector("#canvas");
+    const how = { scale: 8, isCrisp: true, signal: new AbortController().signal };
+    const blob = await film([frame, frame], 500, how);
+    return [filmKind.extension, blob.type, [...new Uint8Array(await blob.slice(0, 4).arrayBuffer())]];
+})()"""
+
+
+def test_a_walk_is_filmed(page: Firefox) -> None:
+    for index in (2, 5):
+        page.click(f"#grid li:nth-child({index}) .mark")
+    page.click("#walk")
+    page.wait("!document.querySelector('#stage').hidden")
+    assert not page.run("document.querySelector('#film').disabled")
+    assert page.run(FILM) == ["webm", "video/webm", [0x1A, 0x45, 0xDF, 0xA3]]  # as Matroska begins
+
+
 def test_a_word_is_set(page: Firefox) -> None:
     page.click("[value='letters@1']")
     page.wait("!document.querySelector('#word').hidden")

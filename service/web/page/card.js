@@ -38,8 +38,11 @@ export function showReadme(text) {
   $("readme").replaceChildren(...toElements(text ?? "This model has no README.md."));
 }
 
+/** Whether single pixels are shown, as the pictures are small. */
+export const isCrisp = ({ width, height }) => Math.min(width, height) < SMALL;
+
 /** Show pictures of this model in its shape. @param {HTMLElement} element */
-export function shape(element, { width, height }) {
-  element.style.setProperty("--ratio", width / height);
-  element.toggleAttribute("data-pixels", Math.min(width, height) < SMALL);
+export function shape(element, card) {
+  element.style.setProperty("--ratio", card.width / card.height);
+  element.toggleAttribute("data-pixels", isCrisp(card));
 }

@@ -1,10 +1,11 @@
 // The kept pictures, and what is made of two or three of them: walks, averages, sums.
 
-import { shape } from "./card.js";
+import { isCrisp, shape } from "./card.js";
 import { draw, found, settingsOf } from "./drawing.js";
 import { captionOf, scaleTo } from "./enlarged.js";
 import { bytesOf, canShare, save, share, zip } from "./files.js";
-import { fileOf, latentOf, lineOf, middle, nameOf, seedOf, shortened, sum } from "./items.js";
+import { film, filmKind } from "./film.js";
+import { fileOf, latentOf, lineOf, middle, seedOf, shortened, sum } from "./items.js";
 import { numbers, send } from "./server.js";
 import { say } from "./status.js";
 import { Tiles } from "./tiles.js";
@@ -51,6 +52,7 @@ export class Mixing {
     on("share-walk", () => app.run("save", (context) => this.#save(context, share)));
     on("stage-close", () => app.go({ walk: [] }));
     $("share-walk").hidden = !canShare("image/gif");
+    offerFilm($("film"));
   }
 
   /** Show what is kept, and draw what is not drawn yet. */
@@ -110,7 +112,7 @@ export class Mixing {
     const { data } = await answer.json();
     const frames = await Promise.all(data.map(({ b64_json }) => decode(`data:image/png;base64,${b64_json}`)));
     shape($("stage"), this.app.cardOf(points[0].model));
-    $("stage-title").textContent = `${points.map(nameOf).join(" → ")} → ${nameOf(points[0])}`;
+    $("stage-title").textContent = [...points, points[0]].map(titleOf).join(" → ");
     $("stage").hidden = false;
     this.#walk.load(frames, SECONDS * points.length);
     say("The walk is drawn.", "done");
@@ -134,12 +136,25 @@ export class Mixing {
     };
   }
 
+  /** Make a file of the walk, and pass it on. @param {(blob: Blob, name: string) => Promise<void> | void} pass */
   async #save(context, pass) {
     const points = this.app.state.walk;
-    const scale = scaleTo(this.app.cardOf(points[0].model), WIDE);
-    const answer = await send("interpolate", { body: { ...this.#bodyOf(points, $("format").value), scale }, context });
+    const card = this.app.cardOf(points[0].model);
+    const format = $("format").value;
+    const scale = scaleTo(card, WIDE);
+    if (format === "film") return this.#film(points, { scale, isCrisp: isCrisp(card), signal: context.signal }, pass);
+    const answer = await send("interpolate", { body: { ...this.#bodyOf(points, format), scale }, context });
     const [, name] = /filename="(.+?)"/.exec(answer.headers.get("content-disposition"));
-    await pass(await answer.blob(), name);
+    return pass(await answer.blob(), name);
+  }
+
+  async #film(points, how, pass) {
+    const { frames, milliseconds } = this.#walk;
+    say(`Filming ${Math.round((frames.length * milliseconds) / 1000)} seconds …`, "wait");
+    const blob = await film(frames, milliseconds, how);
+    const name = `${fileOf(points[0])}-to-${fileOf(points.at(-1))}.${filmKind.extension}`;
+    say(`${name} is ready.`, "note", pass === share && { label: "Share", act: () => share(blob, name) });
+    if (pass !== share) await pass(blob, name); // a browser lets a page share right after a tap only
   }
 }
 
@@ -152,9 +167,19 @@ function classesOf(labels, steps) {
   return isOne ? { class: first } : { classes: halves };
 }
 
+/** Name the film that this browser makes, or say that it makes none. @param {HTMLOptionElement} option */
+function offerFilm(option) {
+  option.disabled = !filmKind;
+  option.textContent = filmKind ? `${filmKind.name} film` : "No film in this browser";
+}
+
+const titleOf = (point) => captionOf(point).replace("Seed ", "");
+
 function hintOf(pictures, chosen, isOneModel) {
   if (!pictures.length) return "Keep pictures with +. They stay here when the page is closed.";
   if (!isOneModel) return "Choose pictures of one model to mix them.";
   if (chosen.length < 2) return "Choose two or three, to walk between them or mix them.";
+  const settings = new Set(chosen.map(({ psi, amounts }) => JSON.stringify(settingsOf({ psi, amounts }))));
+  if (settings.size > 1) return "Their sliders differ: what is mixed has the truncation and directions of number 1.";
   return "Mixed in the order of their numbers.";
 }

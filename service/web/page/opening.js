@@ -14,10 +14,12 @@ export class Opening {
   /** @param {object} app of page.js */
   constructor(app) {
     this.app = app;
-    $("photo").addEventListener("change", ({ target }) => {
-      this.#open(target.files[0]);
-      target.value = "";
-    });
+    for (const id of ["photo", "camera"]) {
+      $(id).addEventListener("change", ({ target }) => {
+        this.#open(target.files[0]);
+        target.value = "";
+      });
+    }
     addEventListener("dragover", (event) => event.preventDefault());
     addEventListener("drop", (event) => {
       event.preventDefault();
@@ -26,8 +28,9 @@ export class Opening {
     addEventListener("paste", ({ clipboardData }) => this.#open(clipboardData.files[0]));
   }
 
-  /** Say what the model can do with a picture. */
+  /** Say what the model can do with a picture; a photo is taken where that is of use, and where a hand holds a camera. */
   describe(card, title) {
+    $("camera-label").hidden = !card.encoder || !matchMedia("(pointer: coarse)").matches;
     $("opening-hint").textContent = card.encoder
       ? `Drop or choose a photo, to find what ${title} draws most like it. A PNG drawn here brings its settings back.`
       : "Drop or choose a PNG that was drawn here: it brings its settings back.";

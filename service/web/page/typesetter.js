@@ -2,6 +2,7 @@
 
 import { draw, found, settingsOf } from "./drawing.js";
 import { animate, canShare, save, share } from "./files.js";
+import { film, filmKind } from "./film.js";
 import { latentOf, seedOf } from "./items.js";
 import { numbers, send } from "./server.js";
 import { say } from "./status.js";
@@ -29,7 +30,10 @@ export class Typesetter {
     on("word-share", () => app.run("save", async () => share(await pngOf(this.#still), this.#fileOf(".png"))));
     on("word-walk", () => app.go({ to: app.randomSource() }));
     on("word-apng", () => app.run("save", async () => save(await this.#animation(), this.#fileOf("-walk.png"))));
+    on("word-film", () => app.run("save", async ({ signal }) => save(await this.#film(signal), this.#fileOf(`-walk.${filmKind.extension}`))));
     $("word-share").hidden = !canShare("image/png");
+    $("word-film").hidden = !filmKind;
+    $("word-film").textContent = `Download ${filmKind?.name}`;
   }
 
   /** Show the word of the state, once its letters are drawn. */
@@ -91,6 +95,12 @@ export class Typesetter {
   async #animation() {
     const frames = await Promise.all(this.#walk.frames.map(async (frame) => new Uint8Array(await (await pngOf(frame)).arrayBuffer())));
     return animate(frames, Math.round((1000 * SECONDS) / frames.length));
+  }
+
+  /** The word as it walks, on white. */
+  #film(signal) {
+    say(`Filming ${SECONDS} seconds …`, "wait");
+    return film(this.#walk.frames, this.#walk.milliseconds, { scale: 1, isCrisp: false, signal });
   }
 
   #fileOf(end) {

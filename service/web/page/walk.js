@@ -6,7 +6,7 @@ const PAUSED = "Play";
 export class Walk {
   /** @type {CanvasImageSource[]} */
   frames = [];
-  #milliseconds = 0; // that each frame is shown
+  milliseconds = 0; // that each frame is shown
   #began = 0; // when frame 0 was shown, while it plays
   #running = 0;
 
@@ -23,7 +23,7 @@ export class Walk {
   /** @param {CanvasImageSource[]} frames @param {number} seconds of the whole loop */
   load(frames, seconds) {
     this.pause();
-    [this.frames, this.#milliseconds] = [frames, (1000 * seconds) / frames.length];
+    [this.frames, this.milliseconds] = [frames, (1000 * seconds) / frames.length];
     Object.assign(this.canvas, { width: frames[0].width, height: frames[0].height });
     Object.assign(this.slider, { min: 0, max: frames.length - 1, step: 1, value: 0 });
     this.#paint();
@@ -32,7 +32,7 @@ export class Walk {
 
   play() {
     this.pause();
-    this.#began = performance.now() - this.slider.valueAsNumber * this.#milliseconds;
+    this.#began = performance.now() - this.slider.valueAsNumber * this.milliseconds;
     this.#running = requestAnimationFrame(() => this.#tick());
     this.button.textContent = PLAYED;
   }
@@ -44,7 +44,7 @@ export class Walk {
   }
 
   #tick() {
-    const at = Math.floor(Math.max(0, performance.now() - this.#began) / this.#milliseconds) % this.frames.length;
+    const at = Math.floor(Math.max(0, performance.now() - this.#began) / this.milliseconds) % this.frames.length;
     if (this.slider.valueAsNumber !== at) {
       this.slider.value = at;
       this.#paint();

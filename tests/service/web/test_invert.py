@@ -59,6 +59,7 @@ def inverting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     folder = tmp_path_factory.mktemp("models")
     write_encoder(tiny.write(folder, tiny.card("known")))
     tiny.write(folder, tiny.card("plain"))
+    write_encoder(tiny.write(folder, tiny.conditional("letters")))
     write_encoder(tiny.write(folder, tiny.card("strange")), source="0" * 64)
     renderer = Renderer(folder)
     renderer.load()
@@ -110,6 +111,8 @@ def test_every_format_is_taken(inverting: Client, kind: str) -> None:
         (b"{}", "?model=known", "application/json", 415, "unsupported-media-type"),
         (b"x", "?model=known&steps=9", "image/png", 422, "invalid-field"),
         (b"x", "?model=known&colour=red", "image/png", 422, "invalid-field"),
+        (b"x", "?model=known&class=A", "image/png", 422, "unsupported-by-model"),
+        (b"x", "?model=letters&class=Z", "image/png", 422, "unknown-class"),
     ],
 )
 def test_what_cannot_be_inverted_is_refused(
@@ -119,9 +122,21 @@ def test_what_cannot_be_inverted_is_refused(
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
 
 
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_the_latent_of_a_class_draws_it(inverting: Client, name: str) -> None:
+    asked = {"model": "letters", "class": name, "format": "png"}
+    body = inverting.post("/generate", json={**asked, "seed": 3}).content
+    answer = invert(inverting, body, f"?model=letters&class={name}&steps=8").json()
+    assert answer["class"] == name
+    again = inverting.post("/generate", json={**asked, "latent": answer["latent"]}).content
+    assert base64.b64decode(answer["b64_json"]) == again
+    assert answer["distance"] < invert(inverting, body, f"?model=letters&class={name}&steps=0").json()["distance"]
+
+
 def test_a_model_says_whether_it_has_an_encoder_and_how_good_it_is(inverting: Client) -> None:
     models = {model["name"]: model["encoder"] for model in inverting.get("/models").json()["models"]}
-    assert models == {"known": {"error": 9.5, "unrelated": 80.0, "samples": 4}, "plain": None, "strange": None}
+    measured = {"error": 9.5, "unrelated": 80.0, "samples": 4}
+    assert models == {"known": measured, "letters": measured, "plain": None, "strange": None}
 
 
 def test_a_thread_takes_no_more_work_than_it_may() -> None:
