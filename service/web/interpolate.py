@@ -10,45 +10,35 @@ from starlette.responses import Response
 
 from service.engine import interpolation, latents
 from service.engine.library import Model
-from service.engine.renderer import Renderer
 from service.engine.requests import FRAME_MS, Interpolation
 from service.formats.registry import MOVING, STILL, Kinds, offered
-from service.web.body import parse_json, read_body, run_by_size
+from service.web.body import run_by_size
 from service.web.conditions import find_conditions
+from service.web.drawing import DrawingRoute
 from service.web.fields import SEED_OR_LATENT
 from service.web.negotiation import choose_format
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
-from service.web.responder import Respond
-from service.web.schemas import InterpolateRequest, check_lengths, find_model, validate
+from service.web.schemas import InterpolateRequest, check_count, check_lengths, find_model, validate
 
 SHORTEST = 20  # milliseconds of a frame: browsers show one of less for 100
 KINDS: dict[str, Kinds] = {"animation": MOVING, "strip": STILL}
 
 
-class InterpolateRoute:
-    """The handler; its arguments are those of :class:`service.web.generate.GenerateRoute`."""
-
-    def __init__(self, renderer: Renderer, respond: Respond, *, max_body: int, max_images: int) -> None:
-        self._renderer = renderer
-        self._respond = respond
-        self._max_body = max_body
-        self._max_images = max_images
+class InterpolateRoute(DrawingRoute[InterpolateRequest]):
+    """The handler."""
 
     async def interpolate(self, request: Request) -> Response:
         """Draw the frames that the body asks for, in the format that it or the Accept header names."""
-        body = await read_body(request.headers, request.receive, self._max_body)
-        wanted = await run_by_size(len(body), self._read, request.headers, body)
+        wanted = await self._read(request)
         answer_format = choose_format(wanted.format, request.headers, offered(KINDS[wanted.form]))
         model = find_model(self._renderer.library, wanted.model)
         drawing = await run_by_size(wanted.steps * model.card.latent_dim, to_interpolation, wanted, model)
         return await self._respond(drawing, answer_format, request)
 
-    def _read(self, headers: Headers, body: bytes) -> InterpolateRequest:
-        wanted = read_interpolation(parse_json(headers, body))
-        if wanted.steps > self._max_images:
-            message = f"steps must be at most {self._max_images}, as many images as this server draws at once"
-            raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="steps", message=message)])
+    def _validate(self, data: Any, headers: Headers) -> InterpolateRequest:
+        wanted = read_interpolation(data)
+        check_count("steps", wanted.steps, self._max_images)
         return wanted
 
 

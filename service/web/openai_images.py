@@ -21,15 +21,13 @@ from starlette.responses import JSONResponse, Response
 
 from service.engine import latents
 from service.engine.library import Model
-from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.formats.base import FilesFormat
-from service.web.body import parse_json, read_body, run_by_size
+from service.web.drawing import DrawingRoute
 from service.web.fields import MAX_SCALE, WHOLE, ModelName
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
-from service.web.responder import Respond
-from service.web.schemas import find_model, validate
+from service.web.schemas import check_count, find_model, validate
 
 MAX_PROMPT = 32_000  # characters, as OpenAI's newest model has it
 SEED = re.compile(r"[0-9]{1,10}")
@@ -130,26 +128,12 @@ def read_prompt(prompt: str, classes: Sequence[str] = ()) -> Meaning:
     return Meaning(int.from_bytes(digest[:4], "big"), hashed=True)
 
 
-class OpenAIRoutes:
-    """The handlers.
-
-    Args:
-        renderer: whose models are asked for.
-        respond: draws and answers.
-        max_body: most bytes in a body.
-        max_images: most images in one request.
-    """
-
-    def __init__(self, renderer: Renderer, respond: Respond, *, max_body: int, max_images: int) -> None:
-        self._renderer = renderer
-        self._respond = respond
-        self._max_body = max_body
-        self._max_images = max_images
+class OpenAIRoutes(DrawingRoute[ImagesRequest]):
+    """The handlers."""
 
     async def generations(self, request: Request) -> Response:
         """Draw what a prompt names."""
-        body = await read_body(request.headers, request.receive, self._max_body)
-        wanted = await run_by_size(len(body), self._read, request.headers, body)
+        wanted = await self._read(request)
         model = find_model(self._renderer.library, wanted.model)
         meaning = read_prompt(wanted.prompt, model.card.classes)
         drawing = RenderRequest(
@@ -170,11 +154,9 @@ class OpenAIRoutes:
         del response.headers["vary"]  # no Accept header changes it
         return response
 
-    def _read(self, headers: Headers, body: bytes) -> ImagesRequest:
-        wanted = validate(ImagesRequest, parse_json(headers, body))
-        if (wanted.n or 1) > self._max_images:
-            message = f"n must be at most {self._max_images}, as many images as this server draws at once"
-            raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="n", message=message)])
+    def _validate(self, data: Any, headers: Headers) -> ImagesRequest:
+        wanted = validate(ImagesRequest, data)
+        check_count("n", wanted.n or 1, self._max_images)
         return wanted
 
     async def models(self, _: Request) -> Response:

@@ -18,16 +18,12 @@ from starlette.responses import Response
 from service.contract.inputs import MAX_CLASSES, MAX_DIRECTIONS
 from service.engine import conditions
 from service.engine.conditions import ConditionError
-from service.engine.renderer import Renderer
 from service.engine.requests import Image, RenderRequest
 from service.formats.base import AnswerFormat
-from service.web.body import parse_json, read_body, run_by_size
 from service.web.conditions import problem_of
+from service.web.drawing import DrawingRoute
 from service.web.fields import MAX_ITEMS, WHOLE, Amount, Latent, Truncation
-from service.web.problem_types import ProblemType
-from service.web.problems import FieldError, invalid
-from service.web.responder import Respond
-from service.web.schemas import check_lengths, find_model, validate
+from service.web.schemas import check_count, check_lengths, find_model, validate
 
 DIGITS = np.frombuffer(b"".join(b"%3d," % value for value in range(256)), np.uint32)  # (256,), each 4 characters
 Label = Annotated[int, Field(ge=0, lt=MAX_CLASSES), WHOLE]
@@ -71,35 +67,18 @@ class PixelFormat(AnswerFormat):
 PIXELS = PixelFormat("pixels", "application/json", "json")
 
 
-class RenderRoute:
-    """The handler.
-
-    Args:
-        renderer: whose default model draws.
-        respond: draws and answers.
-        max_body: most bytes in a body.
-        max_images: most images in one request.
-    """
-
-    def __init__(self, renderer: Renderer, respond: Respond, *, max_body: int, max_images: int) -> None:
-        self._renderer = renderer
-        self._respond = respond
-        self._max_body = max_body
-        self._max_images = max_images
+class RenderRoute(DrawingRoute[RenderRequest]):
+    """The handler; the default model draws."""
 
     async def render(self, request: Request) -> Response:
         """Draw the latents of the body, and answer with their pixels: (N, H, W, C) nested lists."""
-        body = await read_body(request.headers, request.receive, self._max_body)
-        drawing = await run_by_size(len(body), self._read, request.headers, body)
-        response = await self._respond(drawing, PIXELS, request)
+        response = await self._respond(await self._read(request), PIXELS, request)
         del response.headers["vary"]  # no Accept header changes it
         return response
 
-    def _read(self, headers: Headers, body: bytes) -> RenderRequest:
-        asked = validate(ArrayRequest, parse_json(headers, body))
-        if len(asked.latents) > self._max_images:
-            message = f"latents must ask for at most {self._max_images} images"
-            raise invalid(ProblemType.TOO_MANY_IMAGES, [FieldError(field="latents", message=message)])
+    def _validate(self, data: Any, headers: Headers) -> RenderRequest:
+        asked = validate(ArrayRequest, data)
+        check_count("latents", len(asked.latents), self._max_images)
         model = find_model(self._renderer.library, None)
         check_lengths({f"latents.{i}": latent for i, latent in enumerate(asked.latents)}, model)
         try:

@@ -187,12 +187,17 @@ def read_request(data: Any, max_images: int) -> GenerateRequest:
     request = validate(GenerateRequest, data)
     if conflicts := _conflicts(request):
         raise invalid(ProblemType.CONFLICTING_FIELDS, conflicts)
-    lists = {"seeds": request.seeds, "latents": request.latents, "classes": request.classes}
-    for name, count in {"n": request.n or 1, **{name: len(given or ()) for name, given in lists.items()}}.items():
-        if count > max_images:
-            error = FieldError(field=name, message=f"{name} must ask for at most {max_images} images")
-            raise invalid(ProblemType.TOO_MANY_IMAGES, [error])
+    check_count("n", request.n or 1, max_images)
+    for name, given in (("seeds", request.seeds), ("latents", request.latents), ("classes", request.classes)):
+        check_count(name, len(given or ()), max_images)
     return request
+
+
+def check_count(field: str, images: int, most: int) -> None:
+    """Raise Problem, 422, if a field asks for more images than a server draws at once."""
+    if images > most:
+        error = FieldError(field=field, message=f"{field} must ask for at most {most} images")
+        raise invalid(ProblemType.TOO_MANY_IMAGES, [error])
 
 
 def to_render_request(request: GenerateRequest, library: Library) -> RenderRequest:

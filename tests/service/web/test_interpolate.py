@@ -158,7 +158,8 @@ def test_a_missing_field_is_named(client: Client) -> None:
 
 def test_a_server_that_draws_few_at_once_walks_in_as_few_steps(renderer: Renderer) -> None:
     client = Client(make_app(renderer, read_settings(max_images=4)))
-    assert "steps must be at most 4" in problem(client.post("/interpolate", json=BODY), "too-many-images")["detail"]
+    refused = problem(client.post("/interpolate", json=BODY), "too-many-images")
+    assert [error["field"] for error in refused["errors"]] == ["steps"]
 
 
 def test_jpeg_is_no_animation(client: Client) -> None:
