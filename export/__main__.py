@@ -69,8 +69,7 @@ def onnx(
     try:
         from export.onnx_file import build  # torch is slow to import, and inspect does not need it
     except ModuleNotFoundError as error:
-        what = "pip install 'nelumbo[train]', or in a clone: make train-env; source .venv-train/bin/activate"
-        raise InputError(f"export needs {error.name}, which is not installed; run: {what}") from error
+        raise _not_installed(error) from error
 
     data = build(
         run,
@@ -83,11 +82,16 @@ def onnx(
         directions=directions,
     )
     store.store(data, folder)
-    console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
+    _print_written(folder / MODEL_FILE, data)
     if to is not None:
         remote.publish(folder, to)
         console.print(f"{to}: {name}/{number}", soft_wrap=True)
     _note_origin(run)
+
+
+def _not_installed(error: ModuleNotFoundError) -> InputError:
+    what = "pip install 'nelumbo[train]', or in a clone: make train-env; source .venv-train/bin/activate"
+    return InputError(f"export needs {error.name}, which is not installed; run: {what}")
 
 
 def _note_origin(path: Path) -> None:
@@ -126,8 +130,7 @@ def weights(
         from training import weights as files
         from training.run import Run
     except ModuleNotFoundError as error:
-        what = "make train; source .venv-dev/bin/activate"
-        raise InputError(f"export needs {error.name}, which is not installed; run: {what}") from error
+        raise _not_installed(error) from error
     try:
         about, size = files.write(Run.open(run), out, data_name=data_name, data_licence=data_licence, licence=licence)
     except errors.InputError as error:
@@ -203,13 +206,8 @@ def encoder(
     from export.encoder_file import build  # torch is slow to import, and inspect does not need it
 
     data, card = build(trained, read)
-    store.add(data, ENCODER_FILE, file.parent)
-    console.print(
-        f"{file.parent / ENCODER_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}\n"
-        f"what its latents draw differs by {card.error} levels from {card.samples} samples, which differ by "
-        f"{card.unrelated} from one another",
-        soft_wrap=True,
-    )
+    distance = f"what its latents draw differs by {card.error} levels from {card.samples} samples"
+    _add(data, ENCODER_FILE, file.parent, f"{distance}, which differ by {card.unrelated} from one another")
 
 
 @app.command()
@@ -226,18 +224,11 @@ def optimize(
     read = _read(file)
     name = providers.find(provider).rewritten_file()
     store.refuse_existing_file(name, file.parent)
-    from export.optimize import (
-        optimize as rewrite,
-    )  # ONNX Runtime is slow to import, and the other commands do not need it
+    from export.optimize import optimize as rewrite  # ONNX Runtime is slow to import, and the others do not need it
 
     data, cost = rewrite(read, provider)
-    store.add(data, name, file.parent)
-    console.print(
-        f"{file.parent / name}: sha256 {digest_of(data)}\n"
-        f"{cost.precision}: largest pixel error {cost.largest_error} levels, mean {cost.mean_error:.2f}, "
-        f"over {cost.samples} seeds on {cost.device}",
-        soft_wrap=True,
-    )
+    error = f"{cost.precision}: largest pixel error {cost.largest_error} levels, mean {cost.mean_error:.2f}"
+    _add(data, name, file.parent, f"{error}, over {cost.samples} seeds on {cost.device}")
 
 
 def _read(file: Path) -> ModelFile:
@@ -261,7 +252,18 @@ def _store_next(file: Path, model: onnx_library.ModelProto, card: Card) -> None:
     data = serialise(model, card.model_copy(update={"version": number}))
     folder = models / card.name / str(number)
     store.store(data, folder)
-    console.print(f"{folder / MODEL_FILE}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
+    _print_written(folder / MODEL_FILE, data)
+
+
+def _add(data: bytes, name: str, folder: Path, measured: str) -> None:
+    """Write a file beside a model, and print what was measured of it."""
+    store.add(data, name, folder)
+    _print_written(folder / name, data)
+    console.print(measured, soft_wrap=True)
+
+
+def _print_written(path: Path, data: bytes) -> None:
+    console.print(f"{path}: {len(data):,} bytes, sha256 {digest_of(data)}", soft_wrap=True)
 
 
 def main() -> NoReturn:

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from export.errors import ExportError, InputError
 from export.graph import trace_module
 from export.sampler import Images, Sampler
-from service.contract import INPUT, OUTPUT, ContractError
+from export.serialise import serialise
+from service.contract import INPUT, OUTPUT
 from service.contract.encoder import EncoderCard
-from service.contract.graph import ModelFile, check_encoder
+from service.contract.graph import ModelFile
 from service.engine import onnx_runtime
 from training.encoder import Trained, load
 from training.errors import TrainingError
@@ -65,13 +66,7 @@ def build(path: Path, model: ModelFile) -> tuple[bytes, EncoderCard]:
         images_seen=trained.images_seen,
         date=datetime.now(UTC).date().isoformat(),
     )
-    onnx.helper.set_model_props(graph, described.to_metadata())
-    data: bytes = graph.SerializeToString(deterministic=True)
-    try:
-        check_encoder(data, "the exported encoder")
-    except ContractError as error:
-        raise ExportError(str(error)) from error
-    return data, described
+    return serialise(graph, described), described
 
 
 def _trace(trained: Trained) -> onnx.ModelProto:
