@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import numpy as np
 import typer
@@ -19,16 +19,17 @@ except ModuleNotFoundError:  # an environment for serving only
     print(f"error: training needs PyTorch, which is not installed; run: {what}", file=sys.stderr)
     raise SystemExit(2) from None
 
-from training import auto, configs, data_commands, distributed, latent_commands, report, start
+from training import auto, configs, data_commands, distributed, latent_commands, options, report, start
 from training import classes as image_classes
 from training import evaluate as evaluation
 from training import recipe as recipes
+from training.configure import configure
 from training.errors import InputError, TrainingError
 from training.files import write_atomically
 from training.metrics import meaning
 from training.metrics.samples import sampler_of
 from training.pictures import grid, png
-from training.run import Config, Run
+from training.run import Run
 from training.seeds import draw, parse_seeds
 
 if TYPE_CHECKING:
@@ -44,56 +45,26 @@ app.add_typer(data_commands.app, name="data")
 app.command()(latent_commands.encoder)
 app.command()(latent_commands.project)
 console = Console(highlight=False)
-CHOICES = " ".join(f"{field}: {', '.join(table)}." for field, table in recipes.CHOICES.items())
 
 
 @app.command()
 def train(
     context: typer.Context,
-    data: Annotated[Path | None, typer.Option(help="Folder or zip of images, or an MNIST-type idx file.")] = None,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help=f"One of {', '.join(recipes.names())}, or the path of a .yaml file; auto looks at the images."
-        ),
-    ] = auto.NAME,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOW", help=f"Train with classes; where an image's class is found: {image_classes.KINDS}."
-        ),
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Height and width of the images, in pixels.")] = None,
-    crop: Annotated[
-        configs.Crop | None, typer.Option(help="How images are made square: cropped, or padded with the background.")
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option(metavar="COLOUR", help="Behind transparency and padding: a name or #rrggbb.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.01, help=f"Train for about this many minutes; auto: {auto.MINUTES:g}.")
-    ] = None,
-    kimg: Annotated[
-        float | None,
-        typer.Option(min=0.001, help="Train on this many thousand images; --resume counts from the start."),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Parent folder of run folders.")] = Path("runs"),
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights, data order and latents.")
-    ] = 0,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=f"Change a field of the recipe. {CHOICES}")
-    ] = None,
-    init_from: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Initialise the networks from this run folder, where shapes fit.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Resume this run folder; --data names moved images, --kimg extends it.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and an estimate, and train nothing.")
-    ] = False,
+    data: options.Data = None,
+    recipe: options.Recipe = auto.NAME,
+    classes: options.Classes = None,
+    size: options.Size = None,
+    crop: options.Crop = None,
+    background: options.Background = None,
+    minutes: options.Minutes = None,
+    kimg: options.Kimg = None,
+    out: options.Out = Path("runs"),
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    settings: options.Settings = None,
+    init_from: options.InitFrom = None,
+    resume: options.Resume = None,
+    dry_run: options.DryRun = False,
 ) -> Path | None:
     """Train a generator on a folder of images."""
     distributed.init()
@@ -105,31 +76,18 @@ def train(
         if data is None:
             raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
         _check_budget(minutes, kimg)
-        fields: dict[str, Any] = {}
-        if recipe == auto.NAME:
-            if not (minutes or kimg or any(one.startswith("kimg=") for one in settings or ())):
-                minutes = auto.MINUTES
-            choice = distributed.on_first_rank(lambda: auto.choose(auto.look(data), minutes, classes=bool(classes)))
-            console.print(f"{choice.sentence}.", soft_wrap=True, markup=False)
-            recipe, fields = choice.recipe, dict(choice.fields)
-        given = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
-        fields |= {name: value for name, value in given.items() if value is not None}
-        resolved = distributed.on_first_rank(lambda: recipes.load(recipe, settings or (), **fields))
-        if resolved.critic.frozen and init_from is None:
-            raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
-        config = Config(
-            name=recipe,
-            recipe=resolved,
-            data=str(data.absolute()),
-            seed=seed,
-            device=device,
-            minutes=minutes,
-            classes=image_classes.absolute(classes),
+        fields = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
+        config = configure(
+            data, recipe, settings or (), fields, minutes=minutes, classes=classes, seed=seed, device=device, say=_say
         )
         ended = start.begin(out, config, init_from, console, dry_run=dry_run)
     if not ended.finished:
         raise typer.Exit(130)
     return ended.run
+
+
+def _say(line: str) -> None:
+    console.print(line, soft_wrap=True, markup=False)
 
 
 def _check_budget(minutes: float | None, kimg: float | None) -> None:
@@ -220,17 +178,14 @@ def evaluate(
             result = evaluation.evaluate_stacked(model, data, samples)
         else:
             result = evaluation.evaluate(model, data, samples, inception, crop, background, metric or (), classes)
-    pairs = evaluation.save(result, out)
-    _show(result)
-    console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
-    if pairs:
-        console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
+    _show(result, out, evaluation.save(result, out))
     if is_run and out == model / report.EVALUATION:
         run = Run.open(model)
         run.write_text("report.html", report.build(run))
 
 
-def _show(result: evaluation.Evaluation) -> None:
+def _show(result: evaluation.Evaluation, out: Path, pairs: Path | None) -> None:
+    """Print the scores, the file that holds them, and the picture of the samples closest to training images."""
     names = Column("", no_wrap=True)
     table = Table(names, "samples", "real images", "collapsed", "good", box=None, padding=(0, 1))
     for row in result.scores:
@@ -243,6 +198,9 @@ def _show(result: evaluation.Evaluation) -> None:
     for sentence in result.sentences():
         console.print(sentence, soft_wrap=True)
     console.print(result.note, soft_wrap=True)
+    console.print(f"{result.scores[0].samples:,} samples: {out}", soft_wrap=True)
+    if pairs:
+        console.print(f"The 16 samples closest to a training image, each beside it: {pairs}", soft_wrap=True)
 
 
 def _class_table(classes: "Sequence[ClassScore]") -> Table:

@@ -28,7 +28,9 @@ class Ended(NamedTuple):
 
 
 def begin(out: Path, config: Config, init_from: Path | None, console: Console, *, dry_run: bool) -> Ended:
-    """Train in a new folder below ``out``."""
+    """Train in a new folder below ``out``, from the networks of another run if there is one."""
+    if config.recipe.critic.frozen and init_from is None:
+        raise InputError("critic.frozen without --init-from would freeze random layers; add --init-from RUN")
     pretrained = _read_pretrained(init_from) if init_from else None
     if pretrained:
         config = config.model_copy(update={"init_from": pretrained.origin})
