@@ -4,11 +4,11 @@ import errno
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.bulk import options
 from service.contract import MODEL_FILE
 from service.engine import remote
 from service.engine.providers import registry as providers
@@ -76,37 +76,17 @@ def serve(
 
 @app.command()
 def generate(
-    out: Annotated[
-        Path, typer.Option(help="With --seed a .png, .jpg, .webp, .gif; else a folder, .zip, .tar, faces-{0000}.tar.")
-    ],
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="The seed of one image.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="The seeds of many images, such as 0-999 or 1,5,9-12.")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model, such as digits or digits@1. Default: NELUMBO_DEFAULT_MODEL, or the first by name."),
-    ] = None,
-    class_: Annotated[
-        str | None, typer.Option("--class", help="Class of all images. Default: each seed draws its class.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Classes in each of which all --seeds are drawn, as A,B,C or all: a folder each.")
-    ] = None,
-    per_class: Annotated[
-        int | None, typer.Option(min=1, help="Images of each of --classes, or of all, to a folder each.")
-    ] = None,
-    truncation: Annotated[
-        float, typer.Option(min=0, max=2, help="Below 1, images are safer and more alike, where the model has it.")
-    ] = 1.0,
-    direction: Annotated[
-        list[str] | None, typer.Option(help="Amount along a direction, as NAME=1.5; may be given several times.")
-    ] = None,
-    shard_size: Annotated[
-        int | None, typer.Option(min=1, help="Images in each faces-{0000}.tar. Default: 1000.")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(help="Part of the files to write, such as 3/16; 16 machines, each its own, write all of them."),
-    ] = None,
+    out: options.Out,
+    seed: options.Seed = None,
+    seeds: options.Seeds = None,
+    model: options.ModelName = None,
+    class_: options.Class = None,
+    classes: options.Classes = None,
+    per_class: options.PerClass = None,
+    truncation: options.Truncation = 1.0,
+    direction: options.Direction = None,
+    shard_size: options.ShardSize = None,
+    shard: options.Shard = None,
     models: Models = None,
     provider: Provider = None,
 ) -> None:
@@ -118,7 +98,7 @@ def generate(
     from service.engine.renderer import Renderer
     from service.formats.c2pa import read_signer
 
-    options = command.Options(
+    asked = options.Options(
         out, seed, seeds, model, class_, classes, per_class, truncation, direction or (), shard_size, shard
     )
     renderer = Renderer(
@@ -130,7 +110,7 @@ def generate(
         default=settings.default_model,
     )
     signer = read_signer(settings.c2pa_key, settings.c2pa_certificate)
-    command.generate(options, renderer, settings.max_batch, signer)
+    command.generate(asked, renderer, settings.max_batch, signer)
 
 
 @app.command()

@@ -3,12 +3,10 @@
 import logging
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 
+from service.bulk.options import Options
 from service.bulk.plan import Plan, plan, read_shard
 from service.bulk.run import Bulk, draw_one
 from service.engine import conditions
@@ -20,42 +18,6 @@ from service.errors import ServiceError
 from service.formats.c2pa import Signer
 
 ALL = "all"  # the classes
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says; names are those of its options."""
-
-    out: Path
-    seed: int | None
-    seeds: str | None
-    model: str | None
-    class_: str | None
-    classes: str | None
-    per_class: int | None
-    truncation: float
-    direction: Sequence[str]
-    shard_size: int | None
-    shard: str | None = None
-
-    def check(self) -> None:
-        """Raise ServiceError for options that exclude each other."""
-        if sum(given is not None for given in (self.seed, self.seeds, self.per_class)) != 1:
-            raise ServiceError("give one of --seed 42, --seeds 0-999 and --per-class 100")
-        if self.class_ is not None and (self.classes is not None or self.per_class is not None):
-            raise ServiceError("--class is for all images; give it without --classes and --per-class")
-        if self.classes is not None and self.seed is not None:
-            raise ServiceError("--classes makes many images; give --seeds or --per-class with it")
-        if self.shard is not None and self.seed is not None:
-            raise ServiceError("--shard is a part of many images; give --seeds or --per-class with it")
-
-    def amounts(self) -> dict[str, float]:
-        """Return the amounts of --direction by name; raises ServiceError."""
-        try:
-            pairs = [one.rpartition("=") for one in self.direction]
-            return {name: float(amount) for name, _, amount in pairs}
-        except ValueError as error:
-            raise ServiceError(f"--direction {' '.join(self.direction)}: write NAME=1.5") from error
 
 
 def generate(options: Options, renderer: Renderer, max_batch: int, signer: Signer | None = None) -> None:

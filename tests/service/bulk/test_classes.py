@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from service.bulk.command import Options, generate
+from service.bulk.command import generate
+from service.bulk.options import Options
 from service.bulk.plan import folders
 from service.engine.renderer import Renderer
 from service.errors import ServiceError
