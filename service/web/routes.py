@@ -24,28 +24,53 @@ from service.web.negotiation import choose
 from service.web.openai_images import OpenAIRoutes
 from service.web.probes import Probes
 from service.web.render import RenderRoute
-from service.web.responder import Responder
+from service.web.responder import Respond, Responder
 from service.web.static_files import ICON, INDEX, Page
 
 
 def routes(
     renderer: Renderer, settings: Settings, reload: Callable[[], Library], access: Access, signer: Signer | None
 ) -> list[Route]:
-    """Return every route of the app; a new one is a line here and its description in openapi.py."""
+    """Return every route of the app; a new one is a line below and its description in openapi.py.
+
+    They are tried in this order, so those that are asked for most come first.
+    """
     respond = Responder(renderer, access, signer, settings.deadline).respond
-    page = PageRoutes(Page(settings.max_images))
-    docs = DocsRoutes(settings.max_images)
-    probes = Probes(renderer)
-    models = ModelRoutes(renderer)
-    images = ImageRoutes(
-        renderer,
-        respond,
-        max_images=settings.max_images,
-        shared_caches=settings.api_keys is None,
-        signer=signer,
-    )
-    admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))
+    return [
+        *_drawing(renderer, respond, settings),
+        *_images(renderer, respond, settings, signer),
+        *_inversion(renderer, settings, access, signer),
+        *_models(renderer),
+        *_operation(renderer, settings, reload),
+        *_pages(settings),
+    ]
+
+
+def _drawing(renderer: Renderer, respond: Respond, settings: Settings) -> list[Route]:
+    """Return the routes that draw what a body asks for."""
     bounds = {"max_body": settings.max_body, "max_images": settings.max_images}
+    openai = OpenAIRoutes(renderer, respond, **bounds)
+    return [
+        Route("/generate", GenerateRoute(renderer, respond, **bounds).generate, methods=["POST"]),
+        Route("/interpolate", InterpolateRoute(renderer, respond, **bounds).interpolate, methods=["POST"]),
+        Route("/render", RenderRoute(renderer, respond, **bounds).render, methods=["POST"]),
+        Route("/v1/images/generations", openai.generations, methods=["POST"]),
+        Route("/v1/models", openai.models),
+        Route("/v1/models/{model}", openai.model),
+    ]
+
+
+def _images(renderer: Renderer, respond: Respond, settings: Settings, signer: Signer | None) -> list[Route]:
+    """Return the routes of images under URLs of their own."""
+    shared, most = settings.api_keys is None, settings.max_images
+    images = ImageRoutes(renderer, respond, max_images=most, shared_caches=shared, signer=signer)
+    return [
+        Route("/images/{model}/{file}", images.image),
+        Route("/models/{model}/thumbnail.png", images.thumbnail),
+    ]
+
+
+def _inversion(renderer: Renderer, settings: Settings, access: Access, signer: Signer | None) -> list[Route]:
     invert = InvertRoute(
         renderer,
         access,
@@ -54,27 +79,35 @@ def routes(
         max_images=settings.max_images,
         deadline=settings.deadline,
     )
-    openai = OpenAIRoutes(renderer, respond, **bounds)
+    return [Route("/invert", invert.invert, methods=["POST"])]
+
+
+def _models(renderer: Renderer) -> list[Route]:
+    models = ModelRoutes(renderer)
+    return [Route("/models", models.list), Route("/models/{model}", models.one)]
+
+
+def _operation(renderer: Renderer, settings: Settings, reload: Callable[[], Library]) -> list[Route]:
+    """Return the routes for who runs the server."""
+    probes = Probes(renderer)
+    admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))
     return [
-        Route("/", page.index),
-        Route("/page/{file}", page.file),
-        Route("/favicon.ico", page.icon),
-        Route("/generate", GenerateRoute(renderer, respond, **bounds).generate, methods=["POST"]),
-        Route("/interpolate", InterpolateRoute(renderer, respond, **bounds).interpolate, methods=["POST"]),
-        Route("/render", RenderRoute(renderer, respond, **bounds).render, methods=["POST"]),
-        Route("/invert", invert.invert, methods=["POST"]),
-        Route("/images/{model}/{file}", images.image),
-        Route("/v1/images/generations", openai.generations, methods=["POST"]),
-        Route("/v1/models", openai.models),
-        Route("/v1/models/{model}", openai.model),
-        Route("/models", models.list),
-        Route("/models/{model}", models.one),
-        Route("/models/{model}/thumbnail.png", images.thumbnail),
         Route("/admin/reload", admin.reload, methods=["POST"]),
         Route("/metrics", MetricsRoute(renderer).metrics),
         Route("/livez", probes.live),
         Route("/healthz", probes.live),
         Route("/readyz", probes.ready),
+    ]
+
+
+def _pages(settings: Settings) -> list[Route]:
+    """Return the page, and the description of the API."""
+    page = PageRoutes(Page(settings.max_images))
+    docs = DocsRoutes(settings.max_images)
+    return [
+        Route("/", page.index),
+        Route("/page/{file}", page.file),
+        Route("/favicon.ico", page.icon),
         Route("/openapi.json", docs.document),
         Route("/docs", docs.page),
         Route("/problems/{slug}", docs.problem),
