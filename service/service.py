@@ -16,7 +16,8 @@ from service.contract.inputs import MAX_LATENT
 from service.engine import conditions, crashes
 from service.engine.conditions import ConditionError
 from service.engine.jobs import DeadlinePassedError, QueueFullError
-from service.engine.library import Library, Model, NotReadyError, UnknownModelError
+from service.engine.library import Library, NotReadyError, UnknownModelError
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.serving.speed import Speed, of_calls
 from service.engine import latents
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.requests import RenderRequest
 from service.formats import metadata, png
 

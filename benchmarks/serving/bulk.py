@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.serving.speed import Speed, of_calls
 from service.bulk import plan as plans
 from service.bulk import run as bulk
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.settings import Settings

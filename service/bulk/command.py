@@ -11,7 +11,8 @@ from service.bulk.plan import Plan, plan, read_shard
 from service.bulk.run import Bulk, draw_one
 from service.engine import conditions
 from service.engine.conditions import ConditionError
-from service.engine.library import Model, UnknownModelError
+from service.engine.library import UnknownModelError
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from service.contract import Card
 from service.contract.inputs import MAX_AMOUNT, MAX_TRUNCATION, normalised
-from service.engine.library import Model
+from service.engine.model import Model
 
 NEAREST = 5  # names that an error lists
 

@@ -18,7 +18,8 @@ from service.engine import latents
 from service.engine.batcher import Batcher
 from service.engine.checker import Checker
 from service.engine.jobs import Job, Timing
-from service.engine.library import Library, Model, NotReadyError, load_library
+from service.engine.library import Library, NotReadyError, load_library
+from service.engine.model import Model
 from service.engine.providers import registry as providers
 from service.engine.requests import Image, RenderRequest
 from service.errors import ServiceError, redact_path

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.engine import interpolation, latents
 from service.engine.conditions import described
 from service.engine.latents import Latent
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.rows import Item
 
 Image = NDArray[np.uint8]  # (H, W, C), C is 1 or 3

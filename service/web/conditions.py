@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from service.engine import conditions
 from service.engine.conditions import ConditionError, UnknownClassError, UnknownDirectionError, UnsupportedError
-from service.engine.library import Model
+from service.engine.model import Model
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, Problem, invalid
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.engine import latents, onnx_runtime
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
 from service.formats.base import AnswerFormat

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.engine import interpolation, latents
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.requests import FRAME_MS, Interpolation
 from service.formats.registry import MOVING, STILL, Kinds, offered
 from service.web.body import run_by_size

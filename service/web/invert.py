@@ -17,7 +17,7 @@ from starlette.types import Receive
 from service.engine import inversion
 from service.engine.inversion import Images, Inversion
 from service.engine.jobs import DeadlinePassedError, QueueFullError
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 from service.engine.requests import Image, RenderRequest
 from service.formats import photo

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.contract import Card
-from service.engine.library import Determinism, Model
+from service.engine.model import Determinism, Model
 from service.engine.renderer import Renderer
 from service.web.schemas import find_model
 

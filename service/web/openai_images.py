@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.engine import latents
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.requests import RenderRequest
 from service.formats.base import FilesFormat
 from service.web.drawing import DrawingRoute

@@ -14,7 +14,8 @@ from starlette.requests import Request
 
 from service.contract.inputs import MAX_DIRECTIONS
 from service.engine import latents
-from service.engine.library import Library, Model, UnknownModelError
+from service.engine.library import Library, UnknownModelError
+from service.engine.model import Model
 from service.engine.requests import RenderRequest
 from service.web.conditions import find_conditions
 from service.web.fields import (

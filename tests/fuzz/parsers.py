@@ -16,7 +16,8 @@ with atheris.instrument_imports(include=["service.web", "service.keys"]):
     from service.web.invert import MAX_STEPS, InvertQuery
     from service.web.problems import Problem
     from service.web.render import ArrayRequest
-from service.engine.library import Library, Model
+from service.engine.library import Library
+from service.engine.model import Model
 from service.formats.registry import MOVING, STILL, offered
 from tests import tiny
 

@@ -2,7 +2,7 @@ import pytest
 
 from service.engine import conditions
 from service.engine.conditions import ConditionError, UnknownClassError, UnknownDirectionError, UnsupportedError
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.renderer import Renderer
 
 

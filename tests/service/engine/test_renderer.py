@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from service.engine import latents
-from service.engine.library import Model
+from service.engine.model import Model
 from service.engine.renderer import NotReadyError, Renderer
 from service.engine.requests import RenderRequest
 from service.errors import ServiceError

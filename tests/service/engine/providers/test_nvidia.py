@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime import InferenceSession
 
-from service.engine.library import Library, Model, load_library
+from service.engine.library import Library, load_library
+from service.engine.model import Model
 from service.engine.providers import nvidia, plugins
 from service.engine.providers import registry as providers
 from service.engine.providers.base import SessionRequest
