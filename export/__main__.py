@@ -27,7 +27,7 @@ from service.contract.card import NAME_PATTERN
 from service.contract.encoder import ENCODER_FILE
 from service.contract.graph import ModelFile, check, read_model
 from service.contract.inputs import MAX_DIRECTIONS
-from service.engine import remote
+from service.engine import sources
 from service.engine.providers import registry as providers
 
 app = typer.Typer(
@@ -54,7 +54,8 @@ def onnx(
         Path | None, typer.Option(help="JSON file of metrics for the card: [{name, value, samples}, …].")
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="URL", help="Publish it there, too: s3://bucket/prefix, gs://… or az://….")
+        str | None,
+        typer.Option(metavar="URL", help="Publish it there, too: s3://…, gs://…, az://… or oci://registry/name:tag."),
     ] = None,
     directions: Annotated[
         int, typer.Option(min=0, max=MAX_DIRECTIONS, help="Number of directions that the model can be moved along.")
@@ -84,7 +85,7 @@ def onnx(
     store.store(data, folder)
     _print_written(folder / MODEL_FILE, data)
     if to is not None:
-        remote.publish(folder, to)
+        sources.publish(folder, to)
         console.print(f"{to}: {name}/{number}", soft_wrap=True)
     _note_origin(run)
 
@@ -272,7 +273,7 @@ def main() -> NoReturn:
         app(prog_name="python -m export")
     except ExportError as error:
         _exit(error, error.exit_code)
-    except (ContractError, remote.SourceError) as error:  # the file breaks the contract; the source cannot be written
+    except (ContractError, sources.SourceError) as error:  # the file breaks the contract; the source cannot be written
         _exit(error, InputError.exit_code)
     sys.exit(0)
 

@@ -10,7 +10,7 @@ import typer
 
 from service.bulk import options
 from service.contract import MODEL_FILE
-from service.engine import remote
+from service.engine import sources
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 from service.settings import SHIPPED, Settings, read_settings
@@ -24,7 +24,7 @@ app = typer.Typer(
 Models = Annotated[
     str | None,
     typer.Option(
-        help="Folder of <name>/<version>/model.onnx, or s3://bucket/prefix. Default: models, or shipped emoji."
+        help="Folder of <name>/<version>/model.onnx, or s3://…, https://…, hf://…, oci://…. Default: models, or emoji."
     ),
 ]
 DefaultModel = Annotated[
@@ -161,8 +161,8 @@ def _fetch(settings: Settings) -> None:
     if settings.source is None:
         return
     try:
-        remote.mirror(settings.source)
-    except remote.SourceError as error:
+        sources.mirror(settings.source)
+    except sources.SourceError as error:
         if not any(settings.models.glob(f"*/*/{MODEL_FILE}")):
             raise
         print(f"warning: {error}; drawing with what was fetched before", file=sys.stderr)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, IPvAnyAddress, Secr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service import cpus, keys
-from service.engine import remote
+from service.engine import sources
 from service.engine.providers import registry as providers
 from service.errors import ServiceError
 
@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     )
     source: str | None = Field(
         None,
-        description="where models are fetched from; setting models to s3://bucket/prefix, gs://… or az://… sets it",
+        description=f"where models are fetched from; setting models to a URL sets it: {sources.EXAMPLES}",
     )
     source_seconds: float = Field(
         60.0, ge=0, le=86400, description="seconds between two looks for new models at the source; 0: at the start only"
@@ -201,7 +201,13 @@ class Settings(BaseSettings):
     @classmethod
     def _models_may_be_elsewhere(cls, given: dict[str, Any]) -> dict[str, Any]:
         url = str(given.get("models", ""))
-        return given | {"models": remote.cache_of(url), "source": url} if remote.URL.fullmatch(url) else given
+        if not sources.is_url(url):
+            return given
+        try:
+            sources.scheme_of(url)
+        except ServiceError as error:
+            raise ValueError(str(error)) from error
+        return given | {"models": sources.cache_of(url), "source": url}
 
     @model_validator(mode="after")
     def _limits_can_be_kept(self) -> Self:

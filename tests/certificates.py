@@ -1,6 +1,7 @@
 """A certificate authority for tests; it issues keys and certificates that C2PA accepts."""
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ def write(folder: Path, key: Any = None, **changes: Any) -> dict[str, Path]:
     return settings
 
 
+def for_loopback(folder: Path) -> Path:
+    """Write ``server.pem``, a key and certificates of a TLS server at 127.0.0.1, and return its path."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    path = folder / "server.pem"
+    loopback = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    path.write_bytes(text(key) + chain(key, purpose=ExtendedKeyUsageOID.SERVER_AUTH, names=loopback))
+    return path
+
+
 def _name(common: str) -> x509.Name:
     parts = ((NameOID.ORGANIZATION_NAME, "Nelumbo"), (NameOID.COMMON_NAME, common))
     return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
@@ -57,6 +67,7 @@ def _issue(
     authority: bool = False,
     days: float = 1,
     purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.EMAIL_PROTECTION,
+    names: x509.SubjectAlternativeName | None = None,
 ) -> bytes:
     now, public = datetime.now(UTC), key.public_key()
     usage = {"key_cert_sign": True} if authority else {"digital_signature": True}
@@ -70,4 +81,6 @@ def _issue(
     )
     if not authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    if names:
+        builder = builder.add_extension(names, critical=False)
     return builder.sign(AUTHORITY, hashes.SHA256()).public_bytes(pem.Encoding.PEM)

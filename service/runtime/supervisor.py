@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from service.engine import crashes, default, remote
+from service.engine import crashes, default, sources
 from service.engine.checker import Checker
 from service.errors import ServiceError
 from service.runtime.backoff import Backoff
@@ -167,7 +167,7 @@ class Supervisor(Multiprocess):
         """Have the workers load what is new at the source of the models. Runs on a thread."""
         while not self.should_exit.wait(self._settings.source_seconds):
             try:
-                if remote.mirror(source):
+                if sources.mirror(source):
                     os.kill(os.getpid(), signal.SIGHUP)
             except ServiceError as error:
                 logger.warning("%s; what was fetched before is served on", error)
