@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,13 @@ class ImageFormat(AnswerFormat):
     encode: Callable[[Image, Texts], bytes]
 
     def encode_image(self, request: RenderRequest, index: int, image: Image) -> Image:
-        """Return the pixels: the file is made of all of them."""
-        return enlarge(request, image)
+        """Return the pixels, not enlarged yet: they are held until all are there, for every request that waits."""
+        return image
 
     def combine(self, request: RenderRequest, parts: list[Image]) -> bytes:
         """Return the file."""
-        image = parts[0] if len(parts) == 1 else tile(parts, request.columns)
+        enlarged = (enlarge(request, part) for part in parts)
+        image = next(enlarged) if len(parts) == 1 else tile(enlarged, len(parts), request.columns)
         return self.encode(image, request.texts())
 
     def _size(self, request: RenderRequest) -> tuple[int, int]:
@@ -101,19 +102,21 @@ class AnimationFormat(AnswerFormat):
 
     Attributes:
         join: (what ``encode_frame`` returned for each image, texts for the metadata, milliseconds a frame) -> file.
-        encode_frame: image, (H, W, C) uint8 -> what ``join`` takes; runs on as many threads as there are.
+        encode_frame: image, (H, W, C) uint8 -> what ``join`` takes, in less memory than the image; runs on as many
+            threads as there are. None: ``join`` takes the images.
     """
 
     join: Callable[[list[Any], Texts, int], bytes]
-    encode_frame: Callable[[Image], Any] = lambda image: image
+    encode_frame: Callable[[Image], Any] | None = None
 
     def encode_image(self, request: RenderRequest, index: int, image: Image) -> Any:
-        """Return a frame."""
-        return self.encode_frame(enlarge(request, image))
+        """Return a frame, or the image, not enlarged yet."""
+        return self.encode_frame(enlarge(request, image)) if self.encode_frame else image
 
     def combine(self, request: RenderRequest, parts: list[Any]) -> bytes:
         """Return the file."""
-        return self.join(parts, request.texts(), request.milliseconds)
+        frames = parts if self.encode_frame else [enlarge(request, part) for part in parts]
+        return self.join(frames, request.texts(), request.milliseconds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +140,13 @@ class FilesFormat(AnswerFormat):
         return self.pack(request, parts)
 
 
-def tile(images: Sequence[Image], columns: int) -> Image:
-    """Lay out images of one size in rows of ``columns``; what is left of the last row is black."""
-    rows = math.ceil(len(images) / columns)
-    height, width, channels = images[0].shape
-    canvas = np.zeros((rows, height, columns, width, channels), np.uint8)
+def tile(images: Iterable[Image], count: int, columns: int) -> Image:
+    """Lay out ``count`` images of one size in rows of ``columns``; what is left of the last row is black."""
+    rows, canvas = math.ceil(count / columns), None
     for i, image in enumerate(images):
+        height, width, channels = image.shape
+        if canvas is None:
+            canvas = np.zeros((rows, height, columns, width, channels), np.uint8)
         canvas[i // columns, :, i % columns] = image
+    assert canvas is not None  # noqa: S101 (no request is for no images)
     return canvas.reshape(rows * height, columns * width, channels)

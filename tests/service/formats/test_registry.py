@@ -30,7 +30,7 @@ def made(encoder: Encoder, request: RenderRequest) -> Any:
 @given(count=st.integers(1, 70), columns=st.integers(1, 12), channels=st.sampled_from([1, 3]))
 def test_tiles_stand_in_reading_order(count: int, columns: int, channels: int) -> None:
     images = np.random.default_rng(count).integers(0, 256, (count, 3, 5, channels), np.uint8)
-    laid = tile(list(images), columns)
+    laid = tile(images, len(images), columns)
     assert laid.shape == (-(-count // columns) * 3, columns * 5, channels)
     for i, image in enumerate(images):
         y, x = i // columns * 3, i % columns * 5
@@ -97,7 +97,7 @@ def test_arrays_are_the_images_stacked(library: Library) -> None:
 @pytest.mark.parametrize("kind", [RenderRequest, Interpolation])
 def test_the_size_is_checked_that_the_tiles_will_have(library: Library, kind: type[RenderRequest]) -> None:
     request = kind(library.find("rgb"), latents=[np.zeros(16, np.float32)] * 5)
-    height, width = tile(list(drawn(request)), request.columns).shape[:2]
+    height, width = tile(drawn(request), len(request), request.columns).shape[:2]
     largest = max(height, width)
     narrow = ImageFormat("x", "image/x", "x", max_side=largest - 1, encode=lambda *_: b"")
     ImageFormat("x", "image/x", "x", max_side=largest, encode=lambda *_: b"").check_size(request)

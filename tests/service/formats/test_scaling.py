@@ -43,6 +43,23 @@ def test_every_format_sends_enlarged_images(library: Library, answer_format: obj
     assert made(answer_format, request) != made(answer_format, small)  # type: ignore[arg-type]
 
 
+def size(part: object) -> int:
+    """Return the bytes that a part of an answer holds."""
+    return (
+        part.nbytes if isinstance(part, np.ndarray) else len(part.tobytes() if isinstance(part, Image.Image) else part)
+    )
+
+
+@pytest.mark.parametrize("answer_format", FORMATS, ids=lambda one: f"{type(one).__name__}-{one.name}")
+def test_an_enlarged_image_is_not_held_as_pixels_until_the_others_are_there(
+    library: Library, answer_format: object
+) -> None:
+    request = RenderRequest(library.find("rgb"), seeds=(1,), scale=8, resample="lanczos")
+    (image,) = drawn(request)
+    part = answer_format.encode_image(request, 0, image)  # type: ignore[attr-defined]
+    assert size(part) < enlarge(request, image).nbytes
+
+
 def test_a_sheet_is_as_large_as_its_enlarged_images(library: Library) -> None:
     request = RenderRequest(library.find("rgb"), seeds=(1, 2), scale=2)
     assert Image.open(io.BytesIO(made(named("png"), request))).size == (80, 48)
