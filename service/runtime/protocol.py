@@ -1,5 +1,6 @@
 """One HTTP connection: uvicorn's, with limits on the size of a request's head and on the time a client takes."""
 
+import math
 import socket
 import struct
 
@@ -109,9 +110,22 @@ class Protocol(HttpToolsProtocol):
         elif now - self._stalled[1] > timeout:
             self._close()
 
+    def unread(self) -> int:
+        """Return how many bytes of answers the client has not read, beyond what the kernel holds."""
+        return self.transport.get_write_buffer_size()
+
+    def waiting_since(self) -> float:
+        """Return since when the client stalls its request or response; infinity where it does not."""
+        return self._stalled[1] if self._stalled else math.inf
+
+    def cut_off(self) -> None:
+        """Close the connection without sending what is left: the kernel would keep it for as long as nobody reads."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
     def _waits_for_client(self) -> bool:
         """Return whether we wait for the client: for the rest of a request, or to read a response."""
-        return self._in_head() or self.cycle.more_body or self.transport.get_write_buffer_size() > 0
+        return self._in_head() or self.cycle.more_body or self.unread() > 0
 
     def _in_head(self) -> bool:
         return self.cycle is None or self.cycle.scope is not self.scope
@@ -120,9 +134,7 @@ class Protocol(HttpToolsProtocol):
         if self._owes_a_request() and not self.transport.is_closing():
             self._refuse(TIMEOUT)
         else:
-            # With what is left to send: the system would keep it for as long as the client takes no more.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self.transport.abort()
+            self.cut_off()
 
     def _owes_a_request(self) -> bool:
         """Return whether a request has begun and its response has not; browsers also open connections in advance."""

@@ -16,6 +16,7 @@ from types import FrameType
 
 import uvicorn
 
+from service import memory
 from service.errors import ServiceError
 from service.runtime.port import drop_new_connections
 from service.runtime.protocol import Protocol
@@ -24,6 +25,7 @@ from service.settings import Settings
 logger = logging.getLogger("bentoml.nelumbo.server")
 
 LAST_REQUESTS = 2.0  # seconds for clients that are connected to send their first request after the server stops
+UNREAD = 8  # part of the memory that answers may take which their clients do not read
 TICKS = 10  # of uvicorn's main loop, per second
 
 
@@ -38,6 +40,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
         super().__init__(config)
         self._settings = settings
+        self.most_unread = memory.available() // UNREAD // settings.workers  # bytes
         self._stop_at = 0.0  # by time.monotonic(); 0: not told to stop
         self._interrupted = False
         self.draining = threading.Event()
@@ -88,9 +91,23 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def close_stalled_connections(self, now: float) -> None:
-        """Close the connections that have waited too long for their client."""
+        """Close the connections that have waited too long for their client, or hold too much that it does not read."""
         for connection in self._connections():
             connection.close_if_stalled(now, self._settings.client_timeout)
+        self._close_unread()
+
+    def _close_unread(self) -> None:
+        """Close those that have waited longest, until the answers that nobody reads take no more than they may.
+
+        Of 64 enlarged images, an answer of 12 MiB takes half a second to draw, and would be held for half a minute.
+        """
+        held = sum(connection.unread() for connection in self._connections())
+        for connection in sorted(self._connections(), key=Protocol.waiting_since):
+            if held <= self.most_unread:
+                return
+            held -= connection.unread()
+            if connection.unread():
+                connection.cut_off()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept the connections that the kernel holds, answer their first requests, and stop."""
