@@ -16,14 +16,21 @@ from torch.nn import functional
 
 from training import device as devices
 from training.differentiable import Generator
+from training.disturb import disturb
 from training.errors import InputError
 from training.files import write_atomically
+from training.images import Pixels
 from training.networks.encoder import encoder
+from training.perceptual import Perceptual, apart
+from training.pictures import to_images
 
-BATCH = 32
-LEARNING_RATE = 2e-3  # at the start; it falls linearly to zero
-IMAGE_WEIGHT = 4.0  # of the images' mean square error, beside that of the latents
-NOISE = 0.1  # most noise that is added to a sample, of 2: a photo has other fine detail than any sample
+BATCH = 24  # samples
+PHOTOS = 12  # beside them; their features take more time than all else
+SAMPLES_ALONE = 0.3  # of the time, at first
+LEARNING_RATE = 2e-3  # at most; it falls linearly to zero
+WARM_UP = 50  # steps to it
+LATENT_WEIGHT, IMAGE_WEIGHT = 0.5, 4.0  # of samples
+PHOTO_WEIGHT, FEATURE_WEIGHT = 0.5, 5.0  # of photos
 REPORT = 10.0  # seconds between two reports
 
 
@@ -57,38 +64,102 @@ def load(path: Path) -> Trained:
     return Trained(network.eval().requires_grad_(False), **fields)
 
 
-def train(generator: Generator, minutes: float, seed: int, report: Callable[[str], None]) -> Trained:
-    """Return an encoder that was trained for so many minutes."""
+class Photos:
+    """Photos to train on, at random, and their features.
+
+    Args:
+        pixels: (N, C, S, S).
+        perceptual: what describes them.
+    """
+
+    def __init__(self, pixels: Pixels, perceptual: Perceptual) -> None:
+        self._pixels = torch.from_numpy(pixels)
+        self._features = perceptual.describe_all(pixels)  # mirrored photos have nearly the same
+        self._perceptual = perceptual
+
+    def take(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return images (count, C, S, S) in [-1, 1], half of them mirrored, and their features (count, D)."""
+        chosen = torch.randint(len(self._pixels), (count,))
+        images = to_images(self._pixels[chosen])
+        mirrored = torch.where(torch.rand(count, 1, 1, 1) < 0.5, images.flip(3), images)
+        return mirrored, self._features[chosen]
+
+    def apart(self, images: Tensor, features: Tensor) -> Tensor:
+        """Return the mean distance of images from photos with these features."""
+        return apart(self._perceptual.describe(images), features).mean()
+
+
+def train(
+    generator: Generator, minutes: float, seed: int, report: Callable[[str], None], photos: Pixels | None = None
+) -> Trained:
+    """Return an encoder that was trained for so many minutes, on samples, and then on photos (N, C, S, S), too."""
     torch.manual_seed(seed)
     network = encoder(generator.latent_dim, generator.size, generator.channels)
     device = devices.choose("cpu")
     device.place(network)  # in place, as .to() moves a module
     optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
     started, told, seen = time.monotonic(), 0.0, 0
+    with device.autocast():
+        known = None if photos is None else Photos(photos, Perceptual.open(generator.channels, generator.size))
     while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - share)
+        optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1 - share, (1 + seen / BATCH) / WARM_UP)
         with device.autocast():
-            latent_error, image_error = losses(network, generator)
+            errors = losses(network, generator, known if share > SAMPLES_ALONE else None)
         optimiser.zero_grad()
-        (latent_error + IMAGE_WEIGHT * image_error).backward()  # type: ignore[no-untyped-call]
+        errors.total().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         seen += BATCH
         if time.monotonic() - told > REPORT:
             told = time.monotonic()
-            report(f"{seen:,} samples: latent error {latent_error.item():.3f}, image error {image_error.item():.4f}")
+            report(f"{seen:,} samples: {errors}")
     network.eval().requires_grad_(False)
     return Trained(network, generator.latent_dim, generator.size, generator.channels, seen)
 
 
-def losses(network: nn.Module, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Return the mean square errors of the latents of new samples, and of the samples that are drawn from them."""
+@dataclass(frozen=True)
+class Errors:
+    """What an encoder is to make small: mean square errors, and a distance of features.
+
+    Attributes:
+        latents: of samples.
+        images: samples, from what is drawn of the latents that are found of them.
+        photos: the same of photos; 0 without any.
+        features: of photos.
+    """
+
+    latents: Tensor
+    images: Tensor
+    photos: Tensor
+    features: Tensor
+
+    def total(self) -> Tensor:
+        """Return the weighted sum."""
+        samples = LATENT_WEIGHT * self.latents + IMAGE_WEIGHT * self.images
+        return samples + PHOTO_WEIGHT * self.photos + FEATURE_WEIGHT * self.features
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {float(error.detach()):.4f}" for name, error in vars(self).items())
+
+
+def losses(network: nn.Module, generator: Generator, photos: Photos | None = None) -> Errors:
+    """Return the errors over new samples and, if there are any, over photos."""
     latents = torch.randn(BATCH, generator.latent_dim)
     labels = generator.draw_labels(BATCH)
     with torch.no_grad():
-        images = generator(latents, labels).float()  # (N, C, S, S)
-    noise = torch.randn_like(images) * torch.rand(BATCH, 1, 1, 1) * NOISE
-    found = network(images + noise).float()
-    return functional.mse_loss(found, latents), functional.mse_loss(generator(on_shell(found), labels).float(), images)
+        pictures = generator(latents, labels).float()  # (N, C, S, S)
+    if photos is not None:
+        some, features = photos.take(PHOTOS)
+        pictures = torch.cat([pictures, some])
+    found = network(disturb(pictures)).float()
+    drawn = generator(on_shell(found), labels).float()
+    apart_by = (drawn - pictures).square().mean(dim=(1, 2, 3))
+    nothing = torch.zeros(())
+    return Errors(
+        latents=functional.mse_loss(found[:BATCH], latents),
+        images=apart_by[:BATCH].mean(),
+        photos=nothing if photos is None else apart_by[BATCH:].mean(),
+        features=nothing if photos is None else photos.apart(drawn[BATCH:], features),
+    )
 
 
 def on_shell(latents: Tensor) -> Tensor:

@@ -26,13 +26,23 @@ def encoder(
     out: Annotated[
         Path | None, typer.Option(help=f"File to write; default: {ENCODER} in the run folder, or in this one.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Photos to learn from, too, such as the model's own training images."),
+    ] = None,
+    crop: Annotated[Crop, typer.Option(help="As in training.")] = "center",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights and samples.")] = 0,
 ) -> None:
-    """Train an encoder on a generator's own samples, for python -m export encoder."""
+    """Train an encoder on a generator's own samples, and on photos if there are any, for python -m export encoder."""
     from training.encoder import train
 
+    generator = open_generator(model)
+    if data and generator.classes:
+        raise InputError(f"{model} has classes, and its encoder learns from samples alone; leave out --data")
+    config = ImagesConfig(size=generator.size, channels=generator.channels, crop=crop)
+    photos = images.read(data, config).images if data else None
     to = out or (model / ENCODER if model.is_dir() else Path(ENCODER))
-    trained = train(open_generator(model), minutes, seed, lambda line: console.print(line, soft_wrap=True))
+    trained = train(generator, minutes, seed, lambda line: console.print(line, soft_wrap=True), photos)
     trained.save(to)
     console.print(f"{to}: {trained.images_seen:,} samples. Next: python -m export encoder {to} MODEL", soft_wrap=True)
 

@@ -1,8 +1,13 @@
 """Find the latent of a picture, from an encoder's estimate on, by Levenberg–Marquardt with finite differences.
 
-Of all latents z of the length √Z, near which normal ones lie, it looks for the one that minimises |P(G(z) - x)|², where
-G draws, x is the picture, and P averages blocks of pixels to some 32 pixels a side. A step draws the images of z, moved
-a little along each of its numbers: its cost is Z images and a few.
+Of the latents z of the length √Z, near which normal ones lie, it looks for the one that minimises
+
+    mean((P(G(z) - x) / LEVELS)²) + |z - e|²
+
+where e is the estimate, G draws, x is the picture, and P averages blocks of pixels to some 32 pixels a side. The second
+term keeps z near the estimate: without it, the colours come as near as the model can bring them, and what is drawn is
+a grey fog, which is no cat to an eye or to a network that knows cats. A step draws the images of z, moved a little
+along each of its numbers: its cost is Z images and a few.
 """
 
 from collections.abc import Callable
@@ -17,9 +22,9 @@ Images = NDArray[np.uint8]  # (N, H, W, C)
 Floats = NDArray[np.float64]
 
 SIDE = 32  # pixels that a picture is averaged to before it is compared
-NOISE = 40.0  # levels of such a pixel that no latent explains: the more, the shorter the steps
+LEVELS = 18.0  # of difference that weigh as much as a distance of 1 from the estimate
 DELTA = 0.25  # of the finite differences: images change by whole levels
-DAMPINGS = (1.0, 4.0, 16.0, 64.0, 256.0)  # of a step: the more, the shorter; the best of them is taken
+DAMPINGS = (0.0, 1.0, 4.0, 16.0, 64.0)  # of a step: the more, the shorter; the best of them is taken
 DECIMALS = 4  # of a number of a latent: it is sent as text, and draws the same image
 
 
@@ -42,33 +47,40 @@ class Inversion:
 
 def invert(
     picture: NDArray[np.uint8],
-    start: Latent,
+    estimate: Latent,
     draw: Callable[[NDArray[np.float32]], Images],
     steps: int,
 ) -> Inversion:
-    """Return the best latent that is found from ``start`` in at most so many steps.
+    """Return the best latent that is found near ``estimate`` in at most so many steps.
 
     Args:
         picture: (H, W, C), of the size that the model draws.
-        start: (Z,).
+        estimate: (Z,).
         draw: latents (N, Z) -> images (N, H, W, C).
-        steps: 0 for the start itself.
+        steps: 0 for the estimate itself.
     """
     target = average(picture[None])[0]
-    best = on_shell(start)
+    start = best = on_shell(estimate)
     drawn = draw(best[None])[0]
     residual = average(drawn[None])[0] - target
     taken = 0
     for _ in range(steps):
-        candidates = _candidates(best, residual, average(draw(_around(best))) - target)
+        candidates = _candidates(best, start, residual, average(draw(_around(best))) - target)
         images = draw(candidates)
         residuals = average(images) - target
-        nearest = int(np.square(residuals).sum(axis=1).argmin())
-        if np.square(residuals[nearest]).sum() >= np.square(residual).sum():
+        costs = _costs(residuals, candidates - start)
+        nearest = int(costs.argmin())
+        if costs[nearest] >= _costs(residual[None], (best - start)[None])[0]:
             break
         best, drawn, residual, taken = candidates[nearest], images[nearest], residuals[nearest], taken + 1
     distance = float(np.abs(drawn.astype(float) - picture).mean())
     return Inversion(best, drawn, round(distance, 2), taken)
+
+
+def _costs(residuals: Floats, moves: Floats | NDArray[np.float32]) -> Floats:
+    """Return what is minimised (K,), of residuals (K, M) and distances from the estimate (K, Z)."""
+    costs: Floats = np.square(residuals / LEVELS).mean(axis=1) + np.square(moves).sum(axis=1)
+    return costs
 
 
 def average(images: Images) -> Floats:
@@ -86,10 +98,12 @@ def _around(latent: Latent) -> NDArray[np.float32]:
     return moved
 
 
-def _candidates(latent: Latent, residual: Floats, moved: Floats) -> NDArray[np.float32]:
+def _candidates(latent: Latent, start: Latent, residual: Floats, moved: Floats) -> NDArray[np.float32]:
     """Return the latents (K, Z) that the steps of all dampings lead to; ``moved`` are the residuals around (Z, M)."""
-    slopes = (moved - residual) / (DELTA * NOISE)
-    curvature, downhill = slopes @ slopes.T, -(slopes @ residual) / NOISE
+    unit = LEVELS * len(residual) ** 0.5
+    slopes = (moved - residual) / (DELTA * unit)
+    curvature = slopes @ slopes.T + np.eye(len(latent))
+    downhill = -(slopes @ residual) / unit - (latent - start)
     moves = [np.linalg.solve(curvature + damping * np.eye(len(latent)), downhill) for damping in DAMPINGS]
     return on_shell(latent + np.stack(moves))
 

@@ -12,6 +12,9 @@ from training import encoder, project
 from training.__main__ import main
 from training.differentiable import Generator, open_generator
 from training.errors import InputError
+from training.metrics.features import random_conv
+from training.networks import encoder as networks
+from training.perceptual import Perceptual
 
 
 class Blobs(nn.Module):
@@ -46,6 +49,30 @@ def test_an_encoder_is_the_same_after_it_was_saved(trained: encoder.Trained, tmp
     assert (again.latent_dim, again.images_seen) == (4, trained.images_seen)
 
 
+def test_an_encoder_learns_from_photos_too() -> None:
+    torch.manual_seed(0)
+    drawn = BLOBS(2 * torch.randn(64, 4)).flip(2)  # upside down, these are other pictures than any sample
+    pixels = ((drawn + 1) * 127.5).round().to(torch.uint8).numpy()
+    photos = encoder.Photos(pixels, Perceptual(random_conv(1, 16)))
+    images, features = photos.take(8)
+    assert images.shape == (8, 1, 16, 16)
+    assert photos.apart(images, features) < photos.apart(images, features.roll(1, dims=0))
+    network = networks.encoder(4, 16, 1)
+    errors = encoder.losses(network, BLOBS, photos)
+    assert errors.photos > 0
+    assert errors.features > 0
+    assert encoder.losses(network, BLOBS).features == 0
+    errors.features.backward()  # which reaches the encoder through the generator
+    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+def test_an_encoder_of_a_model_with_classes_takes_no_photos(tmp_path: Path) -> None:
+    file = tiny.write(tmp_path, tiny.conditional()) / "model.onnx"
+    done = command_line.run(main, "encoder", file, "--data", tmp_path, "--minutes", "0.01", "--out", tmp_path / "e.pt")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert not (tmp_path / "e.pt").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"no file of torch"])
 def test_another_file_is_no_encoder(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "encoder.pt").write_bytes(content)
@@ -55,7 +82,7 @@ def test_another_file_is_no_encoder(tmp_path: Path, content: bytes) -> None:
 
 def test_gradients_find_the_latent_of_an_image() -> None:
     torch.manual_seed(0)
-    latent = torch.tensor([[1.0, -1.0, 0.5, -0.5]])
+    latent = encoder.on_shell(torch.tensor([[1.0, -1.0, 0.5, -0.5]]))
     photo = ((BLOBS(latent) + 1) * 127.5).round().to(torch.uint8)[0].numpy()
     found = project.project(BLOBS, photo, 60)
     assert np.abs(found.latent - latent.numpy()[0]).max() < 0.3
@@ -64,8 +91,11 @@ def test_gradients_find_the_latent_of_an_image() -> None:
 
 def test_both_commands_work_on_a_model_file(tmp_path: Path) -> None:
     file = tiny.write(tmp_path) / "model.onnx"
-    pt, out = tmp_path / "encoder.pt", tmp_path / "projected.png"
-    done = command_line.run(main, "encoder", file, "--minutes", "0.01", "--out", pt)
+    pt, out, photos = tmp_path / "encoder.pt", tmp_path / "projected.png", tmp_path / "photos"
+    photos.mkdir()
+    for level in range(16):
+        Image.new("L", (20, 20), 10 * level).save(photos / f"{level}.png")
+    done = command_line.run(main, "encoder", file, "--minutes", "0.02", "--data", photos, "--out", pt)
     assert done.returncode == 0, done.stderr
     Image.new("L", (40, 30), 200).save(tmp_path / "photo.png")
     done = command_line.run(

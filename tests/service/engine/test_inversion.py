@@ -19,11 +19,24 @@ def latent(seed: int) -> NDArray[np.float32]:
     return np.random.RandomState(seed).randn(8).astype(np.float32)
 
 
+def away(given: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(on_shell(given) - on_shell(other)))
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_steps_from_nothing_find_the_latent_of_an_image(seed: int) -> None:
-    found = invert(draw(latent(seed)[None])[0], latent(9), draw, 8)
-    assert found.distance < 20
-    assert np.corrcoef(found.latent, latent(seed))[0, 1] > 0.99
+def test_steps_lead_from_an_estimate_to_the_latent_of_an_image(seed: int) -> None:
+    estimate = on_shell(latent(seed) + 0.5 * latent(9))
+    found = invert(draw(latent(seed)[None])[0], estimate, draw, 8)
+    assert found.steps > 0
+    assert away(found.latent, latent(seed)) < 0.75 * away(estimate, latent(seed))
+    assert found.distance < invert(draw(latent(seed)[None])[0], estimate, draw, 0).distance
+
+
+def test_of_a_picture_that_cannot_be_drawn_the_latent_stays_near_the_estimate() -> None:
+    white = np.full((16, 16, 3), 255, np.uint8)
+    found = invert(white, latent(3), draw, 8)
+    assert found.steps > 0
+    assert away(found.latent, latent(3)) < 2  # of √8, the shell's radius: another latent is 4 away, on average
 
 
 def test_the_image_is_what_the_latent_draws_and_the_latent_is_short_text() -> None:
