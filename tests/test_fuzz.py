@@ -21,6 +21,8 @@ def test_a_short_fuzz_finds_nothing() -> None:
         "3000",
         "--models",
         "300",
+        "--served",
+        "10",
         "--seed",
         "1",
     ]
@@ -29,6 +31,7 @@ def test_a_short_fuzz_finds_nothing() -> None:
     assert "number_of_executed_units: 20000" in found.stdout
     assert "server: 3,000 inputs" in found.stdout
     assert "models: 300 inputs" in found.stdout
+    assert "served: 10 odd models" in found.stdout
 
 
 def test_a_fault_of_the_server_or_a_leak_fails() -> None:

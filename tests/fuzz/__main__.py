@@ -1,8 +1,9 @@
-"""``python -m tests.fuzz``: bad inputs: a million to the parsers, 20,000 model files, 100,000 to a server."""
+"""``python -m tests.fuzz``: bad inputs to the parsers, to the check of models and to a server; odd models to draw."""
 
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from tests import tiny
 from tests.e2e.server import ROOT, serving
-from tests.fuzz import models, wire
+from tests.fuzz import models, served, wire
 from tests.fuzz.examples import ARRAYS, BODIES, IMAGES, QUERIES, WALKS
 
 FAULT = re.compile("Request .* failed|Exception in ASGI|never retrieved")  # BentoML logs what it refuses, too
@@ -33,12 +34,14 @@ def main() -> int:
     parser.add_argument("--parsers", type=int, default=1_000_000, help="inputs to the parsers, in this process")
     parser.add_argument("--wire", type=int, default=100_000, help="inputs to a server, on connections of their own")
     parser.add_argument("--models", type=int, default=20_000, help="model files to the check, in processes of its own")
+    parser.add_argument("--served", type=int, default=600, help="odd model files to a server, which draws with them")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of what is random")
     asked = parser.parse_args()
     print(f"seed {asked.seed}")
     with tempfile.TemporaryDirectory() as folder:
         failed = fuzz_parsers(Path(folder), asked.parsers, asked.seed)
         failed = fuzz_models(asked.models, asked.seed) or failed
+        failed = fuzz_served(asked.served, asked.seed) or failed
         return fuzz_server(Path(folder), asked.wire, asked.seed) or failed
 
 
@@ -63,6 +66,18 @@ def fuzz_models(inputs: int, seed: int) -> int:
     result = models.fuzz(Path(tempfile.mkdtemp(prefix="nelumbo-fuzz-")), inputs, seed)
     print(result, *(f"FATAL: {file}" for file in result.fatal), sep="\n")
     return int(bool(result.fatal))
+
+
+def fuzz_served(inputs: int, seed: int) -> int:
+    """Serve odd model files; those that did harm are kept, and named."""
+    folder = Path(tempfile.mkdtemp(prefix="nelumbo-served-"))
+    result = served.fuzz(folder, inputs, seed)
+    print(result, *(f"FAULT: {fault}" for fault in result.faults), sep="\n")
+    if result.faults:
+        print(f"kept in {folder}")
+    else:
+        shutil.rmtree(folder)
+    return int(bool(result.faults))
 
 
 def fuzz_server(folder: Path, inputs: int, seed: int) -> int:
