@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from typing import Any
 
 from PIL import Image as Pillow
@@ -13,6 +14,9 @@ from service.formats.lossy import to_pillow
 MAX_SIDE = 2**16 - 1  # pixels: GIF89a, section 18
 UNIT = 10  # milliseconds of a delay
 FASTEST = 20  # milliseconds; browsers show a frame of less for 100
+# Pixels a side of what a palette is made from: of 512, it takes 0.28 s of a core, of 128, 0.02 s, and colours differ by
+# 3.3 levels from the image's instead of 3.0.
+PALETTE_SIDE = 128
 # XMP is no block of a GIF: its bytes are read as lengths of blocks, and this end of it closes them wherever they lead.
 # Adobe, "XMP specification, part 3", section 1.1.2.
 MAGIC = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
@@ -22,7 +26,13 @@ XMP = b"\x21\xff\x0bXMP DataXMP" + metadata.XMP_PACKET + MAGIC
 def frame(image: Image) -> Pillow.Image:
     """Return an image, (H, W, C) uint8, with a palette of its own."""
     grey_or_rgb = to_pillow(image)
-    return grey_or_rgb if grey_or_rgb.mode == "L" else grey_or_rgb.quantize(method=Pillow.Quantize.MEDIANCUT)
+    if grey_or_rgb.mode == "L":
+        return grey_or_rgb
+    reduced = grey_or_rgb.reduce(math.ceil(max(grey_or_rgb.size) / PALETTE_SIDE))
+    palette = reduced.quantize(method=Pillow.Quantize.MEDIANCUT)
+    if reduced.size == grey_or_rgb.size:
+        return palette
+    return grey_or_rgb.quantize(palette=palette, dither=Pillow.Dither.NONE)
 
 
 def join(frames: list[Pillow.Image], texts: dict[str, str], milliseconds: int) -> bytes:

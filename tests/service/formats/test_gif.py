@@ -34,6 +34,23 @@ def test_a_gif_says_that_a_machine_made_it() -> None:
         assert movie.n_frames == 3
 
 
+@pytest.mark.parametrize("side", [64, 128, 129, 512])
+def test_the_palette_of_a_large_frame_is_made_from_a_small_one(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, quantize = [], Image.Image.quantize
+
+    def noted(image: Image.Image, *arguments: object, **options: object) -> Image.Image:
+        counted.append(image.width if "palette" not in options else 0)
+        return quantize(image, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "quantize", noted)
+    ramp = np.linspace(0, 255, side).astype(np.uint8)
+    image = np.stack(np.broadcast_arrays(ramp[:, None], ramp[None], 255 - ramp[:, None]), axis=-1)
+    made = gif.frame(image)
+    assert max(counted) <= gif.PALETTE_SIDE
+    assert made.size == (side, side)
+    assert np.abs(np.asarray(made.convert("RGB")).astype(int) - image).mean() < 8
+
+
 def test_no_frame_is_faster_than_browsers_play() -> None:
     data = gif.join([gif.frame(image) for image in frames(1)], {}, 1)
     with Image.open(io.BytesIO(data)) as movie:
