@@ -73,6 +73,9 @@ class Protocol(HttpToolsProtocol):
             self._end_parsing(TOO_LARGE)
         if len(self.pipeline) >= MAX_PIPELINE:
             self._end_parsing(TOO_MANY)
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts != 1 and self.parser.get_http_version() == "1.1":  # RFC 9112, section 3.2
+            self._end_parsing(INVALID)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

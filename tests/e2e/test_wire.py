@@ -65,6 +65,49 @@ def test_invalid_http_gets_a_problem_document(server: Server, sent: bytes) -> No
     assert headers["x-content-type-options"] == "nosniff"
 
 
+POST = HEAD + b"Content-Type: application/json\r\n"
+BODY = b'{"seed":1}'
+IN_CHUNKS = b"a\r\n" + BODY + b"\r\n0\r\n\r\n"
+BEHIND = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"  # what a proxy took for a part of the body
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + IN_CHUNKS,
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + IN_CHUNKS,
+        POST + b"Content-Length: 10\r\nContent-Length: 5\r\n\r\n" + BODY,
+        POST + b"Content-Length: 10, 10\r\n\r\n" + BODY,
+        POST + b"Content-Length: +10\r\n\r\n" + BODY,
+        POST + b"Content-Length : 10\r\n\r\n" + BODY,
+        POST + b"Content-Length: 99999999999999999999999\r\n\r\n" + BODY,
+        POST + b"Transfer-Encoding : chunked\r\n\r\n" + IN_CHUNKS,
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n" + IN_CHUNKS,
+        POST + b"Transfer-Encoding: chunked, identity\r\n\r\n" + IN_CHUNKS,
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + IN_CHUNKS,
+        POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + IN_CHUNKS,
+        POST + b"X: a\nTransfer-Encoding: chunked\r\n\r\n" + IN_CHUNKS,
+        POST + b"X: a\rContent-Length: 10\r\n\r\n" + BODY,
+        (POST + b"Content-Length: 10\r\n\r\n").replace(b"\r\n", b"\n") + BODY,
+        CHUNKED + b"10000000000000000a\r\n" + BODY + b"\r\n0\r\n\r\n",
+        CHUNKED + b"-a\r\n" + BODY + b"\r\n0\r\n\r\n",
+        CHUNKED + b"0xa\r\n" + BODY + b"\r\n0\r\n\r\n",
+        CHUNKED + b"a\n" + BODY + b"\n0\n\n",
+        CHUNKED + b"a\r\n" + BODY + b"xx0\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    ],
+)
+def test_a_request_that_ends_or_goes_elsewhere_for_others_is_refused_and_what_is_behind_it_not_read(
+    server: Server, sent: bytes
+) -> None:
+    assert statuses(server, sent + BEHIND) == [400]
+
+
+def test_http_1_0_needs_no_host(server: Server) -> None:
+    assert statuses(server, b"GET /livez HTTP/1.0\r\n\r\n") == [200]
+
+
 @pytest.mark.parametrize(
     "sent",
     [
