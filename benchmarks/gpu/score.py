@@ -16,7 +16,12 @@ from service.contract import ContractError, Metric
 from service.contract.graph import read_model
 
 METRICS = ("efficientnet-lite2-kd", "random-conv-kd", "lenet-fd")  # the first that a model's card has
-BEST = {"cats": "cats-best", "lotus": "lotus-best", "letters": "digits-best", "emoji": "emoji-best"}
+BEST = {  # options of training
+    "cats": ["--recipe", "cats-best"],
+    "lotus": ["--recipe", "lotus-best"],
+    "letters": ["--recipe", "letters-best", "--classes", "folders"],
+    "emoji": ["--recipe", "emoji-best"],
+}
 TINY_SECONDS, TINY_SAMPLES = 2.0, 32
 
 
@@ -40,7 +45,7 @@ def minutes_to_score(setup: Setup) -> Iterator[Row]:
 def _race(setup: Setup, name: str, data: Path, wanted: Metric, seconds: float) -> Iterator[Row]:
     """Yield the scores of a run that trains meanwhile, and at last a reason if none is good enough."""
     seconds = TINY_SECONDS if setup.tiny else seconds
-    options = ["--recipe", "digits", *TINY] if setup.tiny else ["--recipe", BEST[name]]
+    options = ["--recipe", "digits", *TINY] if setup.tiny else BEST[name]
     out = setup.work / "score" / name
     process = _train(setup, data, out, seconds / 60, options)
     started, row = time.perf_counter(), {"model": name, "metric": wanted.name, "wanted": wanted.value}
@@ -85,20 +90,20 @@ def _score(setup: Setup, run: Path, data: Path, wanted: Metric) -> Row:
 
 def best(setup: Setup) -> Iterator[Row]:
     """Train each set for its share of the time, and leave run folders without checkpoints in ``out/runs``."""
-    sets = {"digits": "digits"} if setup.tiny else BEST
-    for name, recipe in sets.items():
+    sets = {"digits": ["--recipe", "digits", *TINY]} if setup.tiny else BEST
+    for name, options in sets.items():
         data = DIGITS if setup.tiny else _find_data(setup, name)
         if data is None:
             yield {"model": name, "reason": f"no pictures: give a folder that holds {name} with --data"}
             continue
         minutes = setup.seconds * 0.9 / len(sets) / 60
-        row = {"model": name, "recipe": recipe, "minutes": round(minutes, 2)}
-        yield attempt(row, partial(_best, setup, name, data, recipe, minutes))
+        row = {"model": name, "recipe": options[1], "minutes": round(minutes, 2)}
+        yield attempt(row, partial(_best, setup, name, data, options, minutes))
 
 
-def _best(setup: Setup, name: str, data: Path, recipe: str, minutes: float) -> Row:
+def _best(setup: Setup, name: str, data: Path, options: list[str], minutes: float) -> Row:
     out = setup.out / "runs" / name
-    process = _train(setup, data, out, minutes, ["--recipe", recipe, *(TINY if setup.tiny else ())])
+    process = _train(setup, data, out, minutes, options)
     if process.wait():
         raise RuntimeError(f"training ended with exit code {process.returncode}")
     run = next(out.iterdir())
