@@ -54,6 +54,7 @@ def follow_up(run: Path) -> None:
 
     data = Path(Run.open(run).config().data)
     name, scores = model_name(data), run / "evaluation.json"
+    print(f"--serve does all three now, and calls the model {name}.", flush=True)
     sample(run, out=run / "grid.png")
     try:
         evaluate(run, data, out=scores)

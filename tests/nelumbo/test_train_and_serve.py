@@ -29,6 +29,7 @@ def test_train_and_serve_does_what_one_would_do_by_hand(
     options = [word for field in SMALL for word in ("--set", field)]
     done = command_line.run(main, "train", "--data", DIGITS, "--serve", *options)
     assert done.returncode == 0, done.stderr
+    assert "nelumbo serve\n--serve does all three now" in done.stdout  # after the commands that one would type
     (run,) = (tmp_path / "runs").iterdir()
     assert {"grid.png", "evaluation.json", "report.html"} <= {path.name for path in run.iterdir()}
     (model,) = (tmp_path / "models").iterdir()
