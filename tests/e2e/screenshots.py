@@ -18,7 +18,7 @@ def main(url: str) -> None:
     with browsing() as browser:
         for name, (width, height, scheme) in SCREENS.items():
             context = {"viewport": {"width": width, "height": height}, "color_scheme": scheme}
-            with visiting(browser, f"{url}/?model=cats@1&seed=42", reduced_motion="reduce", **context) as page:
+            with visiting(browser, f"{url}/?model=cats&seed=42", reduced_motion="reduce", **context) as page:
                 for index in (3, 8, 9):
                     page.locator("#grid .mark").nth(index).dispatch_event("click")
                 page.click("#walk")
