@@ -65,6 +65,12 @@ def check_encoder(data: bytes, where: str, *, batch: int = 1, memory: int = MAX_
     return _check(data, where, batch, memory, read_encoder_card)
 
 
+def batch_bytes(data: bytes, batch: int) -> int:
+    """Return the bytes that a batch of a checked model or encoder takes, the weights apart."""
+    model = onnx.load_model_from_string(data)
+    return peak_bytes(model.graph, infer(model, read_stored(model.graph)), batch)[0]
+
+
 def _check(data: bytes, where: str, batch: int, memory: int, read: Callable[[dict[str, str], str], AnyCard]) -> AnyCard:
     try:
         model = onnx.load_model_from_string(data)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from service.contract import INPUT, OUTPUT, Card, ContractError, as_line
 from service.contract.encoder import ENCODER_FILE
 from service.contract.files import read_verified
-from service.contract.graph import check, check_encoder
+from service.contract.graph import batch_bytes, check, check_encoder
 from service.contract.inputs import MAX_AMOUNT, MAX_LATENT, MAX_TRUNCATION
 from service.engine import onnx_runtime
 from service.engine.rows import Row, neutral, to_feeds
@@ -86,7 +86,7 @@ def _verdict(
 def _check_model(data: bytes, batch: int, memory: int) -> dict[str, Any]:
     card = check(data, PLACE, batch=batch, memory=memory)
     limit_memory(memory + COPIES * len(data) + SPARE)
-    return {"exact": run(data, card, batch), "metadata": card.to_metadata()}
+    return {"exact": run(data, card, batch), "metadata": card.to_metadata(), "bytes": batch_bytes(data, batch)}
 
 
 def _check_encoder(data: bytes, batch: int, memory: int) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _check_encoder(data: bytes, batch: int, memory: int) -> dict[str, Any]:
         (latents,) = session.run([INPUT], {OUTPUT: images})
         if latents.shape != (1, card.latent_dim) or not np.isfinite(latents).all():
             raise ContractError(f"{PLACE} gives no latent of {card.latent_dim} finite numbers")
-    return {"exact": True, "metadata": card.to_metadata()}
+    return {"exact": True, "metadata": card.to_metadata(), "bytes": batch_bytes(data, 1)}
 
 
 def _session(data: bytes) -> Any:

@@ -135,7 +135,8 @@ class Checker:
                 elif "digest" in said:
                     at.digest = said["digest"]
                 else:
-                    yield Verdict(at.digest or "", said.get("metadata"), said.get("exact", False), said.get("refused"))
+                    told = {name: said[name] for name in ("metadata", "exact", "refused", "bytes") if name in said}
+                    yield Verdict(at.digest or "", **told)
             late = child.poll() is None and time.monotonic() >= at.deadline
             child.kill()
             code = child.wait()

@@ -68,7 +68,7 @@ def _open(file: Path, verdict: Verdict, model: Card, digest: str) -> Encoder:
         raise ContractError(f"{file} changed while it was checked; reload once it is complete")
     try:
         with crashes.running(read.digest, str(file)):
-            return Encoder(card, read.digest, providers.open_session(read.data, "cpu"))
+            return Encoder(card, read.digest, providers.open_session(read.data, "cpu", memory=verdict.bytes))
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ContractError(f"{file} does not run: {as_line(reason)}") from error

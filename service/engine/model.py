@@ -77,7 +77,9 @@ def open_model(file: Path, verdict: Verdict, provider: str, slots: int, max_batc
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
         with crashes.running(read.digest, f"{card.name}@{card.version}"):
-            session = providers.open_session(read.data, provider, precision=precision, slots=slots, max_batch=max_batch)
+            session = providers.open_session(
+                read.data, provider, precision=precision, slots=slots, max_batch=max_batch, memory=verdict.bytes
+            )
         model = Model(card, read.digest, provider, session, read_readme(file.parent), verdict.exact)
         _warm_up(model, file, max_batch)
     except (ServiceError, ContractError):

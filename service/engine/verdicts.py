@@ -26,6 +26,7 @@ class Verdict:
         metadata: its card, as ``metadata_props``; None where it is refused.
         exact: whether an image is the same bytes alone and in a batch.
         refused: a sentence that says why it is refused.
+        bytes: that a batch takes, the weights apart.
         until: when it is to be tried again, by ``time.time()``; None: its bytes decide it for good.
     """
 
@@ -34,6 +35,7 @@ class Verdict:
     exact: bool = False
     refused: str | None = None
     until: float | None = None
+    bytes: int = 0
 
     def card(self, where: str) -> Card:
         """Return the card; raises ContractError where the file is refused."""

@@ -31,12 +31,14 @@ class SessionRequest:
         precision: that the model was measured in.
         slots: how many inferences run at once, each called from a thread of its own.
         max_batch: most images in one inference.
+        memory: bytes that an inference of so many images takes, the weights apart; 0: unknown.
     """
 
     data: bytes
     precision: Precision = Precision.FLOAT32
     slots: int = 1
     max_batch: int = 1
+    memory: int = 0
 
 
 def run_session(session: "InferenceSession", feeds: Feeds, shape: Shape) -> "NDArray[np.uint8]":

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service import memory
 from service.engine import onnx_runtime
 from service.engine.providers.base import Provider, SessionRequest, session_options
 from service.precision import Precision
@@ -17,6 +18,9 @@ logger = logging.getLogger("bentoml.nelumbo.cpu")
 
 RUNTIME_NAME = "CPUExecutionProvider"
 ARM_BFLOAT16 = "mlas.enable_gemm_fastmath_arm64_bfloat16"  # a session option of ONNX Runtime
+# A session's arena keeps the memory of its largest batch, and up to as much again, for good: three models of 64 MiB a
+# batch held 400 MiB. Without one, a batch takes 1 to 5% longer, and gives back what it took.
+ARENAS = 64  # times the memory of a batch that there must be for its session to have an arena
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -35,6 +39,7 @@ def open_session(request: SessionRequest) -> "InferenceSession":
     onnxruntime = onnx_runtime.load()
 
     options = session_options()
+    options.enable_cpu_mem_arena = request.memory * ARENAS <= memory.available()
     if request.precision is Precision.BFLOAT16:
         if has_bfloat16():
             options.add_session_config_entry(ARM_BFLOAT16, "1")

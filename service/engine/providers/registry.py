@@ -49,13 +49,14 @@ def open_session(
     precision: Precision = Precision.FLOAT32,
     slots: int = 1,
     max_batch: int = 1,
+    memory: int = 0,
 ) -> "InferenceSession":
     """Open a session that runs on ``provider`` or not at all; raises ServiceError.
 
-    ``slots`` inferences run at once, of up to ``max_batch`` images each.
+    ``slots`` inferences run at once, of up to ``max_batch`` images each, which take ``memory`` bytes.
     """
     chosen = require(provider)
-    session = chosen.open(SessionRequest(data, precision, slots, max_batch))
+    session = chosen.open(SessionRequest(data, precision, slots, max_batch, memory))
     if session.get_providers()[0] != chosen.runtime_name:  # ONNX Runtime falls back to the CPU with a mere warning
         raise ServiceError(f"provider {provider} is installed but does not start here; choose --provider cpu")
     return session

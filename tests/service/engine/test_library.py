@@ -10,10 +10,12 @@ from onnx import helper
 from onnxruntime import InferenceSession
 
 from export import store
+from service import memory
 from service.contract import Precision, graph
 from service.engine.checker import Checker
 from service.engine.folders import require_sound
 from service.engine.library import Library, NotReadyError, UnknownModelError, load_library
+from service.engine.providers import cpu
 from service.engine.providers import registry as providers
 from service.engine.verdicts import Verdict
 from service.errors import ServiceError
@@ -105,11 +107,23 @@ def test_a_batch_draws_what_single_runs_draw(tmp_path: Path) -> None:
         np.testing.assert_array_equal(model.run(latent[None])[0], image)
 
 
+def test_a_session_keeps_the_memory_of_its_batches_only_where_that_is_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(tmp_path, tiny.card("large", height=64, width=64, channels=3))
+    tiny.write(tmp_path, tiny.card("small"))
+    monkeypatch.setattr(memory, "available", lambda: cpu.ARENAS * 2**20)
+    loaded = load_library(tmp_path, "cpu", max_batch=16)
+    kept = {model.ref: model.session.get_session_options().enable_cpu_mem_arena for model in loaded}
+    assert kept == {"large@1": False, "small@1": True}
+
+
 def test_a_provider_gets_the_file_that_was_rewritten_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[tuple[str, dict[str, object]]] = []
     open_session = providers.open_session
 
     def open_on_the_cpu(data: bytes, provider: str, **options: object) -> InferenceSession:
+        assert options.pop("memory")  # which follows from the file
         opened.append((provider, options))
         return open_session(data, "cpu")
 
