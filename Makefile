@@ -38,7 +38,7 @@ chaos: $(DEVELOPMENT)/installed
 soak: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m load_tests.soak $(ARGS)
 
-# A million bad inputs to the parsers, a hundred thousand to a server; ARGS='--parsers 10000 --wire 1000' for fewer
+# A million bad inputs to the parsers, 100,000 to a server, odd models; ARGS='--parsers 10000 --wire 1000' for fewer
 fuzz: $(DEVELOPMENT)/installed
 	$(DEVELOPMENT)/bin/python -m tests.fuzz $(ARGS)
 
