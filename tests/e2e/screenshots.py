@@ -28,7 +28,7 @@ def main(url: str) -> None:
                 page.mouse.move(0, 0)
                 picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
                 picture.thumbnail((1440, 1440))
-                palette = picture.quantize(COLOURS, kmeans=1)
+                palette = picture.quantize(COLOURS)
                 picture.quantize(palette=palette).save(
                     ROOT / "docs" / f"page-{name}.png", optimize=True
                 )  # with dithering
