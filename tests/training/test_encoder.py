@@ -62,6 +62,7 @@ def test_an_encoder_learns_from_photos_too() -> None:
     assert errors.photos > 0
     assert errors.features > 0
     assert encoder.losses(network, BLOBS).features == 0
+    assert errors.lengths > 0
     errors.features.backward()  # which reaches the encoder through the generator
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
 
