@@ -1,6 +1,5 @@
-"""The command line: ``python -m export onnx | weights | encoder | upgrade | directions | inspect | optimize``."""
+"""The command line: ``python -m export onnx | hub | weights | encoder | upgrade | directions | inspect | optimize``."""
 
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,22 +7,19 @@ from typing import Annotated, Literal, NoReturn
 
 import onnx as onnx_library
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from export import naming, store
+from export import from_run, hub_command, naming, store
 from export.errors import ExportError, InputError
 from export.serialise import serialise
 from service.contract import (
     MODEL_FILE,
     Card,
     ContractError,
-    Metric,
     digest_of,
     read_bytes,
 )
-from service.contract.card import NAME_PATTERN
 from service.contract.encoder import ENCODER_FILE
 from service.contract.graph import ModelFile, check, read_model
 from service.contract.inputs import MAX_DIRECTIONS
@@ -62,24 +58,18 @@ def onnx(
     ] = MAX_DIRECTIONS,
 ) -> None:
     """Export the latest generator of a run to models/NAME/VERSION/model.onnx; every pixel is compared with torch."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"--name {name} is invalid; use lower-case letters, digits, - and _, for example digits")
+    from_run.require_name(name)
     number = version or store.next_version(models, name)
     folder = models / name / str(number)
     store.refuse_existing_version(folder)
-    try:
-        from export.onnx_file import build  # torch is slow to import, and inspect does not need it
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-
-    data = build(
+    data = from_run.model(
         run,
         name=name,
         version=number,
         licence=licence,
         data_name=data_name,
         data_licence=data_licence,
-        metrics=_read_metrics(metrics) if metrics else [],
+        metrics=metrics,
         directions=directions,
     )
     store.store(data, folder)
@@ -88,11 +78,6 @@ def onnx(
         sources.publish(folder, to)
         console.print(f"{to}: {name}/{number}", soft_wrap=True)
     _note_origin(run)
-
-
-def _not_installed(error: ModuleNotFoundError) -> InputError:
-    what = "pip install 'nelumbo[train]', or in a clone: make train-env; source .venv-train/bin/activate"
-    return InputError(f"export needs {error.name}, which is not installed; run: {what}")
 
 
 def _note_origin(path: Path) -> None:
@@ -105,12 +90,7 @@ def _note_origin(path: Path) -> None:
         console.print(f"It started from {origin.path}: weights under {what}; its own licence must allow that.")
 
 
-def _read_metrics(path: Path) -> list[Metric]:
-    try:
-        metrics = TypeAdapter(list[Metric]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"--metrics {path} is not a JSON list of {{name, value, samples}}") from error
-    return [metric for metric in metrics if not metric.name.endswith("-error")]  # a card has room for 64 figures
+app.command()(hub_command.hub)
 
 
 @app.command()
@@ -126,18 +106,7 @@ def weights(
     """Save a run's averaged generator and critic to one file that other runs start from: train --init-from FILE."""
     if out.suffix != ".safetensors":
         raise InputError(f"--out {out}: the file's name must end with .safetensors")
-    try:
-        from training import errors
-        from training import weights as files
-        from training.run import Run
-    except ModuleNotFoundError as error:
-        raise _not_installed(error) from error
-    try:
-        about, size = files.write(Run.open(run), out, data_name=data_name, data_licence=data_licence, licence=licence)
-    except errors.InputError as error:
-        raise InputError(str(error)) from error
-    except errors.TrainingError as error:
-        raise ExportError(str(error)) from error
+    about, size = from_run.weights(run, out, licence=licence, data_name=data_name, data_licence=data_licence)
     console.print(f"{out}: {size:,} bytes, {about.images_seen:,} images seen, licence {about.licence}", soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from export.errors import ExportError, InputError
@@ -35,12 +36,22 @@ def store(data: bytes, folder: Path) -> None:
         ExportError: the write failed; no partial version is left.
     """
     refuse_existing_version(folder)
+    write_folder({MODEL_FILE: data, DIGEST_FILE: digests_of({MODEL_FILE: data})}, folder)
+
+
+def digests_of(files: Mapping[str, bytes]) -> bytes:
+    """Return the digest file of these files."""
+    return "".join(f"{digest_of(data)}  {name}\n" for name, data in files.items()).encode()
+
+
+def write_folder(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write a new folder of these files; raises ExportError, and leaves no part of it then."""
     partial = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-        _write(partial / MODEL_FILE, data)
-        _write(partial / DIGEST_FILE, f"{digest_of(data)}  {MODEL_FILE}\n".encode())
+        for name, data in files.items():
+            _write(partial / name, data)
         partial.chmod(0o755)  # mkdtemp sets 0700, but the server may run as another user
         partial.rename(folder)
     except OSError as error:

@@ -17,16 +17,21 @@ from training.errors import TrainingError
 
 
 class Source(NamedTuple):
-    """Where a command comes from: a module's Typer app, and the command's name there (None: the app itself)."""
+    """Where a command comes from: a module's Typer app, and the command's name there (None: the app itself).
+
+    ``others`` are commands of that app that the first argument may name instead: ``nelumbo export hub``.
+    """
 
     module: str
     command: str | None
     summary: str
+    others: tuple[str, ...] = ()
 
-    def load(self) -> Any:
+    def load(self, other: str | None = None) -> Any:
         """Import the module, and return the command."""
         found: Any = typer.main.get_command(import_module(self.module).app)
-        return found if self.command is None else found.commands[self.command]
+        command = other or self.command
+        return found if command is None else found.commands[command]
 
 
 COMMANDS = {
@@ -37,7 +42,7 @@ COMMANDS = {
     "evaluate": Source("training.__main__", "evaluate", "Score a generator's samples against real images."),
     "recipes": Source("training.__main__", "recipes", "List the recipes."),
     "data": Source("training.__main__", "data", "Fetch data sets."),
-    "export": Source("export.__main__", "onnx", "Export a run's generator to a model file."),
+    "export": Source("export.__main__", "onnx", "Export a run's generator to a model file, or export hub.", ("hub",)),
     "weights": Source("export.__main__", "weights", "Save a run's networks for other runs to start from."),
     "upgrade": Source("export.__main__", "upgrade", "Add directions and truncation to a model file."),
     "directions": Source("export.__main__", "directions", "Draw and name a model's directions."),
@@ -54,9 +59,11 @@ class LazyCommand(TyperCommand):
         super().__init__(name, help=source.summary, callback=None)
         self._source = source
 
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **kwargs: Any) -> Any:
         """Load the command, and let it parse its arguments."""
-        return self._source.load().make_context(*args, **kwargs)
+        other = args[0] if args and args[0] in self._source.others else None
+        name, given = (f"{info_name} {other}", args[1:]) if other else (info_name, args)
+        return self._source.load(other).make_context(name, given, *rest, **kwargs)
 
 
 class Commands(TyperGroup):

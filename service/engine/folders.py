@@ -1,5 +1,6 @@
 """The folders of models, ``<name>/<version>/``: found, and checked before any model is opened."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from service.engine.checker import Checker
 from service.engine.providers import registry as providers
 from service.engine.verdicts import Verdict
 from service.errors import ServiceError
+
+FRONT_MATTER = re.compile(r"\A---\n.*?^---\n\s*", re.DOTALL | re.MULTILINE)
 
 
 def find_folders(folder: Path) -> list[Path]:
@@ -89,8 +92,12 @@ def card_at(file: Path, verdict: Verdict) -> Card:
 
 
 def read_readme(folder: Path) -> str | None:
-    """Return the first 64 KiB of a model's README.md, or None where there is none; clients read it."""
+    """Return the first 64 KiB of a model's README.md, or None where there is none; clients read it.
+
+    The lines between two ``---`` at its start are left out: the Hugging Face Hub reads them, and nobody else.
+    """
     try:
-        return read_inside(folder, README, MAX_README, cut=True).decode(errors="replace")
+        text = read_inside(folder, README, MAX_README, cut=True).decode(errors="replace")
     except ContractError:
         return None
+    return FRONT_MATTER.sub("", text)

@@ -50,7 +50,6 @@ def read(main: Callable[..., None]) -> Any:
 
 PROGRAMS = {package.__package__: get_command(package.app) for package in PACKAGES}
 PROGRAMS |= {module.__name__.removesuffix(".__main__"): read(module.main) for module in MAINS}
-NELUMBO = {name: source.load() for name, source in COMMANDS.items()}
 TARGETS = re.findall(r"^\.PHONY:(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 FIELDS = {row[0].strip("`") for row in recipe()}
 
@@ -59,6 +58,13 @@ def commands(text: str, start: str) -> Iterator[list[str]]:
     """Find what is typed after ``start``, to the end of the line or of the `code`: its words."""
     for found in re.finditer(rf"{start}([^`\n]*)", text.replace("\\\n", " ")):
         yield re.sub(r" [#|>].*", "", found[1]).split()
+
+
+def nelumbo(words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command of ``nelumbo`` that these words begin with, and the words after it."""
+    source, rest = COMMANDS[words[0]], words[1:]
+    other = rest.pop(0) if rest and rest[0] in source.others else None
+    return source.load(other), rest
 
 
 def check_options(command: Any, words: list[str]) -> None:
@@ -76,7 +82,7 @@ def test_a_page_names_only_commands_options_recipes_and_fields_that_there_are(pa
         for words in commands(text, rf"python -m {package}\b"):
             check_options(program, words)
     for words in commands(text, r"(?m:^    |^|`)nelumbo (?=[a-z])"):
-        check_options(NELUMBO[words[0]], words[1:])
+        check_options(*nelumbo(words))
     assert set(re.findall(r"--recipe ([\w-]+)(?![\w.-])", text)) <= set(recipes.names())
     assert set(re.findall(r"--set ['\"]?([a-z_.]+)=", text)) <= FIELDS
     for words in commands(text, r"(?m:^    |`)make "):
