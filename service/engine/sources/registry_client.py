@@ -9,6 +9,8 @@ import requests
 from oras.provider import Registry
 from requests.adapters import HTTPAdapter
 
+from service.engine.sources.base import SourceError
+
 SECONDS = 30  # for the registry to answer, and between two pieces of an answer
 LOOPBACK = ("localhost", "127.0.0.1")  # without TLS, as for Docker
 
@@ -46,12 +48,18 @@ class Client(Registry):  # type: ignore[misc]  # oras has no types
 
 
 def connect(host: str, repository: str) -> Client:
-    """Return a client with the credentials that ``docker login`` has stored for a host."""
+    """Return a client with the credentials that ``docker login`` has stored for a host; raises SourceError."""
     plain = host.partition(":")[0] in LOOPBACK
     scheme = "http" if plain else "https"
     challenge = requests.get(f"{scheme}://{host}/v2/", timeout=SECONDS).headers.get("www-authenticate", "")
-    made = Client(host, insecure=plain, auth_backend="basic" if challenge.lower().startswith("basic") else "token")
+    basic = challenge.lower().startswith("basic")
+    made = Client(host, insecure=plain, auth_backend="basic" if basic else "token")
     made.session.mount(f"{scheme}://", _Timed())
     config = Path(os.environ.get("DOCKER_CONFIG", "~/.docker")).expanduser() / "config.json"
     made.auth.load_configs(made.get_container(f"{host}/{repository}"), [str(config)] if config.exists() else None)
+    if basic:
+        try:
+            made.auth.get_auth_header()
+        except AttributeError as error:  # oras's way to say that there are none
+            raise SourceError(f"{host} asks for a user and password; run: docker login {host}") from error
     return made

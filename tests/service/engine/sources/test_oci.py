@@ -16,6 +16,7 @@ from service.engine.library import load_library
 from service.engine.sources import SourceError
 from tests import tiny
 from tests.e2e.server import free_port
+from tests.registry_tokens import tokens
 from tests.sources import NEEDS_REGISTRY, registry
 
 HASH = "$2b$05$abcdefghijklmnopqrstuuQDoL5Sa/TtfS/XN4AY/jgq.HBbO1BTu"  # of "word"  # pragma: allowlist secret
@@ -117,10 +118,19 @@ def test_a_registry_that_wants_a_password_gets_that_of_docker_login(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with registry(tmp_path / "registry", htpasswd={"realm": "registry", "path": str(users)}) as host:
         url = f"oci://{host}/models:1"
-        with pytest.raises(SourceError):
+        with pytest.raises(SourceError, match=f"docker login {host}"):
             sources.publish(folder, url)
         login = {"auths": {host: {"auth": b64encode(b"me:word").decode()}}}
         (tmp_path / "config.json").write_text(json.dumps(login))
         sources.publish(folder, url)
         assert sources.mirror(url)
     assert served(url) == ["a@1"]
+
+
+def test_a_token_to_read_is_exchanged_for_one_to_write(tmp_path: Path) -> None:
+    url_of = "oci://{}/shop/models:1".format
+    with tokens(tmp_path) as (settings, given), registry(tmp_path / "registry", token=settings) as host:
+        sources.publish(tiny.write(tmp_path / "models", tiny.card("a")), url_of(host))
+        assert sources.mirror(url_of(host))
+        assert served(url_of(host)) == ["a@1"]
+    assert {scope.rpartition(":")[2] for scope in given if scope} == {"pull", "pull,push"}
