@@ -57,7 +57,7 @@ train-env: $(TRAINING)/installed
 # Lock files of the container images, with hashes; ARGS=--upgrade updates what constraints.txt does not pin.
 LOCK = $(DEVELOPMENT)/bin/pip-compile --quiet --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url \
 	--no-header --constraint constraints.txt $(ARGS)
-SERVED = --extra c2pa --extra redis --extra traces pyproject.toml
+SERVED = --extra c2pa --extra redis --extra remote --extra traces pyproject.toml
 lock: $(DEVELOPMENT)/installed
 	$(LOCK) --output-file deploy/container/cpu.txt $(SERVED)
 	$(LOCK) --output-file deploy/container/openvino.txt --extra openvino $(SERVED)

@@ -33,7 +33,7 @@ def test_a_lock_pins_every_wheel_by_hash(target: str) -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_lock_pins_the_dependencies_of_serving_at_the_tested_versions(target: str) -> None:
     constraints = pins((ROOT / "constraints.txt").read_text())
-    extras = ["c2pa", "redis", "traces", *(["openvino"] if target == "openvino" else [])]
+    extras = ["c2pa", "redis", "remote", "traces", *(["openvino"] if target == "openvino" else [])]
     needed = {*PROJECT["dependencies"], *(name for extra in extras for name in PROJECT["optional-dependencies"][extra])}
     if target == "cuda":
         needed = needed - {"onnxruntime"} | {"onnxruntime-gpu"}

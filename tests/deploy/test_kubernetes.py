@@ -19,7 +19,8 @@ from tests.e2e.server import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 OLDEST, NEWEST = "1.30", "1.37"  # of Kubernetes; docs/kubernetes.md says the first
-OVERLAYS = ["access", "cpu", "cuda", "keda"]
+IMAGE_VOLUMES = "1.31"  # the first whose schema has them
+OVERLAYS = sorted(path.parent.name for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 KUSTOMIZATIONS = sorted(FOLDER.rglob("kustomization.yaml"))
 MANIFESTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "kustomization.yaml")
 
@@ -50,6 +51,18 @@ SPECS = {
         ["groups"],
         groups={"type": "array", "items": closed(["name", "rules"], name=TEXT, rules={"type": "array"})},
     ),
+    "HTTPRoute": closed(
+        ["parentRefs", "rules"],
+        parentRefs={"type": "array", "items": closed(["name"], name=TEXT, namespace=TEXT)},
+        hostnames={"type": "array", "items": TEXT},
+        rules={
+            "type": "array",
+            "items": closed(
+                ["backendRefs"],
+                backendRefs={"type": "array", "items": closed(["name", "port"], name=TEXT, port=COUNT, weight=COUNT)},
+            ),
+        },
+    ),
     "ScaledObject": closed(
         ["scaleTargetRef", "triggers"],
         scaleTargetRef=closed(["name"], name=TEXT),
@@ -76,11 +89,11 @@ def read(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def check(manifest: dict[str, Any]) -> None:
+def check(manifest: dict[str, Any], oldest: str = OLDEST) -> None:
     if manifest["kind"] in SPECS:
         jsonschema.validate(manifest["spec"], SPECS[manifest["kind"]])
     else:
-        for version in (OLDEST, NEWEST):
+        for version in (oldest, NEWEST):
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -124,9 +137,13 @@ def test_what_a_kustomization_names_is_there_and_nothing_else_is(path: Path) -> 
 
 
 def test_every_patch_has_something_to_patch() -> None:
-    there = {(read(path)["kind"], read(path)["metadata"]["name"]) for path in (FOLDER / "base").glob("[!k]*.yaml")}
+    found = [*(FOLDER / "base").glob("[!k]*.yaml"), *(FOLDER / "components" / "monitoring").glob("[!k]*.yaml")]
+    there = {(read(path)["kind"], read(path)["metadata"]["name"]) for path in found}
     for path in KUSTOMIZATIONS:
         for patch in read(path).get("patches", ()):
+            if "target" in patch:
+                assert patch["target"]["kind"] in {kind for kind, _ in there}
+                continue
             given = yaml.safe_load(patch["patch"]) if "patch" in patch else read(path.parent / patch["path"])
             assert (given["kind"], given["metadata"]["name"]) in there
 
@@ -145,6 +162,7 @@ def folder(tmp_path: Path) -> Path:
     copy = shutil.copytree(FOLDER, tmp_path / "kubernetes")
     (copy / "overlays" / "access" / "api-keys").write_text(KEYS)
     (copy / "overlays" / "access" / "admin.env").write_text(f"NELUMBO_ADMIN_TOKEN={TOKEN}\n")
+    (copy / "overlays" / "s3" / "s3.env").write_text("AWS_ACCESS_KEY_ID=me\nAWS_SECRET_ACCESS_KEY=mine\n")
     return copy
 
 
@@ -157,18 +175,101 @@ def resolved(overlay: Path) -> list[dict[str, Any]]:
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlays")
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_resolves_to_manifests_that_keep_the_schemas(overlay: str, folder: Path) -> None:
-    manifests = {manifest["kind"]: manifest for manifest in resolved(folder / "overlays" / overlay)}
-    for manifest in manifests.values():
-        check(manifest)
+    manifests = resolved(folder / "overlays" / overlay)
+    for manifest in manifests:
+        check(manifest, IMAGE_VOLUMES if overlay == "image-volume" else OLDEST)
         assert manifest["metadata"]["namespace"] == "nelumbo"
-    assert ("HorizontalPodAutoscaler" in manifests) == (overlay != "keda")
-    assert ("ScaledObject" in manifests) == (overlay == "keda")
-    assert ("Secret" in manifests) == (overlay == "access")
-    (drawer,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
-    assert re.search(r"-cuda(@|$)" if overlay == "cuda" else r"/nelumbo:0\.1\.0(@|$)", drawer["image"])
-    assert ("nvidia.com/gpu" in drawer["resources"]["limits"]) == (overlay == "cuda")
-    assert drawer["securityContext"] == container()["securityContext"]
-    assert {one["name"] for one in container()["env"]} <= {one["name"] for one in drawer["env"]}
+    kinds = {manifest["kind"] for manifest in manifests}
+    assert ("HorizontalPodAutoscaler" in kinds) == (overlay != "keda")
+    assert ("ScaledObject" in kinds) == (overlay == "keda")
+    assert ("Secret" in kinds) == (overlay in ("access", "s3"))
+    drawers = containers(manifests)
+    assert len(drawers) == (2 if overlay == "canary" else 1)
+    for drawer in drawers.values():
+        assert re.search(r"-cuda(@|$)" if overlay == "cuda" else r"/nelumbo:0\.1\.0(@|$)", drawer["image"])
+        assert ("nvidia.com/gpu" in drawer["resources"]["limits"]) == (overlay == "cuda")
+        assert drawer["securityContext"] == container()["securityContext"]
+        assert {one["name"] for one in container()["env"]} <= {one["name"] for one in drawer["env"]}
+
+
+def containers(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the only container of each Deployment."""
+    found = {}
+    for manifest in manifests:
+        if manifest["kind"] == "Deployment":
+            (found[manifest["metadata"]["name"]],) = manifest["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def named(manifests: list[dict[str, Any]], kind: str, name: str = "nelumbo") -> dict[str, Any]:
+    """Return the spec of the manifest of this kind and name."""
+    (found,) = (one for one in manifests if one["kind"] == kind and one["metadata"]["name"] == name)
+    spec: dict[str, Any] = found["spec"]
+    return spec
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlay")
+def test_models_of_a_bucket_are_fetched_into_a_volume_with_the_keys_of_the_secret(folder: Path) -> None:
+    manifests = resolved(folder / "overlays" / "s3")
+    (secret,) = (one for one in manifests if one["kind"] == "Secret")
+    drawer, spec = containers(manifests)["nelumbo"], named(manifests, "Deployment")["template"]["spec"]
+    assert drawer["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"]}}]
+    assert secret["data"].keys() == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    given = {one["name"]: one["value"] for one in drawer["env"]}
+    settings = Settings(models=given["NELUMBO_MODELS"])
+    assert settings.source == given["NELUMBO_MODELS"]
+    mounts = {mount["name"]: mount for mount in drawer["volumeMounts"]}
+    assert mounts["cache"]["mountPath"] == f"{given['XDG_CACHE_HOME']}/nelumbo"
+    assert not mounts["cache"].get("readOnly")
+    (cache,) = (volume for volume in spec["volumes"] if volume["name"] == "cache")
+    limit = drawer["resources"]["limits"]["ephemeral-storage"]
+    assert [cache["emptyDir"]["sizeLimit"], limit] == ["1Gi", "2Gi"]
+    egress = named(manifests, "NetworkPolicy")["egress"]
+    assert {port["port"] for rule in egress for port in rule["ports"]} == {53, 443}
+    assert named(manifests, "NetworkPolicy")["ingress"] == base("network")["spec"]["ingress"]
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlay")
+def test_models_of_an_image_are_mounted_where_the_service_looks(folder: Path) -> None:
+    manifests = resolved(folder / "overlays" / "image-volume")
+    drawer, spec = containers(manifests)["nelumbo"], named(manifests, "Deployment")["template"]["spec"]
+    (models,) = (volume for volume in spec["volumes"] if volume["name"] == "models")
+    assert models["image"].keys() == {"reference", "pullPolicy"}
+    mounts = {mount["name"]: mount for mount in drawer["volumeMounts"]}
+    (place,) = re.findall(r"NELUMBO_MODELS=(\S+)", (ROOT / "Dockerfile").read_text())
+    assert mounts["models"] == {"name": "models", "mountPath": place, "readOnly": True}
+    assert named(manifests, "NetworkPolicy")["egress"] == []  # it is the kubelet that pulls
+    with pytest.raises(kubernetes_validate.ValidationError):
+        check(next(one for one in manifests if one["kind"] == "Deployment"))
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlay")
+def test_a_canary_has_pods_of_its_own_and_its_share_of_the_requests(folder: Path) -> None:
+    manifests = resolved(folder / "overlays" / "canary")
+    (rule,) = named(manifests, "HTTPRoute")["rules"]
+    weights = {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
+    assert weights["nelumbo"] > weights["nelumbo-canary"] > 0
+    for name in weights:
+        labels = named(manifests, "Deployment", name)["template"]["metadata"]["labels"]
+        assert labels["app.kubernetes.io/name"] == name
+        spread = named(manifests, "Deployment", name)["template"]["spec"]["topologySpreadConstraints"]
+        selectors = [
+            named(manifests, "Deployment", name)["selector"]["matchLabels"],
+            named(manifests, "Service", name)["selector"],
+            named(manifests, "PodDisruptionBudget", name)["selector"]["matchLabels"],
+            named(manifests, "NetworkPolicy", name)["podSelector"]["matchLabels"],
+            *(one["labelSelector"]["matchLabels"] for one in spread),
+        ]
+        assert selectors == [{"app.kubernetes.io/name": name}] * 6
+        assert named(manifests, "HorizontalPodAutoscaler", name)["scaleTargetRef"]["name"] == name
+        (service,) = (one for one in manifests if one["kind"] == "Service" and one["metadata"]["name"] == name)
+        assert named(manifests, "ServiceMonitor", name)["selector"]["matchLabels"] == service["metadata"]["labels"]
+        let_in = named(manifests, "NetworkPolicy", name)["ingress"][0]
+        assert [port["port"] for port in let_in["ports"]] == ["http"]
+        gateways = [one["namespace"] for one in named(manifests, "HTTPRoute")["parentRefs"]]
+        allowed = [one["namespaceSelector"]["matchLabels"] for one in let_in["from"] if "namespaceSelector" in one]
+        assert [{"kubernetes.io/metadata.name": gateway} for gateway in gateways] == allowed[1:]
+    assert [one["metadata"]["name"] for one in manifests if one["kind"] == "PrometheusRule"] == ["nelumbo"]
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl resolves the overlay")
@@ -199,11 +300,11 @@ def test_keys_and_token_reach_the_pod_as_the_secrets_that_the_service_reads(fold
 
 
 def test_git_ignores_the_files_with_secrets() -> None:
-    generators = read(FOLDER / "overlays" / "access" / "kustomization.yaml")["secretGenerator"]
-    for generator in generators:
-        for name in [*generator.get("files", ()), *generator.get("envs", ())]:
-            path = FOLDER / "overlays" / "access" / name
-            assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0
+    for overlay in ("access", "s3"):
+        for generator in read(FOLDER / "overlays" / overlay / "kustomization.yaml")["secretGenerator"]:
+            for name in [*generator.get("files", ()), *generator.get("envs", ())]:
+                path = FOLDER / "overlays" / overlay / name
+                assert subprocess.run(["git", "check-ignore", "--quiet", path], cwd=ROOT).returncode == 0
 
 
 def test_a_pod_has_no_more_rights_than_the_image_was_tested_with() -> None:
