@@ -1,6 +1,6 @@
 """Is what ``POST /invert`` finds of a photo nearer to it than the best of many random images?
 
-    python -m benchmarks.inversion models/cats/2 path/to/photos
+    python -m benchmarks.inversion models/cats/3 path/to/photos
 
 Near is judged by the features of EfficientNet-Lite2, which know objects, and by those of a random network, which know
 colours and textures. An encoder that was trained with photos has learned the first, of other photos; the random images

@@ -77,8 +77,8 @@ def test_the_readme_is_the_first_page_and_the_cards_are_there(site: Path) -> Non
     first = (site / "index.html").read_text()
     assert "From a folder of images to an image generator behind HTTP" in first
     assert 'src="page-wide.png"' in first
-    assert 'href="models/cats/2/index.html"' in first
-    assert "AFHQ" in (site / "models/cats/2/index.html").read_text()
+    assert 'href="models/cats/3/index.html"' in first
+    assert "AFHQ" in (site / "models/cats/3/index.html").read_text()
     assert not list(site.rglob("*.py"))
 
 
