@@ -36,12 +36,14 @@ class AdminRoutes:
         self._reload_models = reload
         self._token = token
         self._redact = redact
+        self._one_at_a_time = asyncio.Lock()
 
     async def reload(self, request: Request) -> Response:
         """Serve what is in the models' folder now; the other workers follow within a second."""
         self._check(request)
         try:
-            library = await asyncio.to_thread(self._reload_models)
+            async with self._one_at_a_time:  # each that waits would take a thread, which then stays
+                library = await asyncio.to_thread(self._reload_models)
         except ServiceError as error:
             detail = f"Nothing has changed: {self._redact(str(error))}."
             raise Problem(ProblemType.RELOAD_FAILED, detail) from error

@@ -1,4 +1,7 @@
+import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -35,6 +38,25 @@ def test_a_reload_lists_the_refused_models(renderer: Renderer) -> None:
     refusing = Library(renderer.library, ["bad/1/model.onnx is not an ONNX model"])
     answer = ask(app(renderer, lambda: refusing))
     assert answer.json()["refused"] == ["bad/1/model.onnx is not an ONNX model"]
+
+
+def test_reloads_at_once_wait_for_each_other_without_a_thread(renderer: Renderer) -> None:
+    two, met = threading.Barrier(2), []
+
+    def reload() -> Library:
+        with suppress(threading.BrokenBarrierError):
+            met.append(two.wait(0.1))
+        return renderer.library
+
+    async def ask_at_once() -> list[int]:
+        transport = httpx.ASGITransport(app(renderer, reload))
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            answers = await asyncio.gather(*(client.post("/admin/reload") for _ in range(3)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(ask_at_once()) == [200] * 3
+    assert met == []
 
 
 def test_a_reload_that_finds_nothing_says_that_nothing_has_changed(renderer: Renderer) -> None:
