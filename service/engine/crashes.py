@@ -27,7 +27,8 @@ from service.engine import state
 logger = logging.getLogger("bentoml.nelumbo.crashes")
 
 CRASHES, WINDOW = 2, 600.0  # a model is withdrawn after so many crashes in so many seconds
-SLOT = struct.Struct("=Q64s88s")  # a thread's ident, then the digest and the name of what it runs
+SLOT = struct.Struct("=Q64s88s")  # a thread's ident while it runs a model, else 0; the model's digest and name
+IDENT = struct.Struct("=Q")
 SLOTS = 256
 CRASH = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
 THREAD = re.compile(r"^Current thread 0x([0-9a-f]+)", re.MULTILINE)
@@ -46,35 +47,52 @@ class Record:
         self._fault = fault_file(path).open("wb")
         self._mine = threading.local()
         self._taken = 0
+        self._digests = [""] * SLOTS  # that the slots hold
         self._lock = threading.Lock()
         faulthandler.enable(self._fault)
 
-    def running(self, digest: str, ref: str) -> "Running":
+    def running(self, digest: str, ref: str) -> "Slot":
         """Return a block in which this thread runs a model."""
-        return Running(self._map, self._offset(), SLOT.pack(threading.get_ident(), digest.encode(), ref.encode()))
+        try:
+            slot: Slot = self._mine.slot
+        except AttributeError:
+            slot = self._mine.slot = self._take_slot()
+        slot.name(digest, ref)
+        return slot
 
-    def _offset(self) -> int:
-        if not hasattr(self._mine, "offset"):
-            with self._lock:
-                self._mine.offset = self._taken % SLOTS * SLOT.size
-                self._taken += 1
-        offset: int = self._mine.offset
-        return offset
+    def _take_slot(self) -> "Slot":
+        with self._lock:
+            self._taken += 1
+            return Slot(self._map, self._digests, (self._taken - 1) % SLOTS)
 
 
-class Running:
-    """A block in which a slot of the record names a model."""
+class Slot:
+    """A thread's place in the record, and a block in which it says that the thread runs a model.
 
-    def __init__(self, record: mmap.mmap, offset: int, slot: bytes) -> None:
-        self._record, self._offset, self._slot = record, offset, slot
+    There are more threads than slots after many reloads, so that a slot may have been another thread's.
+    """
+
+    def __init__(self, record: mmap.mmap, digests: list[str], number: int) -> None:
+        self._record = record
+        self._digests, self._number = digests, number
+        offset = number * SLOT.size
+        self._whole = slice(offset, offset + SLOT.size)
+        self._ident = slice(offset, offset + IDENT.size)
+        self._runs, self._rests = IDENT.pack(threading.get_ident()), IDENT.pack(0)
+
+    def name(self, digest: str, ref: str) -> None:
+        """Write which model the thread is about to run; most often it is that of the last time."""
+        if digest != self._digests[self._number]:
+            self._record[self._whole] = SLOT.pack(0, digest.encode(), ref.encode())
+            self._digests[self._number] = digest
 
     def __enter__(self) -> None:
-        """Write the slot."""
-        self._record[self._offset : self._offset + SLOT.size] = self._slot
+        """Say that the thread runs it."""
+        self._record[self._ident] = self._runs
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Clear the slot."""
-        self._record[self._offset : self._offset + SLOT.size] = bytes(SLOT.size)
+        """Say that it does not any more."""
+        self._record[self._ident] = self._rests
 
 
 _record: list[Record] = []  # this process's, if any

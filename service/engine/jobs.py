@@ -151,7 +151,7 @@ class Outputs:
             if job.finish(index, output):
                 complete.append(job)
             count += 1
-            if not self.wants_help and len(self._todo) * (time.monotonic() - started) > WORTH_HELP:
+            if self._todo and not self.wants_help and len(self._todo) * (time.monotonic() - started) > WORTH_HELP:
                 self.wants_help = True
                 self._call_help(len(self._todo))
         if count and self._settle(complete, count):

@@ -95,7 +95,9 @@ class RenderRequest:
 
     def classes(self, most: int) -> list[str]:
         """Return the classes of the first ``most`` images, or the one that all of them have; none without classes."""
-        count = 1 if len(self.labels) == 1 else min(most, len(self)) if self.model.card.classes else 0
+        if not self.model.card.classes:
+            return []
+        count = 1 if len(self.labels) == 1 else min(most, len(self))
         return [name for name in map(self.class_of, range(count)) if name is not None]
 
     def amounts(self) -> dict[str, float]:
@@ -120,10 +122,11 @@ class RenderRequest:
         if self.labels:
             slugs = [_slug(self.class_of(i), self.labels[i % len(self.labels)]) for i in range(len(names))]
             names = [f"{name}-{slug}" for name, slug in zip(names, slugs, strict=True)]
-        seen: Counter[str] = Counter()
-        for i, name in enumerate(names):
-            names[i] += f"-{seen[name]}" if seen[name] else ""
-            seen[name] += 1
+        if len(names) > len(set(names)):
+            seen: Counter[str] = Counter()
+            for i, name in enumerate(names):
+                names[i] += f"-{seen[name]}" if seen[name] else ""
+                seen[name] += 1
         return names
 
     def title(self) -> str:

@@ -6,21 +6,22 @@ without animation shows the first frame. Format: W3C PNG specification, third ed
 
 import itertools
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from service.formats import png
 
 
-def join(frames: Sequence[bytes], milliseconds: int, chunks: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-    """Return an endless animation of PNGs of one size and colour type, with ``chunks`` before its pixels."""
+def join(frames: Sequence[bytes], milliseconds: int, chunks: bytes = b"") -> bytes:
+    """Return an endless animation of PNGs of one size and colour type, with some more ``chunks`` before its pixels."""
     header = dict(_chunks(frames[0]))[b"IHDR"]
-    parts = [(b"IHDR", header), *chunks, (b"acTL", struct.pack(">II", len(frames), 0))]
+    head = png.chunk(b"IHDR", header) + chunks + png.chunk(b"acTL", struct.pack(">II", len(frames), 0))
+    parts: list[tuple[bytes, bytes]] = []
     numbers = itertools.count()
     for i, frame in enumerate(frames):
         parts.append((b"fcTL", _control(next(numbers), header, milliseconds)))
         pixels = b"".join(data for name, data in _chunks(frame) if name == b"IDAT")
         parts.append((b"fdAT", struct.pack(">I", next(numbers)) + pixels) if i else (b"IDAT", pixels))
-    return png.SIGNATURE + b"".join(png.chunk(name, data) for name, data in [*parts, (b"IEND", b"")])
+    return b"".join([png.SIGNATURE, head, *(png.chunk(name, data) for name, data in parts), png.END])
 
 
 def _control(number: int, header: bytes, milliseconds: int) -> bytes:

@@ -37,7 +37,7 @@ class Contents(NamedTuple):
 
     def texts(self) -> dict[str, str] | None:
         """Return the text chunks of the first PNG, or None if that is not complete."""
-        if not self.first.endswith(png.chunk(b"IEND", b"")):
+        if not self.first.endswith(png.END):
             return None
         try:
             with Image.open(io.BytesIO(self.first)) as image:

@@ -52,7 +52,6 @@ class AnswerFormat(ABC):
 
     def check_size(self, request: RenderRequest) -> None:
         """Raise TooLargeError if the answer has more pixels than the format or the server holds."""
-        height, width = self._size(request)
         card = request.model.card
         pixels = len(request) * card.height * card.width * request.scale**2
         if request.scale > 1 and pixels > MAX_ENLARGED:
@@ -60,7 +59,10 @@ class AnswerFormat(ABC):
                 f"enlarged images have at most {MAX_ENLARGED} pixels in one answer, not {pixels}; "
                 "ask for fewer images or a smaller scale"
             )
-        if self.max_side is not None and max(height, width) > self.max_side:
+        if self.max_side is None:
+            return
+        height, width = self._size(request)
+        if max(height, width) > self.max_side:
             raise TooLargeError(
                 f"{self.name} holds at most {self.max_side} pixels a side, not {width}×{height}; "
                 "ask for fewer images or for another format"

@@ -4,6 +4,8 @@ import json
 
 from PIL import ExifTags, Image
 
+from service.formats.png import chunk
+
 # https://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 XMP = (
@@ -14,20 +16,20 @@ XMP = (
 # Scanners find XMP by this wrapper in files that they cannot read; the standard requires it in JPEG.
 XMP_PACKET = f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{XMP}<?xpacket end="r"?>'.encode()
 # keyword, uncompressed, no language, no translated keyword, text
-XMP_CHUNK = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode())
+XMP_CHUNK = chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.encode())
 
 
-def png_chunks(texts: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the chunks (name, data) that mark a PNG: the XMP, and a text chunk for each of ``texts``."""
-    return [XMP_CHUNK, *(_text_chunk(key, text) for key, text in texts.items())]
+def png_chunks(texts: dict[str, str]) -> bytes:
+    """Return the chunks that mark a PNG: the XMP, and a text chunk for each of ``texts``."""
+    return b"".join([XMP_CHUNK, *[_text_chunk(key, text) for key, text in texts.items()]])
 
 
-def _text_chunk(key: str, text: str) -> tuple[bytes, bytes]:
+def _text_chunk(key: str, text: str) -> bytes:
     """Return tEXt, or iTXt for a text that is not Latin-1, such as the name of a class."""
     try:
-        return b"tEXt", f"{key}\0{text}".encode("latin-1")
+        return chunk(b"tEXt", f"{key}\0{text}".encode("latin-1"))
     except UnicodeEncodeError:
-        return b"iTXt", f"{key}\0\0\0\0\0{text}".encode()
+        return chunk(b"iTXt", f"{key}\0\0\0\0\0{text}".encode())
 
 
 def exif(texts: dict[str, str]) -> bytes:

@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,8 @@ COLOUR_TYPES = {1: 0, 3: 2}  # channels: grey, RGB
 UP = 2  # filter type: each row minus the one above; NumPy does it for all rows at once
 
 
-def encode(image: NDArray[np.uint8], chunks: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
-    """Return ``image``, (H, W, C) uint8 with C = 1 or 3, as PNG with ``chunks`` (name, data) before its pixels."""
+def encode(image: NDArray[np.uint8], chunks: bytes = b"") -> bytes:
+    """Return ``image``, (H, W, C) uint8 with C = 1 or 3, as PNG with some more ``chunks`` before its pixels."""
     height, width, channels = image.shape
     rows = image.reshape(height, width * channels)
     filtered = np.empty((height, 1 + width * channels), np.uint8)
@@ -27,14 +26,16 @@ def encode(image: NDArray[np.uint8], chunks: Iterable[tuple[bytes, bytes]] = ())
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # modulo 256, as uint8 is
     header = struct.pack(">IIBBBBB", width, height, 8, COLOUR_TYPES[channels], 0, 0, 0)
-    parts = [(b"IHDR", header), *chunks, (b"IDAT", _deflate(filtered)), (b"IEND", b"")]
-    return SIGNATURE + b"".join(chunk(name, data) for name, data in parts)
+    return b"".join((SIGNATURE, chunk(b"IHDR", header), chunks, chunk(b"IDAT", _deflate(filtered)), END))
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
     """Return a chunk of a PNG file: length, name, data and CRC."""
     crc = crc32(data, crc32(name))
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
+
+
+END = chunk(b"IEND", b"")
 
 
 def _deflate(data: NDArray[np.uint8]) -> bytes:

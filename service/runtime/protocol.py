@@ -14,7 +14,7 @@ MAX_HEADERS = 100
 MAX_HEAD = 2**16  # bytes of the URL and all headers
 # Bytes of a request that are no body: its head, chunks' sizes and trailers. A chunk of one byte has five of them and
 # costs the event loop 0.4 µs: 96 KiB cost 8 ms. A body of 256 KiB may come in chunks of 32 bytes.
-MAX_FRAMING = 96 * 2**10
+MAX_FRAMING = 96 * 2**10  # more than MAX_HEAD
 # Requests that wait on one connection for those before them. uvicorn does not bound them,
 # and reads on after each response: 256 KiB hold thousands.
 MAX_PIPELINE = 100
@@ -43,18 +43,24 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes."""
+        if len(data) <= SLICE:
+            self._parse(data)
+            return
         for start in range(0, len(data), SLICE):
-            if self._is_broken or self.transport.is_closing():
-                return
             self._parse(data[start : start + SLICE])
 
     def _parse(self, data: bytes) -> None:
+        if self._is_broken or self.transport.is_closing():
+            return
         self._received = len(data)
         self._framing += len(data)
         super().data_received(data)
-        if self._framing > (MAX_HEAD if self._in_head() else MAX_FRAMING) and not self.transport.is_closing():
+        if self._framing > MAX_HEAD and self._is_too_long() and not self.transport.is_closing():
             self._problem = TOO_LARGE
             self.send_400_response("")
+
+    def _is_too_long(self) -> bool:
+        return self._framing > (MAX_HEAD if self._in_head() else MAX_FRAMING)
 
     def on_message_begin(self) -> None:
         """Start counting the bytes of a request."""
@@ -69,7 +75,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the app on the request."""
-        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
+        # What was received holds the head, so that of most requests nothing needs to be added up.
+        if self._framing > MAX_HEAD and self._size_of_head() > MAX_HEAD:
             self._end_parsing(TOO_LARGE)
         if len(self.pipeline) >= MAX_PIPELINE:
             self._end_parsing(TOO_MANY)
@@ -77,6 +84,9 @@ class Protocol(HttpToolsProtocol):
         if hosts != 1 and self.parser.get_http_version() == "1.1":  # RFC 9112, section 3.2
             self._end_parsing(INVALID)
         super().on_headers_complete()
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, whose size the app limits."""

@@ -3,6 +3,7 @@
 Routes are labelled by their template, never by what a client sent, as prometheus_client keeps every label value.
 """
 
+import functools
 import os
 from collections.abc import Iterable, Sequence
 
@@ -35,6 +36,12 @@ QUEUE_SECONDS = Histogram("nelumbo_queue_seconds", "Time of a request's first im
 INFER_SECONDS = Histogram("nelumbo_infer_seconds", "Time of the inference of a batch", buckets=SECONDS)
 WORKERS_REPLACED = Counter("nelumbo_workers_replaced", "Workers replaced because they died or hung")
 ENCODE_SECONDS = Histogram("nelumbo_encode_seconds", "Time of encoding a request's images", buckets=SECONDS)
+
+
+# A child of a metric is looked up once: labels() takes as long as counting does. There are as many as there are values.
+requests_of = functools.cache(REQUESTS.labels)
+request_seconds_of = functools.cache(REQUEST_SECONDS.labels)
+images_of = functools.cache(IMAGES.labels)
 
 
 class ModelInfo(Collector):

@@ -145,9 +145,9 @@ class Edge:
     def _record(self, scope: Scope, answer: "Answer", seconds: float) -> None:
         route = self._templates.get(scope.get("endpoint"), "none")
         method = scope["method"] if scope["method"] in METHODS else "other"
-        metrics.REQUESTS.labels(route, method, answer.status).inc()
+        metrics.requests_of(route, method, answer.status).inc()
         if answer.status < HTTPStatus.BAD_REQUEST:  # refusals are quick, and would lower the percentiles
-            metrics.REQUEST_SECONDS.labels(route).observe(seconds)
+            metrics.request_seconds_of(route).observe(seconds)
         if self._log:
             request_log.write(answer.request_id, method, route, answer.status, seconds)
 

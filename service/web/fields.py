@@ -67,6 +67,8 @@ Amounts = Annotated[
         description='an object of names or numbers of directions, each with a number from -100 to 100: {"0": 1.5}',
     ),
 ]
+# No {}: pydantic copies such a default for each request, with copy.deepcopy.
+NO_AMOUNTS: Any = Field(default_factory=dict, json_schema_extra={"default": {}})
 Scale = Annotated[
     int, Field(ge=1, le=MAX_SCALE, description=f"an integer from 1 to {MAX_SCALE}: how many times as wide"), WHOLE
 ]

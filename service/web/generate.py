@@ -1,5 +1,6 @@
 """``POST /generate``: images of seeds and latents."""
 
+from functools import cached_property
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -10,12 +11,16 @@ from service.engine.requests import RenderRequest
 from service.formats.base import AnswerFormat
 from service.formats.registry import STILL, offered
 from service.web.drawing import DrawingRoute
-from service.web.negotiation import choose_format
+from service.web.negotiation import Offer
 from service.web.schemas import read_request, to_render_request
 
 
 class GenerateRoute(DrawingRoute[tuple[RenderRequest, AnswerFormat]]):
     """The handler."""
+
+    @cached_property
+    def _offer(self) -> Offer:
+        return Offer(offered(STILL))
 
     async def generate(self, request: Request) -> Response:
         """Draw what the body asks for, in the format that it or the Accept header names."""
@@ -23,5 +28,5 @@ class GenerateRoute(DrawingRoute[tuple[RenderRequest, AnswerFormat]]):
 
     def _validate(self, data: Any, headers: Headers) -> tuple[RenderRequest, AnswerFormat]:
         wanted = read_request(data, self._max_images)
-        answer_format = choose_format(wanted.format, headers, offered(STILL))
+        answer_format = self._offer.choose(wanted.format, headers)
         return to_render_request(wanted, self._renderer.library), answer_format

@@ -1,6 +1,7 @@
 """``POST /interpolate``: the frames from one image to another, and on to further ones."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from service.web.body import run_by_size
 from service.web.conditions import find_conditions
 from service.web.drawing import DrawingRoute
 from service.web.fields import SEED_OR_LATENT
-from service.web.negotiation import choose_format
+from service.web.negotiation import Offer
 from service.web.problem_types import ProblemType
 from service.web.problems import FieldError, invalid
 from service.web.schemas import InterpolateRequest, check_count, check_lengths, find_model, validate
@@ -28,10 +29,15 @@ KINDS: dict[str, Kinds] = {"animation": MOVING, "strip": STILL}
 class InterpolateRoute(DrawingRoute[InterpolateRequest]):
     """The handler."""
 
+    @cached_property
+    def _offers(self) -> dict[str, Offer]:
+        """What is offered for each form."""
+        return {form: Offer(offered(kinds)) for form, kinds in KINDS.items()}
+
     async def interpolate(self, request: Request) -> Response:
         """Draw the frames that the body asks for, in the format that it or the Accept header names."""
         wanted = await self._read(request)
-        answer_format = choose_format(wanted.format, request.headers, offered(KINDS[wanted.form]))
+        answer_format = self._offers[wanted.form].choose(wanted.format, request.headers)
         model = find_model(self._renderer.library, wanted.model)
         drawing = await run_by_size(wanted.steps * model.card.latent_dim, to_interpolation, wanted, model)
         return await self._respond(drawing, answer_format, request)

@@ -1,7 +1,7 @@
 """Which format a client wants: the body's field ``format``, or else the Accept header of RFC 9110, section 12.5.1."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from starlette.datastructures import Headers
 
@@ -16,23 +16,31 @@ QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", re.ASCII)
 PARTS = {mark: re.compile(rf'(?:[^{mark}"]|"(?:[^"\\]|\\.)*"?)+') for mark in ",;"}
 
 
-def choose_format(name: str | None, headers: Headers, formats: Sequence[AnswerFormat]) -> AnswerFormat:
-    """Return the format of this name or, without one, the one of ``formats`` that Accept prefers; of equals the first.
+class Offer:
+    """The formats that a route offers, in the order in which they are preferred."""
 
-    Raises:
-        Problem: 422 for a name that is not among them, 406 when Accept allows none.
-    """
-    if name is None:
-        media_type = choose(headers, [one.media_type for one in formats])
-        return next(one for one in formats if one.media_type == media_type)
-    for one in formats:
-        if one.name == name:
-            return one
-    names = ", ".join(f'"{one.name}"' for one in formats)
-    raise invalid(ProblemType.INVALID_FIELD, [FieldError(field="format", message=f"format must be one of {names}")])
+    def __init__(self, formats: Iterable[AnswerFormat]) -> None:
+        self._by_name: dict[str, AnswerFormat] = {}
+        self._by_media_type: dict[str, AnswerFormat] = {}
+        for one in formats:
+            self._by_name.setdefault(one.name, one)
+            self._by_media_type.setdefault(one.media_type, one)
+
+    def choose(self, name: str | None, headers: Headers) -> AnswerFormat:
+        """Return the format of this name or, without one, that which Accept prefers; of equals the first.
+
+        Raises:
+            Problem: 422 for a name that is not offered, 406 when Accept allows none.
+        """
+        if name is None:
+            return self._by_media_type[choose(headers, self._by_media_type)]
+        if name in self._by_name:
+            return self._by_name[name]
+        names = ", ".join(f'"{one}"' for one in self._by_name)
+        raise invalid(ProblemType.INVALID_FIELD, [FieldError(field="format", message=f"format must be one of {names}")])
 
 
-def choose(headers: Headers, offers: Sequence[str]) -> str:
+def choose(headers: Headers, offers: Collection[str]) -> str:
     """Return the media type of ``offers`` that Accept prefers; of equals, and without Accept, the first.
 
     Parameters of a media range other than ``q`` are ignored, as no offer has any; a part of the header that is no media
@@ -43,7 +51,7 @@ def choose(headers: Headers, offers: Sequence[str]) -> str:
     """
     accept = ",".join(headers.getlist("accept"))
     if accept.strip() in ("", "*/*"):
-        return offers[0]
+        return next(iter(offers))
     if accept in offers:  # as most programs ask: there is nothing to weigh
         return accept
     ranges = [found for part in PARTS[","].findall(accept[:MAX_ACCEPT])[:MAX_RANGES] if (found := _parse(part))]

@@ -5,8 +5,8 @@ No line holds a secret: no address, no header, no query and no body; of the path
 
 import json
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from service.engine.jobs import Timing
 from service.engine.requests import RenderRequest
@@ -15,8 +15,7 @@ from service.telemetry.logging import LineWriter
 STDOUT = LineWriter(1)
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """What a request draws; its timing is complete when the answer is."""
 
     model: str

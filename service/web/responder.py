@@ -51,7 +51,7 @@ class Responder:
         limits = await self._access.spend(request.scope, len(drawing))
         encoder = signed(answer_format, self._signer)
         content, timing = await self._draw(drawing, encoder, request.receive, end - time.monotonic())
-        metrics.IMAGES.labels(drawing.model.ref).inc(len(drawing))
+        metrics.images_of(drawing.model.ref).inc(len(drawing))
         metrics.QUEUE_SECONDS.observe(timing.queue)
         metrics.ENCODE_SECONDS.observe(timing.encode)
         headers = _headers(drawing, answer_format, timing)
@@ -74,11 +74,11 @@ class Responder:
 
 def _headers(drawing: RenderRequest, answer_format: AnswerFormat, timing: Timing) -> dict[str, str]:
     disposition = "attachment" if answer_format.attachment else "inline"
-    stages = {"queue": timing.queue, "infer": timing.infer, "encode": timing.encode}
+    stages = f"queue;dur={timing.queue * 1000:.2f}, infer;dur={timing.infer * 1000:.2f}"
     headers = {
         "X-Model": drawing.model.ref,
         "X-Deterministic": drawing.model.deterministic,
-        "Server-Timing": ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in stages.items()),
+        "Server-Timing": f"{stages}, encode;dur={timing.encode * 1000:.2f}",
         "Vary": "Accept",
         "Content-Disposition": f'{disposition}; filename="{drawing.title()}.{answer_format.extension}"',
     }

@@ -23,8 +23,9 @@ async def wait_for_result(result: "Future[bytes]", receive: Receive, deadline: f
     try:
         await _wait_unwatched(result, min(deadline, UNWATCHED))
         return result.result() if result.done() else await _wait_watched(result, receive, deadline - UNWATCHED)
-    finally:
+    except BaseException:  # asyncio.CancelledError among others
         result.cancel()
+        raise
 
 
 async def _wait_unwatched(result: "Future[bytes]", seconds: float) -> None:

@@ -84,7 +84,7 @@ def accept(data: bytes) -> None:
     first, *more = data.split(b"\n")
     name = first.decode("latin1") if first.startswith(b"w") else None
     given = Headers(raw=[(b"accept", part) for part in more])
-    assert negotiation.choose_format(name, given, formats) in formats
+    assert negotiation.Offer(formats).choose(name, given) in formats
 
 
 def image(data: bytes) -> None:

@@ -12,7 +12,7 @@ from service.formats import apng, png
 def test_a_reader_gets_the_exact_frames_in_an_endless_loop(channels: int, count: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (count, 5, 7, channels), np.uint8)
     images[-1] = images[0]  # equal frames are frames, too
-    data = apng.join([png.encode(image) for image in images], 40, [(b"tEXt", b"key\0text")])
+    data = apng.join([png.encode(image) for image in images], 40, png.chunk(b"tEXt", b"key\0text"))
     with Image.open(io.BytesIO(data)) as movie:
         assert (movie.n_frames, movie.info["loop"], movie.text) == (count, 0, {"key": "text"})
         for image, frame in zip(images, ImageSequence.Iterator(movie), strict=True):

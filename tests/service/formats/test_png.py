@@ -56,7 +56,7 @@ def test_a_view_of_a_batch_is_encoded_like_a_copy() -> None:
 
 
 def test_chunks_are_well_formed_and_in_the_order_that_png_asks_for() -> None:
-    data = png.encode(np.zeros((4, 5, 3), np.uint8), [(b"tEXt", b"a\0b")])
+    data = png.encode(np.zeros((4, 5, 3), np.uint8), png.chunk(b"tEXt", b"a\0b"))
     assert [name for name, _ in chunks(data)] == [b"IHDR", b"tEXt", b"IDAT", b"IEND"]
     assert chunks(data)[0][1] == struct.pack(">IIBBBBB", 5, 4, 8, 2, 0, 0, 0)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from service.formats.registry import STILL, offered
-from service.web.negotiation import choose, choose_format
+from service.web.negotiation import Offer, choose
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
 
@@ -81,17 +81,15 @@ def test_several_accept_headers_are_one_list() -> None:
 
 
 def test_a_name_decides_before_accept() -> None:
-    formats, headers = offered(STILL), Headers({"accept": "application/json"})
-    assert {one.name: choose_format(one.name, headers, formats) for one in formats} == {
-        one.name: one for one in formats
-    }
-    assert choose_format(None, headers, formats).name == "json"
+    formats, offer, headers = offered(STILL), Offer(offered(STILL)), Headers({"accept": "application/json"})
+    assert {one.name: offer.choose(one.name, headers) for one in formats} == {one.name: one for one in formats}
+    assert offer.choose(None, headers).name == "json"
 
 
 @pytest.mark.parametrize("name", ["", "PNG", "image/png", "apng", "tiff"])
 def test_a_name_that_is_not_offered_gets_those_that_are(name: str) -> None:
     with pytest.raises(Problem) as refused:
-        choose_format(name, Headers({}), offered(STILL))
+        Offer(offered(STILL)).choose(name, Headers({}))
     assert refused.value.kind is ProblemType.INVALID_FIELD
     assert [error["field"] for error in refused.value.errors] == ["format"]
     assert all(f'"{one.name}"' in refused.value.detail for one in offered(STILL))
