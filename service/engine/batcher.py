@@ -63,14 +63,15 @@ class Batcher:
         self._idle = 0  # threads
         self._preparing = False
         self._closed = False
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()  # taken directly, as a Condition takes it by calls of Python
+        self._changed = threading.Condition(self._lock)
         self._threads = [threading.Thread(target=self._work, name=f"draw-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
     def submit(self, job: Job) -> None:
         """Queue all of a job's items, or none: raises QueueFullError."""
-        with self._changed:
+        with self._lock:
             if self._closed or self._waiting + len(job.items) > self._bound:
                 metrics.REJECTED.inc()
                 raise QueueFullError
@@ -81,7 +82,7 @@ class Batcher:
 
     def close(self) -> None:
         """Run what is queued, take nothing more, and end the threads."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
@@ -97,7 +98,7 @@ class Batcher:
 
     def _next_task(self) -> Callable[[], None] | None:
         """Wait for something to do; None means that the batcher was closed and the queue is empty."""
-        with self._changed:
+        with self._lock:
             while True:
                 if batch := self._start_batch():
                     return partial(self._run, batch)
@@ -206,13 +207,13 @@ class Batcher:
             except Exception as error:
                 job.fail(error)
                 job.prepared[index] = error  # not to be tried again; the job is dropped before it runs
-        with self._changed:
+        with self._lock:
             self._preparing = False
 
     def _run(self, batch: list[Entry]) -> None:
         """Run a batch and free its slot; its outputs are then there to encode."""
         outputs = self._infer_batch(batch)
-        with self._changed:
+        with self._lock:
             self._free += 1
             self._unencoded += outputs
 
@@ -231,7 +232,7 @@ class Batcher:
         return [Outputs(pairs, seconds, self._call_help)]
 
     def _call_help(self, most: int) -> None:
-        with self._changed:
+        with self._lock:
             self._changed.notify(most)
 
     def _prepared(self, job: Job, index: int) -> Any:

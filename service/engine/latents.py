@@ -1,5 +1,6 @@
 """Latents and classes of seeds: StyleGAN's convention, on a NumPy random stream that does not change any more."""
 
+import functools
 import threading
 
 import numpy as np
@@ -20,6 +21,12 @@ def with_label(seed: int, size: int, classes: int) -> tuple[Latent, int]:
     """Return a seed's latent and the number of the class that it draws after it, by ``randint(classes)``."""
     state = _seeded(seed)
     return state.randn(size).astype(np.float32), int(state.randint(classes))
+
+
+@functools.lru_cache(maxsize=4096)
+def label_of(seed: int, size: int, classes: int) -> int:
+    """Return the number of the class that a seed draws after its latent, (size,)."""
+    return with_label(seed, size, classes)[1]
 
 
 def _seeded(seed: int) -> np.random.RandomState:

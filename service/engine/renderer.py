@@ -22,6 +22,7 @@ from service.engine.library import Library, NotReadyError, load_library
 from service.engine.model import Model
 from service.engine.providers import registry as providers
 from service.engine.requests import Image, RenderRequest
+from service.engine.rows import stack
 from service.errors import ServiceError, redact_path
 
 logger = logging.getLogger("bentoml.nelumbo.renderer")
@@ -237,5 +238,5 @@ def _prepare(model: Model, item: Any) -> Any:
 def _infer(model: Model, batch: list[Any]) -> NDArray[np.uint8]:
     """Return the images of what was prepared, (N, H, W, C); runs in a thread of the batcher."""
     if model.plain:
-        return model.run(np.concatenate(batch).reshape(len(batch), -1))
+        return model.run(stack(batch))
     return model.run_rows(batch)

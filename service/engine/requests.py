@@ -91,7 +91,7 @@ class RenderRequest:
         if self.labels:
             return card.classes[self.labels[index if len(self.labels) > 1 else 0]]
         seed = self.seeds[index] if self.seeds else None
-        return card.classes[0 if seed is None else latents.with_label(seed, card.latent_dim, len(card.classes))[1]]
+        return card.classes[0 if seed is None else latents.label_of(seed, card.latent_dim, len(card.classes))]
 
     def classes(self, most: int) -> list[str]:
         """Return the classes of the first ``most`` images, or the one that all of them have; none without classes."""

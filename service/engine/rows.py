@@ -43,14 +43,19 @@ class Item(NamedTuple):
 def to_feeds(card: Card, rows: Sequence[Row]) -> dict[str, NDArray[Any]]:
     """Return the graph's inputs by name, each (N, …)."""
     given, labels, truncations, directions = zip(*rows, strict=True)
-    feeds: dict[str, NDArray[Any]] = {INPUT: np.stack(given)}
+    feeds: dict[str, NDArray[Any]] = {INPUT: stack(given)}
     if card.classes:
         feeds[LABEL] = np.array(labels, np.int64)
     if card.truncation:
         feeds[TRUNCATION] = np.array(truncations, np.float32)
     if card.directions:
-        feeds[DIRECTIONS] = np.stack(directions)
+        feeds[DIRECTIONS] = stack(directions)
     return feeds
+
+
+def stack(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return rows of one length as (N, length): ``np.stack``, which takes 5 µs more."""
+    return np.concatenate(rows).reshape(len(rows), -1)
 
 
 def neutral(card: Card, given: NDArray[np.float32]) -> list[Row]:

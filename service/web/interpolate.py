@@ -115,7 +115,7 @@ def _labels(wanted: InterpolateRequest, asked: Sequence[int], model: Model) -> S
     first = wanted.stops[0]
     if asked or not classes:
         return asked
-    return [latents.with_label(first, model.card.latent_dim, classes)[1] if isinstance(first, int) else 0]
+    return [latents.label_of(first, model.card.latent_dim, classes) if isinstance(first, int) else 0]
 
 
 def _latent(stop: int | list[float], size: int) -> latents.Latent:
