@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from service.engine import crashes
 from service.engine.encoders import Encoder
 from service.engine.folders import card_at, read_readme
 from service.engine.providers import registry as providers
-from service.engine.providers.base import Feeds, Shape
+from service.engine.providers.base import Shape
 from service.engine.rows import Row, neutral, to_feeds
 from service.engine.verdicts import Verdict
 from service.errors import ServiceError
@@ -61,17 +61,15 @@ class Model:
         """Of an image: (H, W, C)."""
         return self.card.height, self.card.width, self.card.channels
 
-    def run(self, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the images of ``latents``, the graph's one input: (N, Z) float32 -> (N, H, W, C) uint8."""
-        return self._infer({INPUT: latents})
+    def run(self, latents: NDArray[np.float32], **others: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the images of ``latents`` and the graph's other inputs: (N, Z) float32 -> (N, H, W, C) uint8."""
+        with crashes.running(self.digest, self.ref):
+            return providers.find(self.provider).run(self.session, {INPUT: latents, **others}, self.shape)
 
     def run_rows(self, rows: Sequence[Row]) -> NDArray[np.uint8]:
         """Return the images of ``rows``, (N, H, W, C)."""
-        return self._infer(to_feeds(self.card, rows))
-
-    def _infer(self, feeds: Feeds) -> NDArray[np.uint8]:
-        with crashes.running(self.digest, self.ref):
-            return providers.find(self.provider).run(self.session, feeds, self.shape)
+        feeds = to_feeds(self.card, rows)
+        return self.run(feeds.pop(INPUT), **feeds)
 
 
 def open_model(file: Path, verdict: Verdict, provider: str, slots: int, max_batch: int) -> Model:

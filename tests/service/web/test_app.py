@@ -121,10 +121,11 @@ def test_webp_and_jpeg_are_sent_to_clients_that_prefer_them(client: Client) -> N
 
 
 def test_tiled_images_too_large_for_a_format_are_refused_before_they_are_drawn(
-    client: Client, renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy = ImageFormat("toy", "image/toy", "toy", max_side=39, encode=lambda image, _: image.tobytes())
     monkeypatch.setattr(registry, "FORMATS", (*FORMATS, toy))
+    client = Client(make_app(renderer, read_settings()))
     assert client.post("/generate", json={"n": 1, "model": "rgb", "format": "toy"}).status_code == 200
     monkeypatch.setattr(renderer, "submit", lambda *_: pytest.fail("it was drawn"))
     answer = client.post("/generate", json={"n": 2, "model": "rgb", "format": "toy"})
