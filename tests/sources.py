@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 
 S3_KEYS = {
     "AWS_ACCESS_KEY_ID": "any",
-    "AWS_SECRET_ACCESS_KEY": "any",
+    "AWS_SECRET_ACCESS_KEY": "any",  # pragma: allowlist secret
     "AWS_REGION": "us-east-1",
     "AWS_ALLOW_HTTP": "true",
 }

@@ -10,8 +10,9 @@ import torch
 
 from export.__main__ import main
 from service.contract.graph import read_model
-from service.engine import latents
+from service.engine import latents, sources
 from tests import command_line
+from tests.sources import NEEDS_REGISTRY, registry
 from training.run import Run
 
 
@@ -58,6 +59,21 @@ def test_a_seed_gives_the_same_image_in_the_exported_graph_and_in_torch(models: 
     (drawn,) = session.run(None, {"latent": latent, "directions": np.zeros((1, 16), np.float32)})
     expected = (Run.open(run).load_generator().generator(torch.from_numpy(latent)) + 1) * 127.5
     np.testing.assert_allclose(drawn[0, :, :, 0], expected[0, 0].numpy(), atol=1)
+
+
+@NEEDS_REGISTRY
+def test_an_export_is_published_to_a_registry_and_served_from_it(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NELUMBO_CACHE", str(tmp_path / "cache"))
+    with registry(tmp_path / "registry") as host:
+        url = f"oci://{host}/models:shop"
+        result = export("onnx", run, "--name", "shop", "--models", tmp_path / "models", "--to", url)
+        assert result.returncode == 0, result.stderr
+        assert f"{url}: shop/1" in result.stdout
+        assert sources.mirror(url)
+    mirrored = read_model(sources.cache_of(url) / "shop" / "1")
+    assert mirrored.digest == read_model(tmp_path / "models" / "shop" / "1").digest
 
 
 def test_the_next_export_is_the_next_version(models: Path, run: Path) -> None:
