@@ -25,6 +25,7 @@ POISON = 20.0  # seconds between two hostile models
 REFUSALS = {408, 503, 504}
 MORE = {"threads": 2, "files": 4}  # that there may be at the end
 RECOVERY = 60  # seconds
+UNFILLED = 60  # seconds: BentoML's supervisor looks for dead workers every ten, and a start takes long on busy cores
 # The line that begins a traceback and the one before it, its frames, and the line that names the error.
 TRACEBACK = re.compile(r"(?:.*\n)?.*Traceback \(most recent call last\):\n(?:[ |+].*\n|\n)*(?P<error>.*)")
 
@@ -61,7 +62,7 @@ def run(chaos: Chaos, seconds: float, seed: int, workers: int) -> list[str]:
         recovered = _ready(server, workers)
     print(_table(clients.record, chaos, happened, seconds))
     return [
-        *judge(clients.record, chaos.lost, chaos.kills),
+        *judge(clients.record, chaos.lost, chaos.kills, empty=0 if chaos.reloads_at_hup else UNFILLED),
         *_flooded(chaos.flooded),
         *_served(server, chaos.dropped),
         *recovered,
@@ -69,12 +70,15 @@ def run(chaos: Chaos, seconds: float, seed: int, workers: int) -> list[str]:
     ]
 
 
-def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float]) -> list[str]:
-    """Return a sentence for each wrong image, unexpected status, and request lost without a killed worker."""
+def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float], empty: float = 0) -> list[str]:
+    """Return a sentence for each wrong image, unexpected status, and request lost without a killed worker.
+
+    ``empty``: seconds for which the place of a killed worker may be empty, with nobody to answer.
+    """
     found = [f"a wrong picture: {wrong}" for wrong in sorted(set(record.wrong))]
     if odd := {status: n for status, n in record.statuses.items() if status not in REFUSALS | {200}}:
         found.append(f"answers that are neither pictures nor refusals: {odd}")
-    if lost := [failure for failure in (*record.failures, *flooded) if not _was_killed(failure, kills)]:
+    if lost := [failure for failure in (*record.failures, *flooded) if not _was_killed(failure, kills, empty)]:
         found.append(f"{len(lost)} requests got no answer and no worker of theirs was killed: {lost[0]}")
     if len(record.failures) > len(kills) * CLIENTS:
         found.append(f"{len(record.failures)} requests got no answer, though only {len(kills)} workers were killed")
@@ -83,8 +87,8 @@ def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float]) ->
     return found
 
 
-def _was_killed(failure: Failure, kills: Sequence[float]) -> bool:
-    return any(failure.lived <= kill <= failure.ended for kill in kills)
+def _was_killed(failure: Failure, kills: Sequence[float], empty: float) -> bool:
+    return any(failure.lived - empty <= kill <= failure.ended for kill in kills)
 
 
 def _happen(chaos: Chaos, end: float) -> Counter[str]:

@@ -27,7 +27,8 @@ def test_a_lock_pins_every_wheel_by_hash(target: str) -> None:
     text = (LOCKS / f"{target}.txt").read_text()
     entries = re.split(r"\n(?=[\w.-]+==)", re.sub(r"^ *#.*\n?", "", text, flags=re.MULTILINE).strip())
     assert len(entries) == len(locked(target))
-    assert all("--hash=sha256:" in entry for entry in entries)
+    pinned = re.compile(r"\S+( ;[^\\\n]+)?( \\\n +--hash=sha256:[0-9a-f]{64})+\s*")
+    assert all(map(pinned.fullmatch, entries))
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -37,6 +37,12 @@ def test_nor_is_a_request_that_is_lost_when_nobody_was_killed(record: Record, fa
     assert "no worker of theirs was killed" in judge(record, [failure], kills=[10])[0]
 
 
+def test_where_a_place_stays_empty_what_comes_then_is_lost_with_the_worker(record: Record) -> None:
+    record.failures.append(lost(20, 80))
+    assert judge(record, [], kills=[10], empty=10) == []
+    assert len(judge(record, [], kills=[9], empty=10)) == 1
+
+
 def test_nor_are_more_losses_than_killed_workers_can_have_had(record: Record) -> None:
     record.failures += [lost(9, 10.5)] * (CLIENTS + 1)
     assert "only 1 workers" in judge(record, [], kills=[10])[0]
