@@ -111,6 +111,8 @@ def pictures() -> dict[str, bytes]:
     return {
         "a picture as small as the model's": png(Image.new("L", (16, 16))),
         "a picture of 25 million pixels": png(Image.new("L", (5000, 5000))),
+        "a strip of 25 million pixels": png(Image.new("L", (200, 125_000))),
+        "8 MB of segments": b"\xff\xd8" + b"\xff\xe0\0\2" * (MAX_PHOTO // 4 - 1),
         "a picture of 7.7 MB": png(noise),
         "7.7 MB that end early": png(noise)[:-1000],
         "a body that is a byte too long": b"x" * (MAX_PHOTO + 1),
