@@ -16,7 +16,7 @@ from typing import Any
 from service.contract import ContractError, digest_of
 from service.engine.sources.base import Source, SourceError, too_large
 
-HOST, NAME, TAG = r"[\w.-]+(?::\d+)?", r"[a-z0-9][a-z0-9._/-]*", r"\w[\w.-]{0,127}"
+HOST, NAME, TAG = r"(?=[^/]*[.:])[\w.-]+(?::\d+)?", r"[a-z0-9][a-z0-9._/-]*", r"\w[\w.-]{0,127}"
 URL = re.compile(rf"oci://({HOST})/({NAME})(:{TAG}|@sha256:[0-9a-f]{{64}})?", re.ASCII)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OTHERS = (  # what a tag may be instead
@@ -38,7 +38,7 @@ class Registry(Source):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         if not (found := URL.fullmatch(url)):
-            raise SourceError(f"{url}: give oci://registry/name:tag")
+            raise SourceError(f"{url}: give oci://registry/name:tag, with a dot or a port in the registry's name")
         from service.engine.sources.registry_client import connect
 
         host, name, tag = found[1], found[2], found[3] or ":latest"

@@ -28,7 +28,7 @@ SCHEMES = {
     "file": Scheme(Objects, "remote", "file:///folder"),
     "https": Scheme(Web, "remote", "https://host/folder"),
     "hf": Scheme(Hub, "hub", "hf://owner/name@revision"),
-    "oci": Scheme(Registry, "oci", "oci://registry/name:tag"),
+    "oci": Scheme(Registry, "oci", "oci://registry.example.com/name:tag"),
 }
 
 EXAMPLES = ", ".join(scheme.example for scheme in SCHEMES.values())

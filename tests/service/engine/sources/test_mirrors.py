@@ -146,6 +146,14 @@ def test_a_source_whose_extra_is_missing_says_which(scheme: str, monkeypatch: py
         sources.mirror(sources.SCHEMES[scheme].example)
 
 
+def test_the_page_on_serving_has_every_scheme_and_its_extra() -> None:
+    rows = [line for line in (ROOT / "docs" / "serve.md").read_text().splitlines() if line.startswith("| `")]
+    for name, scheme in sources.SCHEMES.items():
+        said = [row for row in rows if f"`{name}://" in row]
+        assert name == "file" or all(f"nelumbo[{scheme.extra}]" in row for row in said), name
+        assert len(said) == (0 if name == "file" else 1), name
+
+
 def test_every_extra_of_a_source_is_one_of_the_project() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert {scheme.extra for scheme in sources.SCHEMES.values()} <= extras.keys()
