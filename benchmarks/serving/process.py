@@ -49,4 +49,5 @@ def machine() -> str:
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     cores = len(os.sched_getaffinity(0))
     versions = f"Python {platform.python_version()}, ONNX Runtime {onnxruntime.__version__}"
-    return f"{cores} cores of {cpu[1] if cpu else platform.machine()}, {versions}, {datetime.now(UTC).date()}"
+    many = "cores" if cores > 1 else "core"
+    return f"{cores} {many} of {cpu[1] if cpu else platform.machine()}, {versions}, {datetime.now(UTC).date()}"

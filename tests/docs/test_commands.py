@@ -7,6 +7,7 @@ import pytest
 from typer import Typer
 from typer.main import get_command
 
+import benchmarks.fleet
 import benchmarks.inversion
 import benchmarks.judges
 import benchmarks.one_hand
@@ -29,6 +30,7 @@ NAMED = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md", 
 PAGES = sorted([*(ROOT / name for name in NAMED), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("models/*/*/README.md")])
 PACKAGES = (training.__main__, export.__main__, service.__main__)
 MAINS = (
+    benchmarks.fleet,
     benchmarks.inversion,
     benchmarks.judges,
     benchmarks.one_hand,
