@@ -25,6 +25,7 @@ from service.formats.c2pa import read_signer
 from service.formats.registry import ARRAYS
 from service.settings import read_settings
 from service.telemetry import metrics, tracing
+from service.web.admin import Reload
 from service.web.app import make_access, make_app
 from service.web.bento import CHECKED
 
@@ -126,18 +127,21 @@ class Nelumbo:
         renderer.close()
 
 
-def make_outermost(app: ASGIApp, tell_others: Callable[[], None], metrics_port: int | None = None) -> ASGIApp:
+def make_outermost(app: ASGIApp, tell_others: Callable[[], None] | None, metrics_port: int | None = None) -> ASGIApp:
     """Return our app with BentoML's ``app`` behind it.
 
-    ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too.
+    ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too; None: they
+    cannot, as BentoML's supervisor can restart them only (docs/start.md).
     ``metrics_port`` is the one port that answers /metrics; None: the service's own does.
     """
 
-    def reload() -> Library:
+    def load() -> Library:
         library = renderer.reload()
-        tell_others()
+        if tell_others:
+            tell_others()
         return library
 
+    reload = Reload(load, by_all=tell_others is not None or settings.workers == 1)
     made = make_app(renderer, settings, reload, access, signer, bentoml=app, metrics_port=metrics_port)
     return tracing.traced(made) if tracing.is_on() else made
 
@@ -155,12 +159,8 @@ class Outermost:
             await self._bentoml(scope, receive, send)
             return
         if self._made is None:
-            self._made = make_outermost(self._bentoml, tell_others=_no_others)
+            self._made = make_outermost(self._bentoml, tell_others=None)
         await self._made(scope, receive, send)
-
-
-def _no_others() -> None:
-    """Do nothing: BentoML's supervisor can restart its workers, but not have them reload (docs/start.md)."""
 
 
 served: Any = Nelumbo  # the decorator made a bentoml.Service of the class, which its types do not tell

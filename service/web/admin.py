@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -15,10 +16,21 @@ from service.web.problems import Problem
 
 
 class Reloaded(BaseModel):
-    """The models that are served after a reload."""
+    """The models that are served after a reload, and by whom."""
 
+    workers: Literal["all", "one"] = Field(
+        description="the workers that reload: all of the server, the others within a second of this answer; or only "
+        "the one that answered, as bentoml serve cannot have its other workers reload"
+    )
     models: list[str] = Field(description="the models that are served")
     refused: list[str] = Field(description="a sentence for each model that is in the folder and cannot be served")
+
+
+class Reload(NamedTuple):
+    """How the models are loaded again."""
+
+    load: Callable[[], Library]
+    by_all: bool  # whether all workers of the server follow, or this one reloads alone
 
 
 class AdminRoutes:
@@ -30,25 +42,25 @@ class AdminRoutes:
         redact: takes out of a sentence what clients must not read.
     """
 
-    def __init__(
-        self, reload: Callable[[], Library], token: Callable[[], str | None], redact: Callable[[str], str]
-    ) -> None:
-        self._reload_models = reload
+    def __init__(self, reload: Reload, token: Callable[[], str | None], redact: Callable[[str], str]) -> None:
+        self._reload = reload
         self._token = token
         self._redact = redact
         self._one_at_a_time = asyncio.Lock()
 
     async def reload(self, request: Request) -> Response:
-        """Serve what is in the models' folder now; the other workers follow within a second."""
+        """Serve what is in the models' folder now; the other workers follow within a second, where they can."""
         self._check(request)
         try:
             async with self._one_at_a_time:  # each that waits would take a thread, which then stays
-                library = await asyncio.to_thread(self._reload_models)
+                library = await asyncio.to_thread(self._reload.load)
         except ServiceError as error:
             detail = f"Nothing has changed: {self._redact(str(error))}."
             raise Problem(ProblemType.RELOAD_FAILED, detail) from error
         answer = Reloaded(
-            models=[model.ref for model in library], refused=[self._redact(sentence) for sentence in library.refused]
+            workers="all" if self._reload.by_all else "one",
+            models=[model.ref for model in library],
+            refused=[self._redact(sentence) for sentence in library.refused],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.engine.library import Library, NotReadyError
+from service.engine.library import NotReadyError
 from service.engine.renderer import Renderer
 from service.formats.c2pa import Signer
 from service.keys import Keys
 from service.settings import Settings
 from service.telemetry import metrics
 from service.web import cors, problem_page, request_log
+from service.web.admin import Reload
 from service.web.auth import Access, KeyMiddleware
 from service.web.bento import bento_route
 from service.web.body import NOBODY, ClientGoneError, check_target
@@ -45,7 +46,7 @@ METHODS = frozenset(
 def make_app(
     renderer: Renderer,
     settings: Settings,
-    reload: Callable[[], Library] | None = None,
+    reload: Reload | None = None,
     access: Access | None = None,
     signer: Signer | None = None,
     bentoml: ASGIApp | None = None,
@@ -56,14 +57,14 @@ def make_app(
     Args:
         renderer: draws the images.
         settings: of the service.
-        reload: loads the models again; by default in this process alone.
+        reload: loads the models again; by default in this process, the only worker.
         access: the API keys; by default those of the settings.
         signer: signs the images.
         bentoml: BentoML's app, which answers its own routes and handles the lifespan; None: there is none.
         metrics_port: the port that answers /metrics and nothing else; None: the service's own port answers it.
     """
     access = access or make_access(settings)
-    table = routes(renderer, settings, reload or renderer.reload, access, signer)
+    table = routes(renderer, settings, reload or Reload(renderer.reload, by_all=True), access, signer)
     if bentoml is not None:
         table.append(bento_route(bentoml))
     router = ExactRouter(table, redirect_slashes=False)

@@ -233,7 +233,7 @@ def _models() -> Json:
             "post": {
                 "operationId": "reload",
                 "summary": "Serve the models that are in the folder now",
-                "description": "The other workers of the server follow within a second.",
+                "description": "The other workers of the server follow within a second, if `workers` is `all`.",
                 "security": [{"admin": []}],
                 "responses": answer("The models that are served from now on.", {JSON: schema_of("Reloaded")})
                 | errors(401, 404, 409, 503),

@@ -1,17 +1,14 @@
 """The table of routes, and the handlers that need no module of their own."""
 
-from collections.abc import Callable
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.engine.library import Library
 from service.engine.renderer import Renderer
 from service.errors import redact_path
 from service.formats.c2pa import Signer
 from service.settings import Settings
-from service.web.admin import AdminRoutes
+from service.web.admin import AdminRoutes, Reload
 from service.web.auth import Access
 from service.web.docs import DocsRoutes
 from service.web.generate import GenerateRoute
@@ -29,7 +26,7 @@ from service.web.static_files import ICON, INDEX, Page
 
 
 def routes(
-    renderer: Renderer, settings: Settings, reload: Callable[[], Library], access: Access, signer: Signer | None
+    renderer: Renderer, settings: Settings, reload: Reload, access: Access, signer: Signer | None
 ) -> list[Route]:
     """Return every route of the app; a new one is a line below and its description in openapi.py.
 
@@ -87,7 +84,7 @@ def _models(renderer: Renderer) -> list[Route]:
     return [Route("/models", models.list), Route("/models/{model}", models.one)]
 
 
-def _operation(renderer: Renderer, settings: Settings, reload: Callable[[], Library]) -> list[Route]:
+def _operation(renderer: Renderer, settings: Settings, reload: Reload) -> list[Route]:
     """Return the routes for who runs the server."""
     probes = Probes(renderer)
     admin = AdminRoutes(reload, settings.current_admin_token, redact=lambda text: redact_path(text, settings.models))

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests import tiny
-from tests.e2e.server import ADMIN, PATIENCE, Server, serving, wait_for_workers, wait_until
+from tests.e2e.server import ADMIN, BENTOML, PATIENCE, Server, serving, wait_for_workers, wait_until
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def under_load(server: Server) -> Iterator[Counter[object]]:
 
 
 def reload_by_request(server: Server) -> None:
-    assert httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE).status_code == 200
+    answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()["workers"]) == (200, "all")
 
 
 def reload_by_signal(server: Server) -> None:
@@ -99,10 +100,16 @@ def is_ready(server: Server) -> bool:
         return False
 
 
+def test_a_worker_of_bentoml_serve_reloads_alone_and_says_so(folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", models=folder, workers=2, command=[*BENTOML, "serve"]) as server:
+        answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE)
+        assert (answer.status_code, answer.json()["workers"]) == (200, "one")
+
+
 def test_a_broken_model_is_refused_and_the_others_are_served(folder: Path, tmp_path: Path) -> None:
     with serving(tmp_path / "log", models=folder) as server:
         (tiny.write(folder, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
-        answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN).json()
+        answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE).json()
         assert answer["models"] == ["grey@1"]
         assert "bad/1/model.onnx" in answer["refused"][0]
         assert answer["refused"][0] in server.said()

@@ -12,6 +12,7 @@ from service.engine.library import Library
 from service.engine.renderer import Renderer
 from service.errors import ServiceError
 from service.settings import read_settings
+from service.web.admin import Reload
 from service.web.app import make_app
 from tests.service.web.conftest import Client
 from tests.service.web.test_app import problem
@@ -19,8 +20,8 @@ from tests.service.web.test_app import problem
 TOKEN = "correct-horse-battery"
 
 
-def app(renderer: Renderer, reload: Callable[[], Library] | None = None, **settings: str) -> ASGIApp:
-    return make_app(renderer, read_settings(**{"admin_token": TOKEN, **settings}), reload)
+def app(renderer: Renderer, load: Callable[[], Library] | None = None, *, by_all: bool = True) -> ASGIApp:
+    return make_app(renderer, read_settings(admin_token=TOKEN), Reload(load or renderer.reload, by_all))
 
 
 def ask(made: ASGIApp, peer: str = "127.0.0.1", **headers: str) -> httpx.Response:
@@ -31,7 +32,11 @@ def ask(made: ASGIApp, peer: str = "127.0.0.1", **headers: str) -> httpx.Respons
 
 def test_a_reload_lists_the_served_models(renderer: Renderer) -> None:
     answer = ask(app(renderer))
-    assert answer.json() == {"models": ["grey@2", "grey@1", "rgb@1"], "refused": []}
+    assert answer.json() == {"workers": "all", "models": ["grey@2", "grey@1", "rgb@1"], "refused": []}
+
+
+def test_a_worker_that_reloads_alone_says_so(renderer: Renderer) -> None:
+    assert ask(app(renderer, by_all=False)).json()["workers"] == "one"
 
 
 def test_a_reload_lists_the_refused_models(renderer: Renderer) -> None:
@@ -83,14 +88,14 @@ def test_a_reload_that_finds_nothing_says_that_nothing_has_changed(renderer: Ren
 def test_without_a_token_setting_admin_is_404_for_everybody(
     renderer: Renderer, host: str, headers: dict[str, str]
 ) -> None:
-    made = make_app(renderer, read_settings(), lambda: pytest.fail("it was done"))
+    made = make_app(renderer, read_settings(), Reload(lambda: pytest.fail("it was done"), by_all=True))
     problem(ask(made, host, **headers), "not-found")
 
 
 def test_the_token_may_be_in_a_file_that_is_read_again(renderer: Renderer, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
-    made = make_app(renderer, read_settings(admin_token_file=file), renderer.reload)
+    made = make_app(renderer, read_settings(admin_token_file=file))
     assert ask(made, "192.0.2.1", authorization=f"Bearer {TOKEN}").status_code == 200
     file.write_text(TOKEN[::-1])
     problem(ask(made, authorization=f"Bearer {TOKEN}"), "invalid-token")
@@ -110,13 +115,13 @@ def test_a_file_without_a_token_is_refused_at_the_start(tmp_path: Path, text: st
 
 
 def test_the_right_token_may_reload(renderer: Renderer) -> None:
-    made = app(renderer, admin_token=TOKEN)
+    made = app(renderer)
     assert ask(made, "192.0.2.1", authorization=f"Bearer {TOKEN}").status_code == 200
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \u00e9"])
 def test_any_other_token_is_401(renderer: Renderer, given: str) -> None:
-    made = app(renderer, lambda: pytest.fail("it was done"), admin_token=TOKEN)
+    made = app(renderer, lambda: pytest.fail("it was done"))
     answer = Client(made).post("/admin/reload", headers=[(b"authorization", given.encode())] if given else [])
     problem(answer, "invalid-token")
     assert answer.headers["www-authenticate"] == "Bearer"
