@@ -28,6 +28,7 @@ BATCH = 24  # samples
 PHOTOS = 12  # beside them; their features take more time than all else
 SAMPLES_ALONE = 0.3  # of the time, at first
 LEARNING_RATE = 2e-3  # at most; it falls linearly to zero
+LAST_LAYER = 0.1  # of it
 WARM_UP = 50  # steps to it
 LATENT_WEIGHT, IMAGE_WEIGHT = 0.5, 4.0  # of samples
 PHOTO_WEIGHT, FEATURE_WEIGHT, LENGTH_WEIGHT = 0.5, 5.0, 1.0  # of photos
@@ -97,12 +98,13 @@ def train(
     network = encoder(generator.latent_dim, generator.size, generator.channels)
     device = devices.choose("cpu")
     device.place(network)  # in place, as .to() moves a module
-    optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
+    optimiser = _optimiser(network)
     started, told, seen = time.monotonic(), 0.0, 0
     with device.autocast():
         known = None if photos is None else Photos(photos, Perceptual.open(generator.channels, generator.size))
     while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * min(1 - share, (1 + seen / BATCH) / WARM_UP)
+        for group in optimiser.param_groups:
+            group["lr"] = group["rate"] * min(1 - share, (1 + seen / BATCH) / WARM_UP)
         with device.autocast():
             errors = losses(network, generator, known if share > SAMPLES_ALONE else None)
         optimiser.zero_grad()
@@ -114,6 +116,15 @@ def train(
             report(f"{seen:,} samples: {errors}")
     network.eval().requires_grad_(False)
     return Trained(network, generator.latent_dim, generator.size, generator.channels, seen)
+
+
+def _optimiser(network: nn.Sequential) -> torch.optim.Optimizer:
+    """Return Adam, slower for the last layer: a step of its 4,096 weights for each number moves that number far."""
+    groups = [
+        {"params": network[:-1].parameters(), "rate": LEARNING_RATE},
+        {"params": network[-1].parameters(), "rate": LEARNING_RATE * LAST_LAYER},
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
 
 @dataclass(frozen=True)
