@@ -51,9 +51,7 @@ def size(part: object) -> int:
 
 
 @pytest.mark.parametrize("answer_format", FORMATS, ids=lambda one: f"{type(one).__name__}-{one.name}")
-def test_an_enlarged_image_is_not_held_as_pixels_until_the_others_are_there(
-    library: Library, answer_format: object
-) -> None:
+def test_no_enlarged_pixels_are_held_until_the_others_are_there(library: Library, answer_format: object) -> None:
     request = RenderRequest(library.find("rgb"), seeds=(1,), scale=8, resample="lanczos")
     (image,) = drawn(request)
     part = answer_format.encode_image(request, 0, image)  # type: ignore[attr-defined]
