@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests import DIGITS, command_line
-from training import auto
+from training import auto, transfer
 from training import recipe as recipes
 from training.__main__ import main
 from training.auto import Look
@@ -75,6 +75,20 @@ def test_the_recipe_follows_number_colour_size_and_budget(
     choice = auto.choose(seen, minutes)
     assert (choice.recipe, choice.fields) == (recipe, fields)
     recipes.load(choice.recipe, **choice.fields)  # they fit together
+
+
+def test_photos_are_offered_the_weights_of_the_cats_where_they_are_and_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, icons = Look(128, grey=False, cut_out=False, side=300), Look(128, grey=False, cut_out=True, side=300)
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert f"--recipe cats-best --init-from {auto.CATS}" in auto.choose(photos, 15).sentence
+    assert "--init-from" not in auto.choose(icons, 15).sentence
+    weights = transfer.read(auto.CATS)
+    told = transfer.describe(weights, recipes.load("cats-best"))
+    assert told.count("1,381,083 of 1,381,083") == told.count("725,353 of 725,353") == 1
+    monkeypatch.chdir(tmp_path)
+    assert "--init-from" not in auto.choose(photos, 15).sentence
 
 
 def test_every_recipe_that_is_chosen_names_two_others_that_exist() -> None:
