@@ -20,17 +20,17 @@ PEEKED = 64  # images that are looked at, of all
 MOST_GREY = 8  # levels between the channels of a grey image that was saved in colour
 SMALL = 48  # pixels: below, images are drawings of the size of MNIST's, and 64 pixels would be four times too many
 MANY, FEW = 1500, 300  # images
-LONG, VERY_LONG = 45.0, 120.0  # minutes
+LONG = 45.0  # minutes
 CATS = Path("models/cats/3/weights.safetensors")  # in a clone; a package leaves them out, for their licence
 
 OTHERS = {  # the two nearest others of each, and what they are for
     "digits-classes": ("digits-best (32×32, larger networks)", "letters-best (64×64)"),
     "letters-best": ("digits-classes (28×28)", "photos-best (colour, mirrors images)"),
     "digits-best": ("digits (the article's, 28×28)", "photos-best (64×64)"),
-    "photos-best": ("cats-best (thousands of photos, an hour)", "lotus-best (a few dozen photos, hours, 128×128)"),
-    "cats-best": ("photos-best (a quarter of an hour)", "lotus-best (a few dozen photos, hours, 128×128)"),
+    "photos-best": ("cats-best (thousands of photos, an hour)", "lotus-best (a few dozen photos, an hour, 128×128)"),
+    "cats-best": ("photos-best (a quarter of an hour)", "lotus-best (a few dozen photos, an hour, 128×128)"),
     "lotus-best": ("photos-best (a quarter of an hour, 64×64)", "cats-best (thousands of photos, 64×64)"),
-    "emoji-best": ("photos-best (mirrors images)", "lotus-best (hours, 128×128)"),
+    "emoji-best": ("photos-best (mirrors images)", "lotus-best (an hour, 128×128)"),
 }
 
 
@@ -113,7 +113,7 @@ def _choose(seen: Look, minutes: float | None) -> tuple[str, dict[str, Any]]:
         return "emoji-best", size
     if seen.count >= MANY and (minutes or 0) >= LONG:
         return "cats-best", size
-    if seen.count <= FEW and (minutes or 0) >= VERY_LONG and seen.side >= 128:
+    if seen.count <= FEW and (minutes or 0) >= LONG and seen.side >= 128:
         return "lotus-best", {}
     return "photos-best", size
 

@@ -107,7 +107,7 @@ def test_what_gets_better_or_does_not_last_does_not_warn_before_the_warm_up() ->
 @pytest.mark.parametrize("model", ["cats", "lotus", "emoji"])
 def test_the_shipped_runs_did_not_warn(model: str) -> None:
     log = Path(__file__).parents[2] / "docs" / "gallery" / f"{model}.jsonl"
-    health = health_of("dcgan" if model == "lotus" else "r3gan")
+    health = health_of("r3gan")
     assert not any(health.warnings(json.loads(line)) for line in log.read_text().splitlines())
 
 

@@ -54,7 +54,12 @@ def test_a_gate_scales_whole_channels_by_what_the_small_map_holds() -> None:
 
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_maps_are_gated_from_three_doublings_below(size: int) -> None:
-    settings = ["generator.width=4", "generator.max_width=16", "generator.skip_excitation=true"]
+    settings = [
+        "generator.family=transposed",
+        "generator.width=4",
+        "generator.max_width=16",
+        "generator.skip_excitation=true",
+    ]
     generator = networks.build_generator(recipes.load("lotus-best", settings, images__size=size))
     seen: list[tuple[int, int]] = []
     for layer in generator.modules():

@@ -99,9 +99,9 @@ def test_a_file_that_is_no_recipe_is_refused_in_one_sentence(tmp_path: Path, con
 @pytest.mark.parametrize(
     ("name", "settings", "size", "penalty"),
     [
-        ("lotus-best", [], 128, 5.0),  # as it is written
-        ("lotus-best", [], 64, 1.25),  # R1 follows the square of the size
-        ("lotus-best", ["images.size=256"], None, 20.0),
+        ("lotus-best", [], 128, 0.8),  # as it is written
+        ("lotus-best", [], 64, 0.2),  # R1 follows the square of the size
+        ("lotus-best", ["images.size=256"], None, 3.2),
         ("lotus-best", ["objective.penalty=3"], 64, 3.0),  # said is said
         ("emoji-best", [], 128, 0.8),  # R1 and R2
         ("lotus", [], 64, 10.0),  # WGAN-GP's gradient has a norm of 1 at every size
