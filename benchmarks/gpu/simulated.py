@@ -93,7 +93,7 @@ async def _connections(made: Batcher, connections: int, n: int, seconds: float) 
         seed = number * 2**20
         while time.perf_counter() < end:
             seeds = range(seed, seed + n)
-            job = Job(None, seeds, lambda _, image: png.encode(image, []), list, time.monotonic() + 60)
+            job = Job(None, seeds, lambda _, image: png.encode(image), list, time.monotonic() + 60)
             made.submit(job)
             await asyncio.wrap_future(job.future)
             seed, drawn = seed + n, drawn + n

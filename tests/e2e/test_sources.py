@@ -11,7 +11,7 @@ import pytest
 
 from service.engine import sources
 from tests import certificates, tiny
-from tests.e2e.server import free_port, serving, wait_until
+from tests.e2e.server import Server, free_port, serving, wait_until
 from tests.sources import NEEDS_REGISTRY, S3_KEYS, hub, list_files, registry, seaweed, trust, web
 from tests.waiting import wait_for
 
@@ -114,8 +114,13 @@ def test_models_are_served_from_elsewhere_and_stay_when_it_is_away(
             place.add("b")
             wait_until(lambda: httpx.get(f"{server.url}/models/b").status_code == 200, server)
     with serving(tmp_path / "log", **settings) as server:
-        assert [one["name"] for one in httpx.get(f"{server.url}/models").json()["models"]] == ["a", "b"]
+        wait_until(lambda: names(server) == ["a", "b"], server)  # it is ready with the first
         assert "what was fetched before" in server.said()
+
+
+def names(server: Server) -> list[str]:
+    """The models that are served."""
+    return [one["name"] for one in httpx.get(f"{server.url}/models").json()["models"]]
 
 
 def _makes_bucket(address: str) -> bool:
