@@ -96,12 +96,12 @@ def choose(seen: Look, minutes: float | None, *, classes: bool = False) -> Choic
 
 
 def _head_start(name: str, fields: dict[str, Any]) -> str:
-    """Return what draws photos better in the same time, where it is at hand: docs/experiments.md, rows 014 and 015."""
+    """Return what draws photos better in the same time, where it is at hand: docs/experiments.md, rows 011 and 014."""
     if name != "photos-best" or fields or not CATS.exists():
         return ""
     return (
-        f"; --recipe cats-best --init-from {CATS} draws better in the time, from the weights of the shipped cats, "
-        "under their licence (CC BY-NC 4.0: non-commercial)"
+        f"; --set generator.width=24 --set critic.width=24 --init-from {CATS} draws better in the time, from "
+        "the weights of the shipped cats, under their licence (CC BY-NC 4.0: non-commercial)"
     )
 
 

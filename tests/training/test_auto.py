@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,12 @@ def test_photos_are_offered_the_weights_of_the_cats_where_they_are_and_fit(
 ) -> None:
     photos, icons = Look(128, grey=False, cut_out=False, side=300), Look(128, grey=False, cut_out=True, side=300)
     monkeypatch.chdir(Path(__file__).parents[2])
-    assert f"--recipe cats-best --init-from {auto.CATS}" in auto.choose(photos, 15).sentence
+    choice = auto.choose(photos, 15)
+    widths = re.findall(r"--set (\S+)", choice.sentence)
+    assert f"--init-from {auto.CATS}" in choice.sentence
     assert "--init-from" not in auto.choose(icons, 15).sentence
     weights = transfer.read(auto.CATS)
-    told = transfer.describe(weights, recipes.load("cats-best"))
+    told = transfer.describe(weights, recipes.load(choice.recipe, widths))
     assert told.count("1,381,083 of 1,381,083") == told.count("725,353 of 725,353") == 1
     monkeypatch.chdir(tmp_path)
     assert "--init-from" not in auto.choose(photos, 15).sentence
