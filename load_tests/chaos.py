@@ -1,7 +1,6 @@
 """``python -m load_tests.chaos``: random faults under load, during which no client may get a wrong image."""
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -24,8 +23,7 @@ CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
 POISON = 20.0  # seconds between two hostile models
 REFUSALS = {408, 503, 504}
-# That there may be at the end: asyncio's pool of threads, which a crowd fills, keeps what it has (cores + 4).
-MORE = {"threads": (os.cpu_count() or 1) + 4, "files": 4}
+MORE = {"threads": 2, "files": 4}  # that there may be at the end
 RECOVERY = 60  # seconds
 UNFILLED = 60  # seconds: BentoML's supervisor looks for dead workers every ten, and a start takes long on busy cores
 # The line that begins a traceback and the one before it, its frames, and the line that names the error.
