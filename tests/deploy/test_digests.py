@@ -1,6 +1,5 @@
 """Images pinned by digest: against a real registry on loopback, Debian's docker-registry."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,8 +12,8 @@ import httpx
 import pytest
 
 from deploy import digests
+from tests import sources
 from tests.e2e.server import ROOT, free_port
-from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("docker-registry") and shutil.which("skopeo")), reason="needs Debian's docker-registry and skopeo"
@@ -24,27 +23,9 @@ OLD = "sha256:" + "0" * 64
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry that keeps nothing; yields its host and port."""
-    address = f"127.0.0.1:{free_port()}"
-    config = tmp_path_factory.mktemp("registry") / "config.json"
-    settings = {"version": 0.1, "log": {"level": "error"}, "storage": {"inmemory": {}}, "http": {"addr": address}}
-    config.write_text(json.dumps(settings))
-    process = subprocess.Popen(
-        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_for(lambda: answers(f"http://{address}/v2/"))
+    """A registry; yields its host and port."""
+    with sources.registry(tmp_path_factory.mktemp("registry")) as address:
         yield address
-    finally:
-        process.kill()
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def push(registry: str, image: str, folder: Path, content: bytes) -> str:
