@@ -8,7 +8,7 @@ from typing import Any
 
 from service.contract import ContractError
 from service.contract.encoder import ENCODER_FILE
-from service.engine import crashes, default, encoders
+from service.engine import crashes, default, encoders, names
 from service.engine.checker import Checker
 from service.engine.folders import (
     chosen_file,
@@ -142,7 +142,7 @@ class Loading:
         folders = find_folders(folder)
         self._candidates = default.candidates(folders, wanted)
         self._refs = default.candidates(folders, None)
-        self._before = {model.card.name for model in served or ()}
+        self._before = names.served() | {model.card.name for model in served or ()}
         self._default = served.default if served else default.UNDECIDED
         known = {model.ref: model for model in served or ()}
         self._provider = provider
@@ -191,6 +191,9 @@ class Loading:
     def library(self) -> Library | None:
         """Return what can be served so far, or None."""
         models, awaited = self._models.values(), self._awaited()
+        meant = {model.card.name for model in models}.difference(awaited)
+        names.note(meant - self._before)
+        self._before |= meant
         if self._default == default.UNDECIDED:
             self._default = default.choose(self._candidates, [model.ref for model in models], self._undecided)
         # Another process may have chosen what this one still loads.
@@ -203,11 +206,11 @@ class Loading:
         versions: dict[str, list[str]] = {}
         for ref in self._refs:
             versions.setdefault(ref.partition("@")[0], []).append(ref)
-        names = {
-            name for name, refs in versions.items() if default.first(refs, sound, self._undecided) == default.UNDECIDED
-        }
+        first = {name: default.first(refs, sound, self._undecided) for name, refs in versions.items()}
         # A name that was served goes on meaning what it meant until the new version is there.
-        return (self._undecided - sound) | (names - self._before)
+        kept = self._before & {ref.partition("@")[0] for ref in sound}
+        pending = {name for name, ref in first.items() if ref == default.UNDECIDED} - kept
+        return (self._undecided - sound) | pending
 
     def _refuse(self, sentence: str) -> None:
         self.refused.append(sentence)

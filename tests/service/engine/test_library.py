@@ -12,6 +12,7 @@ from onnxruntime import InferenceSession
 from export import store
 from service import memory
 from service.contract import Precision, graph
+from service.engine import state
 from service.engine.checker import Checker
 from service.engine.folders import require_sound
 from service.engine.library import Library, NotReadyError, UnknownModelError, load_library
@@ -198,11 +199,12 @@ def test_a_model_that_has_become_bad_is_refused_and_served_as_it_was(tmp_path: P
     assert "has digest" in sentence
 
 
-def test_a_model_that_is_being_loaded_is_awaited_and_not_unknown(tmp_path: Path) -> None:
-    class NewestLast(Checker):
-        def check(self, files: Sequence[Path], nice: int = 0) -> Iterator[tuple[Path, Verdict]]:
-            yield from reversed([*super().check(files, nice)])
+class NewestLast(Checker):
+    def check(self, files: Sequence[Path], nice: int = 0) -> Iterator[tuple[Path, Verdict]]:
+        yield from reversed([*super().check(files, nice)])
 
+
+def test_a_model_that_is_being_loaded_is_awaited_and_not_unknown(tmp_path: Path) -> None:
     for name, version in [("c", 1), ("b", 1), ("b", 2), ("a", 1)]:
         tiny.write(tmp_path, tiny.card(name, version))
     shown: list[Library] = []
@@ -230,3 +232,21 @@ def test_a_name_means_its_old_version_until_the_new_one_is_loaded(tmp_path: Path
     assert (shown[0].find("a").ref, shown[0].find("b").ref) == ("a@2", "b@1")
     with pytest.raises(NotReadyError):
         shown[0].find("b@2")
+
+
+def test_a_worker_that_starts_later_goes_on_with_what_a_name_means_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, shared = tmp_path / "models", tmp_path / "state"
+    shared.mkdir()
+    monkeypatch.setenv(state.VARIABLE, str(shared))
+    tiny.write(models, tiny.card("a"))
+    load_library(models, "cpu")
+    for name, version in [("a", 2), ("b", 1), ("b", 2)]:
+        tiny.write(models, tiny.card(name, version))
+    shown: list[Library] = []
+    load_library(models, "cpu", publish=shown.append)
+    assert [library.find("a").ref for library in shown[:2]] == ["a@1", "a@2"]
+    with pytest.raises(NotReadyError):  # nobody has served b
+        shown[0].find("b")
+    assert shown[-1].find("b").ref == "b@2"
