@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from service.formats.photo import MAX_PIECES, MAX_PIXELS, SCAN, PhotoError, read
 
@@ -92,6 +92,27 @@ def of_scans(side: int, count: int) -> bytes:
     return data[:-2] + last * (count - data.count(SCAN)) + data[-2:]
 
 
+def exif(tags: int, rationals: int = 0) -> bytes:
+    """Return EXIF of so many tags of 4 bytes and, where it has any, one of so many fractions, to be turned."""
+    rows = [(0x112, 3, 1, 6), *([(0x9000, 5, rationals, 8)] if rationals else []), *((i, 7, 4, 0) for i in range(tags))]
+    packed = b"".join(struct.pack("<HHII", *row) for row in rows)
+    head = b"II*\0" + struct.pack("<IH", 8, len(rows))
+    return head + packed + bytes(4) + struct.pack("<II", 1, 3) * rationals
+
+
+def with_exif(kind: str, data: bytes) -> bytes:
+    """Return a picture with EXIF: of a JPEG, in as many segments as it takes."""
+    if kind == "WEBP":
+        return encoded(half(), "WEBP", exif=data)
+    if kind == "PNG":
+        return in_pieces(chunk(b"eXIf", data), 1, "PNG")
+    if kind == "packed":
+        text = b"\nexif\n  10\n" + data.hex().encode()
+        return in_pieces(chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text)), 1, "PNG")
+    parts = [b"Exif\0\0" + data[start : start + 65_000] for start in range(0, len(data), 65_000)]
+    return in_pieces(b"".join(b"\xff\xe1" + struct.pack(">H", 2 + len(part)) + part for part in parts), 1)
+
+
 MANY = 2**23 // 4
 BOMBS = {
     "png": png_bomb(50_000),
@@ -105,6 +126,8 @@ BOMBS = {
     "a jpeg of padding": in_pieces(b"\xff", MANY),
     "a jpeg of nothing that is known": in_pieces(b"\0", MANY),
     "a png of chunks": in_pieces(chunk(b"teSt", b""), MANY // 4, "PNG"),
+    **{f"a {kind} with many tags of EXIF": with_exif(kind, exif(65_000)) for kind in ("PNG", "JPEG", "WEBP")},
+    **{f"a {kind} with much EXIF": with_exif(kind, exif(0, 900_000)) for kind in ("PNG", "JPEG", "WEBP")},
     "gif": encoded(half("P"), "GIF"),
     "bmp": encoded(half(), "BMP"),
     "tiff": encoded(half(), "TIFF"),
@@ -129,11 +152,33 @@ def test_bombs_and_other_files_are_refused_before_they_are_decoded(data: bytes) 
         encoded(half(size=(2000, 4000)), "WEBP"),
         in_pieces(b"\xff\xe0\0\2", MAX_PIECES // 2),
         in_pieces(chunk(b"teSt", b""), MAX_PIECES // 2, "PNG"),
+        *(with_exif(kind, exif(5000)) for kind in ("PNG", "JPEG", "WEBP")),
+        with_exif("packed", exif(40_000)),
     ],
-    ids=["scans", "webp", "segments", "chunks"],
+    ids=["scans", "webp", "segments", "chunks", "exif of a png", "exif of a jpeg", "exif of a webp", "packed exif"],
 )
 def test_what_is_within_the_bounds_is_read(data: bytes) -> None:
+    started = time.process_time()
     assert read(data, 16, 16, 3).shape == (16, 16, 3)
+    assert time.process_time() - started < 1
+
+
+def test_nothing_is_said_of_odd_exif_on_stderr(recwarn: pytest.WarningsRecorder) -> None:
+    odd = b"II*\0" + struct.pack("<IH", 8, 100) + b"".join(struct.pack("<HHII", i, 7, 2**20, 8) for i in range(100))
+    for kind in ("PNG", "JPEG", "WEBP"):
+        assert read(with_exif(kind, odd), 16, 16, 3).shape == (16, 16, 3)
+    assert [str(one.message) for one in recwarn] == []
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_photo_is_turned_as_pillow_turns_it(orientation: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16), np.uint8)
+    meta = Image.Exif()
+    meta[0x0112] = orientation
+    image = Image.open(io.BytesIO(encoded(Image.fromarray(pixels), "PNG", exif=meta)))
+    upright = np.asarray(ImageOps.exif_transpose(image))
+    found = read(encoded(Image.fromarray(pixels), "PNG", exif=meta), *upright.shape, 1)
+    np.testing.assert_array_equal(found[..., 0], upright)
 
 
 STRIPS = {
