@@ -2,12 +2,16 @@
 
 import shutil
 import socket
+import socketserver
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 
+from tests.e2e.server import free_port
 from tests.waiting import wait_for
 
 
@@ -25,6 +29,43 @@ def redis(port: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+class Relay(socketserver.StreamRequestHandler):
+    """Passes on to a Redis what a client sends, ``seconds`` after it came."""
+
+    def handle(self) -> None:
+        there = cast("SlowRedis", self.server)
+        with socket.create_connection(("127.0.0.1", there.redis)) as connection:
+            while sent := self.connection.recv(2**16):
+                there.holds.set()
+                there.over.wait(there.seconds)
+                connection.sendall(sent)
+                self.connection.sendall(connection.recv(2**16))
+
+
+class SlowRedis(socketserver.ThreadingTCPServer):
+    """A Redis that takes its time: each answer comes ``seconds`` after the request; ``holds`` is set at a request."""
+
+    daemon_threads = True
+
+    def __init__(self, redis: int) -> None:
+        super().__init__(("127.0.0.1", 0), Relay)
+        self.redis = redis
+        self.seconds = 0.0
+        self.holds, self.over = threading.Event(), threading.Event()
+
+
+@contextmanager
+def slow_redis() -> Iterator[SlowRedis]:
+    """Run a Redis and what delays its answers until the block ends."""
+    with redis(port := free_port()), SlowRedis(port) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        try:
+            yield relay
+        finally:
+            relay.over.set()
+            relay.shutdown()
 
 
 def _is_up(port: int) -> bool:
