@@ -17,7 +17,7 @@ from benchmarks.serving import process
 from load_tests.clients import Clients, Failure, Record
 from load_tests.faults import FAULTS, Chaos, poison
 from load_tests.sizes import Sizes, measure
-from tests.e2e.server import ROOT, SERVE, WAYS, Server, serving, wait_for_workers
+from tests.e2e.server import ADMIN, ROOT, SERVE, WAYS, Server, serving, wait_for_workers
 
 CLIENTS = 16
 PAUSE = (0.5, 3.0)  # seconds between the beginnings of two faults; each runs on while the next begins
@@ -55,7 +55,7 @@ def run(chaos: Chaos, seconds: float, seed: int, workers: int) -> list[str]:
     """Run clients and faults for so long; returns a sentence for each failed expectation."""
     server, clients = chaos.server, Clients(chaos.server.url, CLIENTS, seed=seed)
     clients.learn()
-    wait_for_workers(server, workers)
+    _settle(server, workers)
     before = measure(server)
     with clients:
         happened = _happen(chaos, time.monotonic() + seconds)
@@ -68,6 +68,13 @@ def run(chaos: Chaos, seconds: float, seed: int, workers: int) -> list[str]:
         *recovered,
         *_grown(server, before),
     ]
+
+
+def _settle(server: Server, workers: int) -> None:
+    """Wait until each worker has loaded its models, and has the threads that its first text of metrics and its first
+    reload start, one each: they stay, and would else count as grown at the end."""
+    wait_for_workers(server, workers, "/metrics")
+    wait_for_workers(server, workers, "/admin/reload", method="POST", headers=ADMIN)
 
 
 def judge(record: Record, flooded: Sequence[Failure], kills: Sequence[float], empty: float = 0) -> list[str]:

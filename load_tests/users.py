@@ -48,6 +48,8 @@ class User(FastHttpUser):
                 answer.request_meta["name"] = refusals(self.kind)
                 answer.success()
                 gevent.sleep(float(answer.headers["Retry-After"]))
+            elif answer.status_code == 0:
+                answer.failure(f"no answer: {answer.error!r}")
             elif answer.status_code != status:
                 answer.failure(f"answered {answer.status_code} in place of {status}")
             elif fault := check(answer):

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
@@ -46,14 +47,14 @@ class AdminRoutes:
         self._reload = reload
         self._token = token
         self._redact = redact
-        self._one_at_a_time = asyncio.Lock()
+        # One: reloads wait for each other, and each that waits in the event loop's own pool would take a thread there.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reload")
 
     async def reload(self, request: Request) -> Response:
         """Serve what is in the models' folder now; the other workers follow within a second, where they can."""
         self._check(request)
         try:
-            async with self._one_at_a_time:  # each that waits would take a thread, which then stays
-                library = await asyncio.to_thread(self._reload.load)
+            library = await asyncio.get_running_loop().run_in_executor(self._thread, self._reload.load)
         except ServiceError as error:
             detail = f"Nothing has changed: {self._redact(str(error))}."
             raise Problem(ProblemType.RELOAD_FAILED, detail) from error

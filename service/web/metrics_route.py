@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -23,6 +24,7 @@ class MetricsRoute:
         self._renderer = renderer
         self._next: asyncio.Task[bytes] | None = None  # a text that nobody has begun to make
         self._one_at_a_time = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metrics")  # the event loop's own pool keeps up to 32
         self._rest_until = 0.0  # by time.monotonic()
 
     async def metrics(self, _: Request) -> Response:
@@ -39,7 +41,7 @@ class MetricsRoute:
                 self._next = None  # who asks from now on gets the next text
                 started = time.monotonic()
                 try:
-                    return await asyncio.to_thread(self._text)
+                    return await asyncio.get_running_loop().run_in_executor(self._thread, self._text)
                 finally:
                     taken = time.monotonic() - started
                     self._rest_until = time.monotonic() + min(REST * taken, MOST_REST)

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,14 @@ def wait_until(come: Callable[[], object], server: Server) -> None:
 
 
 def wait_for_workers(
-    server: Server, count: int, path: str = "/models", *, status: int = 200, known: Iterable[str] = ()
+    server: Server,
+    count: int,
+    path: str = "/models",
+    *,
+    status: int = 200,
+    known: Iterable[str] = (),
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
 ) -> set[str]:
     """Wait until so many workers, with those that are ``known``, have answered ``status``; returns who they are.
 
@@ -124,7 +131,7 @@ def wait_for_workers(
     found = set(known)
 
     def have_answered() -> bool:
-        answer = httpx.get(f"{server.url}{path}", timeout=PATIENCE)
+        answer = httpx.request(method, f"{server.url}{path}", headers=headers, timeout=PATIENCE)
         if answer.status_code == status:
             found.add(answer.headers["x-request-id"].partition("-")[0])
         return len(found) >= count

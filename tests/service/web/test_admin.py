@@ -1,8 +1,10 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,15 +47,24 @@ def test_a_reload_lists_the_refused_models(renderer: Renderer) -> None:
     assert answer.json()["refused"] == ["bad/1/model.onnx is not an ONNX model"]
 
 
+class Nobody(ThreadPoolExecutor):
+    """In place of an event loop's own pool, whose threads grow with what is asked for at once."""
+
+    def submit(self, *_: object, **__: object) -> "Future[Any]":  # type: ignore[override]
+        pytest.fail("the event loop's own pool was asked")
+
+
 def test_reloads_at_once_wait_for_each_other_without_a_thread(renderer: Renderer) -> None:
-    two, met = threading.Barrier(2), []
+    two, met, threads = threading.Barrier(2), [], set()
 
     def reload() -> Library:
+        threads.add(threading.get_ident())
         with suppress(threading.BrokenBarrierError):
             met.append(two.wait(0.1))
         return renderer.library
 
     async def ask_at_once() -> list[int]:
+        asyncio.get_running_loop().set_default_executor(Nobody())
         transport = httpx.ASGITransport(app(renderer, reload))
         headers = {"authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
@@ -62,6 +73,7 @@ def test_reloads_at_once_wait_for_each_other_without_a_thread(renderer: Renderer
 
     assert asyncio.run(ask_at_once()) == [200] * 3
     assert met == []
+    assert len(threads) == 1
 
 
 def test_a_reload_that_finds_nothing_says_that_nothing_has_changed(renderer: Renderer) -> None:
