@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from service.contract import Refusal
 from service.engine.providers import registry
 from service.formats.base import AnimationFormat, FilesFormat, ImageFormat
 from service.formats.registry import FORMATS
@@ -73,6 +74,13 @@ def problems() -> Iterator[list[str]]:
     yield ["type", "status", "what it means", "what to do"]
     for kind in ProblemType:
         yield [f"`{kind.slug}`", str(kind.status.value), kind.meaning, kind.remedy]
+
+
+def refusals() -> Iterator[list[str]]:
+    """Every type of refusal of a model file."""
+    yield ["type", "why", "what to do"]
+    for kind in Refusal:
+        yield [f"`{kind.slug}`", kind.meaning, kind.remedy]
 
 
 def rooms() -> Iterator[list[str]]:
@@ -138,6 +146,7 @@ TABLES = {
     "routes": routes,
     "formats": formats,
     "problems": problems,
+    "refusals": refusals,
     "rooms": rooms,
     "metrics": measured,
     "recipe": recipe,

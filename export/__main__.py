@@ -242,12 +242,14 @@ def main() -> NoReturn:
         app(prog_name="python -m export")
     except ExportError as error:
         _exit(error, error.exit_code)
-    except (ContractError, sources.SourceError) as error:  # the file breaks the contract; the source cannot be written
+    except ContractError as error:
+        _exit(error.line, InputError.exit_code)
+    except sources.SourceError as error:  # the source cannot be written
         _exit(error, InputError.exit_code)
     sys.exit(0)
 
 
-def _exit(error: Exception, code: int) -> NoReturn:
+def _exit(error: Exception | str, code: int) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(code)
 

@@ -96,7 +96,10 @@ def main() -> NoReturn:
     """Run the command line: 0 done, 1 failed, 2 wrong usage or input, 130 stopped by the user."""
     try:
         result = app(prog_name="nelumbo", standalone_mode=False)
-    except (ContractError, ExportError, ServiceError, TrainingError) as error:
+    except ContractError as error:
+        print(f"error: {error.line}", file=sys.stderr)
+        sys.exit(2)
+    except (ExportError, ServiceError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
     except typer.TyperException as error:  # wrong usage

@@ -52,8 +52,8 @@ def _load(renderer: Renderer) -> None:
     # What is refused is told below, or by the error where nothing is left.
     logging.getLogger("bentoml.nelumbo").addHandler(logging.NullHandler())
     renderer.load()
-    for sentence in renderer.library.refused:
-        print(f"warning: {sentence}", file=sys.stderr)
+    for error in renderer.library.refused:
+        print(f"warning: {error.line}", file=sys.stderr)
 
 
 def _in_classes(wanted: Plan, model: Model, options: Options) -> Plan:

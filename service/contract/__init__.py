@@ -12,7 +12,6 @@ This package imports no onnx, which takes 0.3 s: a worker of the server does wit
 from service.contract.card import (
     OUTPUT,
     Card,
-    ContractError,
     Dataset,
     Metric,
     Rewrite,
@@ -29,6 +28,7 @@ from service.contract.files import (
     read_verified,
 )
 from service.contract.inputs import DIRECTIONS, INPUT, LABEL, TRUNCATION, Direction, Input
+from service.contract.refusals import ContractError, Refusal
 from service.precision import Precision
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Metric",
     "ModelBytes",
     "Precision",
+    "Refusal",
     "Rewrite",
     "as_line",
     "digest_of",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, computed_field
 
 from service.contract.inputs import DIRECTIONS, INPUT, LABEL, TRUNCATION, Classes, Directions, Input
+from service.contract.refusals import ContractError, Refusal
 from service.precision import Precision
 
 SCHEMAS = ("1", "2")
@@ -17,10 +18,6 @@ MAX_METRICS = 64
 MAX_JSON = 2**17  # characters of one metadata entry before it is parsed: a thousand classes may take 70,000
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-
-
-class ContractError(Exception):
-    """A model file breaks the contract; the message is one sentence for a person."""
 
 
 class Dataset(BaseModel):
@@ -133,14 +130,16 @@ def read_card(metadata: dict[str, str], where: str) -> Card:
     schema = metadata.get("schema")
     if schema is None or schema not in SCHEMAS:
         said = as_line(str(schema or "none"))
-        raise ContractError(f"{where} has metadata schema {said}, this version reads {' and '.join(SCHEMAS)}")
+        reads = f"this version reads {' and '.join(SCHEMAS)}"
+        raise ContractError(Refusal.BAD_CARD, f"{where} has metadata schema {said}, {reads}")
     unknown = SCHEMA_2 if schema == "1" else ()
     try:
         return Card.model_validate({key: value for key, value in metadata.items() if key not in unknown})
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ContractError(f"{where} has bad metadata: {as_line(field)}: {as_line(first['msg'])}") from error
+        sentence = f"{where} has bad metadata: {as_line(field)}: {as_line(first['msg'])}"
+        raise ContractError(Refusal.BAD_CARD, sentence) from error
 
 
 def as_line(text: str) -> str:

@@ -7,8 +7,9 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.contract.card import OUTPUT, ContractError, Text, as_line
+from service.contract.card import OUTPUT, Text, as_line
 from service.contract.inputs import INPUT, Input
+from service.contract.refusals import ContractError, Refusal
 
 ENCODER_FILE = "encoder.onnx"
 KIND = "encoder"  # what tells its metadata from those of a generator
@@ -61,4 +62,5 @@ def read_encoder_card(metadata: dict[str, str], where: str) -> EncoderCard:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ContractError(f"{where} has bad metadata: {as_line(field)}: {as_line(first['msg'])}") from error
+        sentence = f"{where} has bad metadata: {as_line(field)}: {as_line(first['msg'])}"
+        raise ContractError(Refusal.BAD_CARD, sentence) from error

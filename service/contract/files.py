@@ -6,7 +6,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.contract.card import ContractError, as_line
+from service.contract.card import as_line
+from service.contract.refusals import ContractError, Refusal
 
 MODEL_FILE, DIGEST_FILE = "model.onnx", "sha256"
 MAX_BYTES = 512 * 2**20
@@ -34,10 +35,12 @@ def read_verified(folder: Path, file: str = MODEL_FILE) -> ModelBytes:
     digest = digest_of(data)
     stated = read_digests(folder).get(file)
     if stated is None:
-        raise ContractError(f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {_remedy(folder)}")
+        sentence = f"{folder / DIGEST_FILE} cannot be read or lacks {file}; {_remedy(folder)}"
+        raise ContractError(Refusal.NO_DIGEST, sentence)
     if stated != digest:
         what = f"has digest {digest[:12]}…, but {DIGEST_FILE} says {as_line(stated[:12])}…"
-        raise ContractError(f"{folder / file} {what}; it is not what was exported, so copy or export it again")
+        sentence = f"{folder / file} {what}; it is not what was exported, so copy or export it again"
+        raise ContractError(Refusal.WRONG_DIGEST, sentence)
     return ModelBytes(digest, data)
 
 
@@ -95,15 +98,14 @@ def read_digests(folder: Path) -> dict[str, str]:
         lines = read_inside(folder, DIGEST_FILE, MAX_DIGESTS).decode("ascii").splitlines()
         return {name: stated for stated, name in map(str.split, lines)}
     except (ContractError, ValueError) as error:
-        raise ContractError(
-            f"{folder / DIGEST_FILE} cannot be read ({as_line(str(error))}); {_remedy(folder)}"
-        ) from error
+        sentence = f"{folder / DIGEST_FILE} cannot be read ({as_line(str(error))}); {_remedy(folder)}"
+        raise ContractError(Refusal.NO_DIGEST, sentence) from error
 
 
 def read_inside(folder: Path, file: str, limit: int, *, cut: bool = False) -> bytes:
     """Read ``folder/file``, which may be a link within the folder but not out of it; raises ContractError."""
     if not leads_inside(folder, file):
-        raise ContractError(f"{folder / file} is a link that leads out of its folder")
+        raise ContractError(Refusal.UNREADABLE_FILE, f"{folder / file} is a link that leads out of its folder")
     return read_bytes(folder / file, limit, cut=cut)
 
 
@@ -125,21 +127,21 @@ def read_bytes(path: Path, limit: int = MAX_BYTES, *, cut: bool = False) -> byte
         descriptor = os.open(path.resolve(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "links in a circle"
-        raise ContractError(f"{path} cannot be read: {reason}") from error
+        raise ContractError(Refusal.UNREADABLE_FILE, f"{path} cannot be read: {reason}") from error
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise ContractError(f"{path} is not a regular file")
+            raise ContractError(Refusal.UNREADABLE_FILE, f"{path} is not a regular file")
         if found.st_size > limit and not cut:
-            raise ContractError(_too_large(path, limit))
+            raise ContractError(Refusal.TOO_LARGE, _too_large(path, limit))
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(min(found.st_size, limit) + 1)
     except OSError as error:
-        raise ContractError(f"{path} cannot be read: {error.strerror}") from error
+        raise ContractError(Refusal.UNREADABLE_FILE, f"{path} cannot be read: {error.strerror}") from error
     finally:
         os.close(descriptor)
     if len(data) > limit and not cut:
-        raise ContractError(_too_large(path, limit))  # it grew meanwhile
+        raise ContractError(Refusal.TOO_LARGE, _too_large(path, limit))  # it grew meanwhile
     return data[:limit]
 
 

@@ -1,7 +1,7 @@
 """A model file's graph against the contract: its operators, its inputs and output, its shapes and its memory."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -11,11 +11,12 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper
 
-from service.contract.card import Card, ContractError, as_line, read_card
+from service.contract.card import Card, as_line, read_card
 from service.contract.encoder import EncoderCard, read_encoder_card
 from service.contract.files import MODEL_FILE, read_verified
 from service.contract.inputs import LABEL, Input
 from service.contract.operators import RANDOM, TYPES, attributes_of, problem_of
+from service.contract.refusals import ContractError, Refusal
 from service.contract.shapes import MAX_NODES, ShapeError, Value, infer, peak_bytes, read_stored
 
 OPSETS = range(17, 24)  # of ai.onnx: 17 is the oldest that is tested, 23 the newest
@@ -24,6 +25,7 @@ SAME_NUMBERS = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"
 INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)  # that hold the number of every class
 MAX_IMAGE_BYTES = 2**30  # for one image, where no other bound is given
 AnyCard = TypeVar("AnyCard", Card, EncoderCard)
+Breach = tuple[Refusal, str]  # with a sentence that says where in the graph
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,45 @@ def _check(data: bytes, where: str, batch: int, memory: int, read: Callable[[dic
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as error:
-        raise ContractError(f"{where} is not an ONNX model") from error
+        raise ContractError(Refusal.NOT_ONNX, f"{where} is not an ONNX model") from error
     try:
         card = read({entry.key: entry.value for entry in model.metadata_props}, where)
-        problem = next(_problems(model, card, batch, memory), None)
+        breach = next(_breaches(model, card, batch, memory), None)
     except ShapeError as error:
-        problem = str(error)
+        breach = error.kind, str(error)
     except (TypeError, ValueError, RecursionError) as error:  # such as a name that is no text, which reads as bytes
-        raise ContractError(f"{where} is no ONNX model that can be followed") from error
-    if problem:
-        raise ContractError(f"{where}: {as_line(problem)}")
+        raise ContractError(Refusal.NOT_ONNX, f"{where} is no ONNX model that can be followed") from error
+    if breach:
+        kind, sentence = breach
+        raise ContractError(kind, f"{where}: {as_line(sentence)}")
     return card
 
 
-def _problems(model: onnx.ModelProto, card: Card | EncoderCard, batch: int, memory: int) -> Iterator[str]:
-    """Yield a sentence for each breach; each check relies on those before it."""
+def _breaches(model: onnx.ModelProto, card: Card | EncoderCard, batch: int, memory: int) -> Iterator[Breach]:
+    """Yield each breach of the contract; each check relies on those before it."""
+    graph = model.graph
+    yield from _each(Refusal.OPERATOR_NOT_ALLOWED, _language_problems(model))
+    yield from _each(Refusal.BAD_GRAPH, _size_problems(graph))
+    stored = read_stored(graph)
+    yield from _each(Refusal.OPERATOR_NOT_ALLOWED, (problem_of(node, stored) for node in graph.node))
+    yield from _each(Refusal.WRONG_SIGNATURE, _signature_problems(graph, card))
+    values = infer(model, stored)
+    yield from _look_up_breaches(graph, values, card)
+    used = _used(graph)
+    unused = (f"{graph.output[0].name} does not depend on {name}" for name in card.inputs() if name not in used)
+    yield from _each(Refusal.WRONG_SIGNATURE, unused)
+    needed, where = peak_bytes(graph, values, batch)
+    if needed > memory:
+        sizes = f"a batch of {batch} takes {_mib(needed)} at {where}, and {_mib(memory)} is the most"
+        yield Refusal.TOO_MUCH_MEMORY, f"{sizes}; set NELUMBO_MAX_BATCH lower, or give the service more memory"
+
+
+def _each(kind: Refusal, sentences: Iterable[str | None]) -> Iterator[Breach]:
+    return ((kind, sentence) for sentence in sentences if sentence)
+
+
+def _language_problems(model: onnx.ModelProto) -> Iterator[str]:
+    """Yield a sentence for whatever is more than standard operators, one after the other."""
     graph = model.graph
     domains = {entry.domain for entry in model.opset_import} | {node.domain for node in graph.node}
     if foreign := domains.difference(STANDARD_DOMAINS):
@@ -99,26 +125,10 @@ def _problems(model: onnx.ModelProto, card: Card | EncoderCard, batch: int, memo
     opset = max((entry.version for entry in model.opset_import), default=0)
     if opset not in OPSETS:
         yield f"opset {opset}; this version serves {OPSETS.start} to {OPSETS.stop - 1}"
-    if len(graph.node) > MAX_NODES:
-        yield f"{len(graph.node)} operators; at most {MAX_NODES} are served"
     if forks := {node.op_type for node in graph.node if any(_holds_graph(item) for item in node.attribute)}:
         yield f"the graph branches or loops ({', '.join(sorted(forks))}); a generator needs neither"
     if random := {node.op_type for node in graph.node} & RANDOM:
         yield f"the graph draws random numbers ({', '.join(sorted(random))}); a seed would not fix the picture"
-    yield from _weight_problems(graph)
-    stored = read_stored(graph)
-    yield from filter(None, (problem_of(node, stored) for node in graph.node))
-    yield from _signature_problems(graph, card)
-    values = infer(model, stored)
-    yield from _look_up_problems(graph, values, card)
-    used = _used(graph)
-    yield from (f"{graph.output[0].name} does not depend on {name}" for name in card.inputs() if name not in used)
-    needed, where = peak_bytes(graph, values, batch)
-    if needed > memory:
-        yield (
-            f"a batch of {batch} takes {_mib(needed)} at {where}, and {_mib(memory)} is the most; "
-            "set NELUMBO_MAX_BATCH lower, or give the service more memory"
-        )
 
 
 def _holds_graph(attribute: onnx.AttributeProto) -> bool:
@@ -129,8 +139,10 @@ def _mib(count: int) -> str:
     return f"{math.ceil(count / 2**20):,} MiB"
 
 
-def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
-    """Yield a sentence for each constant that lies elsewhere, or is not as large as it says."""
+def _size_problems(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield a sentence for too many nodes, and each constant that lies elsewhere or is not as large as it says."""
+    if len(graph.node) > MAX_NODES:
+        yield f"{len(graph.node)} operators; at most {MAX_NODES} are served"
     if graph.sparse_initializer:
         yield "weights are sparse; a generator's are dense"
     names = [value.name for value in (*graph.initializer, *graph.input)]
@@ -147,8 +159,10 @@ def _weight_problems(graph: onnx.GraphProto) -> Iterator[str]:
             yield f"weights {tensor.name} say that they are {list(tensor.dims)[:8]}, more than the file holds"
 
 
-def _look_up_problems(graph: onnx.GraphProto, values: Mapping[str, Value], card: Card | EncoderCard) -> Iterator[str]:
-    """Yield a sentence for each Gather whose numbers might be in no row of its table, which fails as it is drawn.
+def _look_up_breaches(
+    graph: onnx.GraphProto, values: Mapping[str, Value], card: Card | EncoderCard
+) -> Iterator[Breach]:
+    """Yield a breach for each Gather whose numbers might be in no row of its table, which fails as it is drawn.
 
     Numbers that are constants in the file fail when it is checked.
     """
@@ -161,9 +175,11 @@ def _look_up_problems(graph: onnx.GraphProto, values: Mapping[str, Value], card:
             continue
         table = values[node.input[0]].dims
         if node.input[1] not in labels:
-            yield f"a Gather looks up numbers that are computed, {node.input[1]}; only those of classes are served"
+            numbers = f"a Gather looks up numbers that are computed, {node.input[1]}"
+            yield Refusal.OPERATOR_NOT_ALLOWED, f"{numbers}; only those of classes are served"
         elif table[attributes_of(node).get("axis", 0)] < classes:
-            yield f"a Gather looks up {classes} classes in {node.input[0]}, which is {list(table)}"
+            sentence = f"a Gather looks up {classes} classes in {node.input[0]}, which is {list(table)}"
+            yield Refusal.WRONG_SIGNATURE, sentence
 
 
 def _used(graph: onnx.GraphProto) -> set[str]:

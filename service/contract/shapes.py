@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from service.contract.card import as_line
 from service.contract.operators import FLOATS, MAX_RANK, OPERATORS, TYPES, attributes_of
+from service.contract.refusals import ContractError, Refusal
 
 BATCHES = (
     1009,
@@ -47,8 +48,8 @@ class Value(NamedTuple):
         return math.prod(dims) * _SIZES.get(self.element, 4)
 
 
-class ShapeError(Exception):
-    """The shapes cannot be worked out, or mix the rows of a batch; the message says where."""
+class ShapeError(ContractError):
+    """The shapes cannot be worked out, or mix the rows of a batch; the message does not name the file."""
 
 
 class Call(NamedTuple):
@@ -115,11 +116,13 @@ def infer(model: onnx.ModelProto, stored: Stored) -> dict[str, Value]:
                 values[name] = Value(helper.np_dtype_to_tensor_dtype(stored[name].dtype), stored[name].shape, False)
                 continue
             if name not in first or name in values:
-                raise ShapeError(f"the shape of {name} cannot be worked out")
+                raise ShapeError(Refusal.BAD_GRAPH, f"the shape of {name} cannot be worked out")
             (element, dims), other = first[name], second[name][1]
             rest = dims[1:] == other[1:] and (dims[:1], other[:1]) == ((BATCHES[0],), (BATCHES[1],))
             if not (rest if by_rows else dims == other):
-                raise ShapeError(f"{node.op_type} makes {name} of {list(dims)} for a batch of {BATCHES[0]}")
+                raise ShapeError(
+                    Refusal.ROWS_MIXED, f"{node.op_type} makes {name} of {list(dims)} for a batch of {BATCHES[0]}"
+                )
             values[name] = Value(element, dims, by_rows)
         if node.output[0] not in stored:
             _check_node(node, values, stored)
@@ -134,16 +137,16 @@ def _infer(model: onnx.ModelProto, stored: Stored, batch: int) -> Iterator[tuple
         inferred = shape_inference.infer_shapes(skeleton, check_type=True, strict_mode=True).graph
     except Exception as error:  # of many kinds, in onnx's C++
         reason = next((line for line in str(error).splitlines() if line.strip()), "no reason")
-        raise ShapeError(f"the shapes in the graph cannot be followed: {as_line(reason)}") from error
+        raise ShapeError(Refusal.BAD_GRAPH, f"the shapes in the graph cannot be followed: {as_line(reason)}") from error
     for value in (*inferred.value_info, *inferred.input, *inferred.output):
         tensor = value.type.tensor_type
         dims = tuple(dim.dim_value for dim in tensor.shape.dim)
         if value.type.WhichOneof("value") != "tensor_type" or not tensor.HasField("shape"):
-            raise ShapeError(f"the shape of {value.name} cannot be worked out")
+            raise ShapeError(Refusal.BAD_GRAPH, f"the shape of {value.name} cannot be worked out")
         if not all(dim > 0 for dim in dims) or len(dims) > MAX_RANK:
-            raise ShapeError(f"{value.name} would be {list(dims)}")
+            raise ShapeError(Refusal.BAD_GRAPH, f"{value.name} would be {list(dims)}")
         if tensor.elem_type not in TYPES:
-            raise ShapeError(f"{value.name} has a type that is not served")
+            raise ShapeError(Refusal.OPERATOR_NOT_ALLOWED, f"{value.name} has a type that is not served")
         yield value.name, (tensor.elem_type, dims)
 
 
@@ -175,15 +178,18 @@ def _check_node(node: onnx.NodeProto, values: Mapping[str, Value], stored: Store
     inputs = [values[name] if name else None for name in node.input]
     operator, output = OPERATORS[node.op_type], values[node.output[0]]
     if operator.floats and any(value and value.element not in FLOATS for value in inputs):
-        raise ShapeError(f"a {node.op_type} of whole numbers is not served")
+        raise ShapeError(Refusal.OPERATOR_NOT_ALLOWED, f"a {node.op_type} of whole numbers is not served")
     for position in operator.fixed:
         if position < len(inputs) and (value := inputs[position]) and value.by_rows:
-            raise ShapeError(f"a {node.op_type} takes {node.input[position]} from an input of the graph")
+            raise ShapeError(
+                Refusal.OPERATOR_NOT_ALLOWED,
+                f"a {node.op_type} takes {node.input[position]} from an input of the graph",
+            )
     if output.by_rows:
         numbers = [stored[name].reshape(-1).tolist() if name in stored else None for name in node.input]
         call = Call(node, attributes_of(node), inputs, output, numbers)
         if not _ROWS.get(node.op_type, _same_rank)(call):
-            raise ShapeError(f"a {node.op_type} may mix the images of a batch, at {node.output[0]}")
+            raise ShapeError(Refusal.ROWS_MIXED, f"a {node.op_type} may mix the images of a batch, at {node.output[0]}")
 
 
 def _same_rank(call: Call) -> bool:

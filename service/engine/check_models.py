@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import INPUT, OUTPUT, Card, ContractError, as_line
+from service.contract import INPUT, OUTPUT, Card, ContractError, Refusal, as_line
 from service.contract.encoder import ENCODER_FILE
 from service.contract.files import read_verified
 from service.contract.graph import batch_bytes, check, check_encoder
@@ -60,7 +60,7 @@ def main() -> None:
         try:
             read = read_verified(file.parent, file.name)
         except ContractError as error:
-            report(refused=str(error))
+            report(**_refusal(error.kind, str(error)))
             continue
         report(digest=read.digest)
         check_file = _check_encoder if file.name == ENCODER_FILE else _check_model
@@ -73,14 +73,18 @@ def _verdict(
     try:
         return check_file(data, batch, memory)
     except ContractError as error:
-        return {"refused": str(error)}
+        return _refusal(error.kind, str(error))
     except MemoryError:
-        return {"refused": f"{PLACE} takes more memory than a batch of {batch} may"}
+        return _refusal(Refusal.TOO_MUCH_MEMORY, f"{PLACE} takes more memory than a batch of {batch} may")
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return {"refused": f"{PLACE} does not run: {as_line(reason)}"}
+        return _refusal(Refusal.DOES_NOT_RUN, f"{PLACE} does not run: {as_line(reason)}")
     finally:
         limit_memory(None)
+
+
+def _refusal(kind: Refusal, sentence: str) -> dict[str, Any]:
+    return {"refused": sentence, "kind": kind.slug}
 
 
 def _check_model(data: bytes, batch: int, memory: int) -> dict[str, Any]:
@@ -98,7 +102,7 @@ def _check_encoder(data: bytes, batch: int, memory: int) -> dict[str, Any]:
         images = np.full((1, card.height, card.width, card.channels), level, np.uint8)
         (latents,) = session.run([INPUT], {OUTPUT: images})
         if latents.shape != (1, card.latent_dim) or not np.isfinite(latents).all():
-            raise ContractError(f"{PLACE} gives no latent of {card.latent_dim} finite numbers")
+            raise ContractError(Refusal.WRONG_SIGNATURE, f"{PLACE} gives no latent of {card.latent_dim} finite numbers")
     return {"exact": True, "metadata": card.to_metadata(), "bytes": batch_bytes(data, 1)}
 
 
@@ -122,7 +126,7 @@ def run(data: bytes, card: Card, batch: int) -> bool:
     def draw(rows: Sequence[Row]) -> NDArray[np.uint8]:
         images: NDArray[np.uint8] = session.run([OUTPUT], to_feeds(card, rows))[0]
         if images.shape != (len(rows), card.height, card.width, card.channels):
-            raise ContractError(f"{PLACE} drew an array of {images.shape}, against its card")
+            raise ContractError(Refusal.WRONG_SIGNATURE, f"{PLACE} drew an array of {images.shape}, against its card")
         return images
 
     for row in _extremes(card):
@@ -134,7 +138,8 @@ def run(data: bytes, card: Card, batch: int) -> bool:
         together = draw(rows[:size])[:ALONE].astype(np.int16)
         worst = max(worst, int(np.abs(together - alone[: len(together)]).max()))
     if worst > MIXED:
-        raise ContractError(f"{PLACE} draws an image {worst} levels differently in a batch than alone")
+        sentence = f"{PLACE} draws an image {worst} levels differently in a batch than alone"
+        raise ContractError(Refusal.ROWS_MIXED, sentence)
     return worst == 0
 
 

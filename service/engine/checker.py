@@ -16,13 +16,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import service
 from service import cpus, memory
-from service.contract import ContractError
+from service.contract import ContractError, Refusal
 from service.contract.files import read_digests
 from service.engine import state
 from service.engine.verdicts import PLACE, RETRY, Verdict, Verdicts
@@ -75,7 +75,7 @@ class Checker:
             try:
                 waiting[file] = read_digests(file.parent)[file.name]
             except (ContractError, KeyError) as error:
-                yield file, Verdict("", refused=_no_digest(file, error))
+                yield file, _no_digest(file, error)
         patience = min(QUICK, self.seconds)
         while waiting:
             for file, digest in list(waiting.items()):
@@ -83,9 +83,7 @@ class Checker:
                     del waiting[file]
                     yield file, _at(file, found)
             if self._closed.is_set():
-                yield from (
-                    (file, Verdict("", refused=f"{file} was not checked: the server stops")) for file in waiting
-                )
+                yield from ((file, _not_checked(f"{file} was not checked: the server stops")) for file in waiting)
                 return
             with _turn() as mine:
                 if not mine:
@@ -115,9 +113,7 @@ class Checker:
                 yield at.file, _at(at.file, verdict)
                 at.file = at.digest = None
             if at.file is None and len(files) == before and not self._closed.is_set():
-                yield from (
-                    (file, Verdict("", refused=f"{file} cannot be checked: {self._by_hand(file)}")) for file in files
-                )
+                yield from ((file, _not_checked(f"{file} cannot be checked: {self._by_hand(file)}")) for file in files)
                 return
             if at.file is not None:  # it took too long, and is put off
                 files.remove(at.file)
@@ -135,7 +131,9 @@ class Checker:
                 elif "digest" in said:
                     at.digest = said["digest"]
                 else:
-                    told = {name: said[name] for name in ("metadata", "exact", "refused", "bytes") if name in said}
+                    told = {
+                        name: said[name] for name in ("metadata", "exact", "refused", "kind", "bytes") if name in said
+                    }
                     yield Verdict(at.digest or "", **told)
             late = child.poll() is None and time.monotonic() >= at.deadline
             child.kill()
@@ -151,9 +149,10 @@ class Checker:
             logger.warning("Checking %s takes more than %g s; the other models go first", at.file, patience)
         elif late:
             reason = f"{PLACE} takes more than {self.seconds:g} s to open and draw with (NELUMBO_LOAD_SECONDS)"
-            yield Verdict(at.digest or "", refused=reason, until=time.time() + RETRY)
+            yield _refusal(Refusal.TIMEOUT, reason, at.digest, until=time.time() + RETRY)
         else:
-            yield Verdict(at.digest or "", refused=f"{PLACE} ends the process that runs it ({_name(code)})")
+            reason = f"{PLACE} ends the process that runs it ({_name(code)})"
+            yield _refusal(Refusal.CRASHED, reason, at.digest)
 
     def _by_hand(self, file: Path) -> str:
         return f"python -m {self.module} --batch 1 --memory {2**28} --seconds 60 {file} says why"
@@ -171,15 +170,25 @@ class Checker:
         )
 
 
-def _no_digest(file: Path, error: Exception) -> str:
-    return str(error) if isinstance(error, ContractError) else f"{file.parent / 'sha256'} lacks {file.name}"
+def _refusal(kind: Refusal, sentence: str, digest: str | None = None, until: float | None = None) -> Verdict:
+    return Verdict(digest or "", refused=sentence, kind=kind.slug, until=until)
+
+
+def _no_digest(file: Path, error: Exception) -> Verdict:
+    if isinstance(error, ContractError):
+        return _refusal(error.kind, str(error))
+    return _refusal(Refusal.NO_DIGEST, f"{file.parent / 'sha256'} lacks {file.name}")
+
+
+def _not_checked(sentence: str) -> Verdict:
+    return _refusal(Refusal.NOT_CHECKED, sentence)
 
 
 def _at(file: Path, verdict: Verdict) -> Verdict:
     """Return a verdict whose sentence names the file."""
     if verdict.refused is None:
         return verdict
-    return Verdict(verdict.digest, refused=verdict.refused.replace(PLACE, str(file)), until=verdict.until)
+    return replace(verdict, refused=verdict.refused.replace(PLACE, str(file)))
 
 
 def _name(code: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import INPUT, OUTPUT, Card, ContractError, as_line, read_verified
+from service.contract import INPUT, OUTPUT, Card, ContractError, Refusal, as_line, read_verified
 from service.contract.encoder import ENCODER_FILE, EncoderCard, read_encoder_card
 from service.engine import crashes
 from service.engine.providers import registry as providers
@@ -50,25 +50,25 @@ def open_checked(file: Path, verdict: Verdict, model: Card, digest: str, known: 
     try:
         return _open(file, verdict, model, digest)
     except ContractError as error:
-        logger.error("Refused an encoder: %s", error)
+        logger.error("Refused an encoder: %s", error.line)
         return None
 
 
 def _open(file: Path, verdict: Verdict, model: Card, digest: str) -> Encoder:
     """Open a checked encoder of the model that has this card and digest; raises ContractError."""
-    if verdict.refused is not None or verdict.metadata is None:
-        raise ContractError(verdict.refused or f"{file} was not checked")
-    card = read_encoder_card(verdict.metadata, str(file))
+    card = read_encoder_card(verdict.passed(str(file)), str(file))
     if card.source != (model.rewrite.source if model.rewrite else digest):
-        raise ContractError(f"{file} was made for another model file; export it again")
+        raise ContractError(Refusal.WRONG_ENCODER, f"{file} was made for another model file; export it again")
     if card.outputs()[INPUT].row != (model.latent_dim,):
-        raise ContractError(f"{file} gives {card.latent_dim} numbers, and the model takes {model.latent_dim}")
+        sentence = f"{file} gives {card.latent_dim} numbers, and the model takes {model.latent_dim}"
+        raise ContractError(Refusal.WRONG_ENCODER, sentence)
     read = read_verified(file.parent, file.name)
     if read.digest != verdict.digest:
-        raise ContractError(f"{file} changed while it was checked; reload once it is complete")
+        sentence = f"{file} changed while it was checked; reload once it is complete"
+        raise ContractError(Refusal.WRONG_DIGEST, sentence)
     try:
         with crashes.running(read.digest, str(file)):
             return Encoder(card, read.digest, providers.open_session(read.data, "cpu", memory=verdict.bytes))
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ContractError(f"{file} does not run: {as_line(reason)}") from error
+        raise ContractError(Refusal.DOES_NOT_RUN, f"{file} does not run: {as_line(reason)}") from error

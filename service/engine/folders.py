@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.contract import MODEL_FILE, Card, ContractError
+from service.contract import MODEL_FILE, Card, ContractError, Refusal
 from service.contract.files import MAX_README, README, read_digests, read_inside
 from service.engine import default
 from service.engine.checker import Checker
@@ -41,7 +41,9 @@ def require_sound(folder: Path, provider: str, checker: Checker, wanted: str | N
     """
     folders = find_folders(folder)
     refs = default.candidates(folders, wanted)
-    sound, refused, undecided = [], [], {ref_of(path) for path in folders}
+    sound: list[str] = []
+    refused: list[ContractError] = []
+    undecided = {ref_of(path) for path in folders}
     for file, verdict in checker.check([chosen_file(path, provider) for path in folders]):
         ref = ref_of(file.parent)
         undecided.discard(ref)
@@ -49,7 +51,7 @@ def require_sound(folder: Path, provider: str, checker: Checker, wanted: str | N
             card_at(file, verdict)
             sound.append(ref)
         except ContractError as error:
-            refused.append(str(error))
+            refused.append(error)
         default.choose(refs, sound, undecided)
     if not sound:
         raise none_can_be_served(folder, refused)
@@ -58,9 +60,9 @@ def require_sound(folder: Path, provider: str, checker: Checker, wanted: str | N
     raise ServiceError(f"the default model {wanted} cannot be served; {folder} has {', '.join(sorted(sound))}")
 
 
-def none_can_be_served(folder: Path, refused: Sequence[str]) -> ServiceError:
+def none_can_be_served(folder: Path, refused: Sequence[ContractError]) -> ServiceError:
     """Return the error for a folder without any sound model."""
-    return ServiceError(f"none of the models in {folder} can be served: {'; '.join(refused)}")
+    return ServiceError(f"none of the models in {folder} can be served: {'; '.join(error.line for error in refused)}")
 
 
 def ref_of(folder: Path) -> str:
@@ -87,7 +89,8 @@ def card_at(file: Path, verdict: Verdict) -> Card:
     card = verdict.card(str(file))
     folder, said = file.parent, (card.name, str(card.version))
     if said != (folder.parent.name, folder.name):
-        raise ContractError(f"{folder} holds {'@'.join(said)}; name its folders so: {'/'.join(said)}")
+        sentence = f"{folder} holds {'@'.join(said)}; name its folders so: {'/'.join(said)}"
+        raise ContractError(Refusal.WRONG_FOLDER, sentence)
     return card
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.contract import ContractError
+from service.contract import ContractError, Refusal
 from service.contract.encoder import ENCODER_FILE
 from service.engine import crashes, default, encoders, names
 from service.engine.checker import Checker
@@ -39,8 +39,8 @@ class Library:
     """The models that are served; never changed, only replaced by another.
 
     Attributes:
-        refused: a sentence for each model that was there and is not served.
-        withdrawn: of these sentences, those of models that were served until workers crashed of them.
+        refused: the error of each model that was there and is not served.
+        withdrawn: a sentence for each of these that was served until workers crashed of it.
         default: the reference of the default model, which may have been removed; or :data:`default.UNDECIDED`.
         awaited: names and references of models that are there and still being loaded.
     """
@@ -48,7 +48,7 @@ class Library:
     def __init__(
         self,
         models: Iterable[Model],
-        refused: Sequence[str] = (),
+        refused: Sequence[ContractError] = (),
         withdrawn: Sequence[str] = (),
         default: str | None = None,
         awaited: Collection[str] = (),
@@ -134,7 +134,7 @@ class Loading:
     Attributes:
         unchecked: the models' files that have to be checked.
         encoders: those of their encoders, which are checked first, so that a model is served with its encoder.
-        refused: a sentence for each model that cannot be served.
+        refused: the error of each model that cannot be served.
     """
 
     def __init__(self, folder: Path, provider: str, served: Library | None, wanted: str | None = None) -> None:
@@ -150,7 +150,7 @@ class Loading:
         self.unchecked: list[Path] = []
         self.encoders = [path / ENCODER_FILE for path in folders if (path / ENCODER_FILE).exists()]
         self._encoder_verdicts: dict[Path, Verdict] = {}
-        self.refused: list[str] = []
+        self.refused: list[ContractError] = []
         self._withdrawn: list[str] = []
         for path in folders:
             file = chosen_file(path, provider)
@@ -158,7 +158,7 @@ class Loading:
             old = known.get(ref_of(path))
             if why := crashes.withdrawn(digest):
                 self._withdrawn.append(why)
-                self._refuse(f"{file}: {why}")
+                self._refuse(ContractError(Refusal.WITHDRAWN, f"{file}: {why}"))
                 continue
             if old and crashes.withdrawn(old.digest) is None:
                 encoder = old.encoder if path / ENCODER_FILE in self.encoders else None
@@ -180,7 +180,7 @@ class Loading:
             self._models[file.parent] = open_model(file, verdict, self._provider, slots, max_batch)
             self._attach_encoder(file.parent)
         except ContractError as error:
-            self._refuse(str(error))
+            self._refuse(error)
 
     def _attach_encoder(self, folder: Path) -> None:
         """Give the model in a folder its encoder, once both are checked."""
@@ -212,9 +212,9 @@ class Loading:
         pending = {name for name, ref in first.items() if ref == default.UNDECIDED} - kept
         return (self._undecided - sound) | pending
 
-    def _refuse(self, sentence: str) -> None:
-        self.refused.append(sentence)
-        logger.error("Refused a model: %s", sentence)
+    def _refuse(self, error: ContractError) -> None:
+        self.refused.append(error)
+        logger.error("Refused a model: %s", error.line)
 
 
 def _updated(model: Model, **found: Any) -> Model:

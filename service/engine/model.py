@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import INPUT, Card, ContractError, Precision, as_line, read_verified
+from service.contract import INPUT, Card, ContractError, Precision, Refusal, as_line, read_verified
 from service.engine import crashes
 from service.engine.encoders import Encoder
 from service.engine.folders import card_at, read_readme
@@ -77,7 +77,8 @@ def open_model(file: Path, verdict: Verdict, provider: str, slots: int, max_batc
     card = card_at(file, verdict)
     read = read_verified(file.parent, file.name)
     if read.digest != verdict.digest:
-        raise ContractError(f"{file} changed while it was checked; reload once it is complete")
+        sentence = f"{file} changed while it was checked; reload once it is complete"
+        raise ContractError(Refusal.WRONG_DIGEST, sentence)
     # A file does not run in a precision that it was not measured in.
     precision = card.rewrite.precision if card.rewrite else Precision.FLOAT32
     try:
@@ -91,7 +92,7 @@ def open_model(file: Path, verdict: Verdict, provider: str, slots: int, max_batc
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common ancestor but this
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ContractError(f"{file} does not run: {as_line(reason)}") from error
+        raise ContractError(Refusal.DOES_NOT_RUN, f"{file} does not run: {as_line(reason)}") from error
     logger.info("Serving %s with %s from %s, sha256 %s", model.ref, provider, file.name, read.digest)
     return model
 
@@ -105,4 +106,5 @@ def _warm_up(model: Model, path: Path, largest: int) -> None:
     for batch in sorted({*(1 << i for i in range(largest.bit_length())), largest}):
         images = model.run_rows(neutral(card, np.zeros((batch, card.latent_dim), np.float32)))
         if images.shape != (batch, card.height, card.width, card.channels):
-            raise ContractError(f"{path} drew an array of {images.shape}, against its card")
+            sentence = f"{path} drew an array of {images.shape}, against its card"
+            raise ContractError(Refusal.WRONG_SIGNATURE, sentence)

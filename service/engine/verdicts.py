@@ -7,8 +7,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from service.contract import Card, ContractError
+from service.contract import Card, ContractError, Refusal
 from service.contract.card import read_card
+from service.contract.refusals import BY_SLUG
 from service.engine import state
 
 logger = logging.getLogger("bentoml.nelumbo.verdicts")
@@ -26,6 +27,7 @@ class Verdict:
         metadata: its card, as ``metadata_props``; None where it is refused.
         exact: whether an image is the same bytes alone and in a batch.
         refused: a sentence that says why it is refused.
+        kind: the slug of its :class:`Refusal`, where it is refused.
         bytes: that a batch takes, the weights apart.
         until: when it is to be tried again, by ``time.time()``; None: its bytes decide it for good.
     """
@@ -34,14 +36,20 @@ class Verdict:
     metadata: dict[str, str] | None = None
     exact: bool = False
     refused: str | None = None
+    kind: str | None = None
     until: float | None = None
     bytes: int = 0
 
     def card(self, where: str) -> Card:
         """Return the card; raises ContractError where the file is refused."""
+        return read_card(self.passed(where), where)
+
+    def passed(self, where: str) -> dict[str, str]:
+        """Return the metadata of a file that may be opened; raises ContractError where it is refused."""
         if self.refused is not None or self.metadata is None:
-            raise ContractError(self.refused or f"{where} was not checked")
-        return read_card(self.metadata, where)
+            kind = BY_SLUG.get(self.kind or "", Refusal.NOT_CHECKED)
+            raise ContractError(kind, self.refused or f"{where} was not checked")
+        return self.metadata
 
 
 class Verdicts:

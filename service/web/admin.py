@@ -10,10 +10,18 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.contract import Refusal
 from service.engine.library import Library
 from service.errors import ServiceError
 from service.web.problem_types import ProblemType
 from service.web.problems import Problem
+
+
+class Refused(BaseModel):
+    """A model that cannot be served."""
+
+    type: str = Field(description="why, for programs", json_schema_extra={"enum": [kind.slug for kind in Refusal]})
+    detail: str = Field(description="why, and what to do")
 
 
 class Reloaded(BaseModel):
@@ -24,7 +32,7 @@ class Reloaded(BaseModel):
         "the one that answered, as bentoml serve cannot have its other workers reload"
     )
     models: list[str] = Field(description="the models that are served")
-    refused: list[str] = Field(description="a sentence for each model that is in the folder and cannot be served")
+    refused: list[Refused] = Field(description="the models that are in the folder and cannot be served")
 
 
 class Reload(NamedTuple):
@@ -61,7 +69,7 @@ class AdminRoutes:
         answer = Reloaded(
             workers="all" if self._reload.by_all else "one",
             models=[model.ref for model in library],
-            refused=[self._redact(sentence) for sentence in library.refused],
+            refused=[Refused(type=error.kind.slug, detail=self._redact(str(error))) for error in library.refused],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 

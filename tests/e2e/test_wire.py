@@ -199,7 +199,9 @@ def test_models_that_vanish_end_nothing_and_no_answer_tells_where_they_were(tmp_
         (folder / "one" / "1" / "sha256").write_text(f"{'0' * 64}  model.onnx\n")
         partly = client.post("/admin/reload", headers=ADMIN)
         assert partly.json()["models"] == ["one@1", "two@1"]  # as it was
-        assert partly.json()["refused"][0].startswith("models/one/1/model.onnx has digest")
+        (refused,) = partly.json()["refused"]
+        assert refused["type"] == "wrong-digest"
+        assert refused["detail"].startswith("models/one/1/model.onnx")
         shutil.rmtree(folder)
         wholly = client.post("/admin/reload", headers=ADMIN)
         assert wholly.status_code == 409

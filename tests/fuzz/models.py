@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from service.contract import MODEL_FILE
+from service.contract import MODEL_FILE, Refusal
 from service.contract.operators import OPERATORS
 from service.engine.checker import Checker
 from tests import hostile, tiny
@@ -44,7 +44,7 @@ def fuzz(folder: Path, inputs: int, seed: int) -> Result:
         names = [f"m{number}" for number in range(start, min(start + AT_ONCE, inputs))]
         files = [hostile.write(folder, name, bad(made)) / MODEL_FILE for name in names]
         for file, verdict in checker.check(files):
-            fatal = "ends the process" in (verdict.refused or "")
+            fatal = verdict.kind == Refusal.CRASHED.slug
             result.verdicts["fatal" if fatal else "refused" if verdict.refused else "passed"] += 1
             result.fatal += [file] if fatal else []
             if not fatal:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from service.contract import ContractError
+from service.contract import ContractError, Refusal
 from service.errors import ServiceError
 
 
@@ -41,7 +41,7 @@ class Source(ABC):
 
 def too_large(path: str, limit: int) -> NoReturn:
     """Raise the error for a file over the limit."""
-    raise ContractError(f"{path} is larger than {limit} bytes")
+    raise ContractError(Refusal.TOO_LARGE, f"{path} is larger than {limit} bytes")
 
 
 def reason(error: Exception) -> str:

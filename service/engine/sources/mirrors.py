@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from service.contract import ContractError, digest_of
+from service.contract import ContractError, Refusal, digest_of
 from service.contract.encoder import ENCODER_FILE
 from service.contract.files import DIGEST_FILE, MAX_BYTES, MAX_DIGESTS, MAX_README, README, read_bytes
 from service.engine.sources.base import Source, SourceError, reason
@@ -153,8 +153,9 @@ def _fill(source: Source, version: str, files: list[str], digests: bytes, folder
         limit = MAX_BYTES if MODEL.fullmatch(file) else MAX_README
         data = digests if file == DIGEST_FILE else source.read(f"{version}/{file}", limit)
         if MODEL.fullmatch(file) and stated.get(file) != digest_of(data):
-            raise ContractError(f"{version}/{file} is not what its {DIGEST_FILE} says")
+            raise ContractError(Refusal.WRONG_DIGEST, f"{version}/{file} is not what its {DIGEST_FILE} says")
         room -= len(data)
         if room < 0:
-            raise ContractError(f"there is no room for {version}: at most {MOST_BYTES} bytes of a source are kept")
+            sentence = f"there is no room for {version}: at most {MOST_BYTES} bytes of a source are kept"
+            raise ContractError(Refusal.TOO_LARGE, sentence)
         (folder / file).write_bytes(data)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from service.contract import ContractError, digest_of
+from service.contract import ContractError, Refusal, digest_of
 from service.engine.sources.base import Source, SourceError, too_large
 
 HOST, NAME, TAG = r"(?=[^/]*[.:])[\w.-]+(?::\d+)?", r"[a-z0-9][a-z0-9._/-]*", r"\w[\w.-]{0,127}"
@@ -61,7 +61,7 @@ class Registry(Source):
             answer.raise_for_status()
             data = answer.raw.read(layer["size"] + 1)
         if f"sha256:{digest_of(data)}" != layer["digest"]:
-            raise ContractError(f"{path} is not what the manifest of {self.url} says")
+            raise ContractError(Refusal.WRONG_DIGEST, f"{path} is not what the manifest of {self.url} says")
         return _unpacked(data, path, limit)
 
     def write(self, place: str, files: Sequence[Path]) -> None:
@@ -122,5 +122,6 @@ def _unpacked(data: bytes, path: str, limit: int) -> bytes:
                 file = archive.extractfile(entry)
                 return file.read() if file else b""
     except tarfile.TarError as error:
-        raise ContractError(f"{path} is no tar archive: {error}") from error
-    raise ContractError(f"{path} is not the file of its layer, or larger than {limit} bytes")
+        raise ContractError(Refusal.UNREADABLE_FILE, f"{path} is no tar archive: {error}") from error
+    sentence = f"{path} is not the file of its layer, or larger than {limit} bytes"
+    raise ContractError(Refusal.UNREADABLE_FILE, sentence)

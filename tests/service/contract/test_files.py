@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from service.contract import ContractError, read_verified
+from service.contract import ContractError, Refusal, read_verified
 from service.contract.files import is_cut_off
 from tests import tiny
 
@@ -14,16 +14,18 @@ def test_a_file_that_is_cut_off_gets_no_digest(tmp_path: Path, kept: float) -> N
     data = file.read_bytes()
     file.write_bytes(data[: int(kept * len(data))])
     (folder / "sha256").unlink()
-    with pytest.raises(ContractError, match="copy or export it again") as refused:
+    with pytest.raises(ContractError) as refused:
         read_verified(folder)
+    assert refused.value.kind is Refusal.NO_DIGEST
     assert "sha256sum" not in str(refused.value)
 
 
 def test_a_whole_file_without_a_digest_may_get_one(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path)
     (folder / "sha256").unlink()
-    with pytest.raises(ContractError, match=r"sha256sum \*\.onnx > sha256"):
+    with pytest.raises(ContractError, match="sha256sum") as refused:
         read_verified(folder)
+    assert refused.value.kind is Refusal.NO_DIGEST
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 64, b"\x0a", b"\x0a\x05abc", b"\x0b"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.contract import Refusal
 from service.engine import crashes, state
 from service.engine.library import load_library
 from service.errors import ServiceError
@@ -110,7 +111,9 @@ def test_a_withdrawn_model_is_not_served_until_its_file_changes(
     after = load_library(tmp_path / "models", "cpu", served=before)
     assert [model.ref for model in after] == ["good@1"]
     assert len(after.withdrawn) == 1
-    assert after.withdrawn[0] in after.refused[0]
+    (error,) = after.refused
+    assert error.kind is Refusal.WITHDRAWN
+    assert after.withdrawn[0] in str(error)
     assert "bad@1" in caplog.text
     for file in folder.iterdir():
         file.unlink()

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from starlette.types import ASGIApp
 
+from service.contract import ContractError, Refusal
 from service.engine.library import Library
 from service.engine.renderer import Renderer
 from service.errors import ServiceError
@@ -42,9 +43,9 @@ def test_a_worker_that_reloads_alone_says_so(renderer: Renderer) -> None:
 
 
 def test_a_reload_lists_the_refused_models(renderer: Renderer) -> None:
-    refusing = Library(renderer.library, ["bad/1/model.onnx is not an ONNX model"])
+    refusing = Library(renderer.library, [ContractError(Refusal.NOT_ONNX, "bad/1/model.onnx is not an ONNX model")])
     answer = ask(app(renderer, lambda: refusing))
-    assert answer.json()["refused"] == ["bad/1/model.onnx is not an ONNX model"]
+    assert answer.json()["refused"] == [{"type": "not-onnx", "detail": "bad/1/model.onnx is not an ONNX model"}]
 
 
 class Nobody(ThreadPoolExecutor):
