@@ -67,13 +67,19 @@ class ProblemDocument(BaseModel):
     errors: list[FieldProblem] | None = None
 
 
+BODIES = (GenerateRequest, InterpolateRequest, ArrayRequest, ImagesRequest)
+ANSWERS = (
+    *(Drawn, Inverted, ModelList, ModelDescription, Reloaded, ProblemDocument),
+    *(GeneratedImages, ListedModel, ListedModels),
+)
+
+
 def schemas(max_images: int) -> dict[str, Any]:
     """Return the JSON schemas of bodies and answers, with the limits of the settings and the names of the formats."""
     _, made = models_json_schema(
         [
-            *((model, "validation") for model in (GenerateRequest, InterpolateRequest, ArrayRequest, ImagesRequest)),
-            *((model, "serialization") for model in (Drawn, ModelList, ModelDescription, Reloaded, ProblemDocument)),
-            *((model, "serialization") for model in (Inverted, GeneratedImages, ListedModel, ListedModels)),
+            *((model, "validation") for model in BODIES),
+            *((model, "serialization") for model in ANSWERS),
         ],
         ref_template=SCHEMA,
     )

@@ -28,7 +28,7 @@ from service.web.static_files import ICON, INDEX, Page
 def routes(
     renderer: Renderer, settings: Settings, reload: Reload, access: Access, signer: Signer | None
 ) -> list[Route]:
-    """Return every route of the app; a new one is a line below and its description in openapi.py.
+    """Return every route of the app; docs/architecture.md says what belongs to a new one.
 
     They are tried in this order, so those that are asked for most come first.
     """
