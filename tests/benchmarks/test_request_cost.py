@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.auth import Access
 from service.web.routes import routes
+from tests.e2e.server import ROOT
 
 DEARER = 3  # times the targets, as one measurement on a busy machine may cost
 
@@ -25,6 +27,14 @@ def test_every_route_has_requests_and_none_is_there_twice(tmp_path: Path) -> Non
     made = list(costly_requests.requests("key"))
     assert len({one[:2] for one in made}) == len(made) > 250
     assert all(one.data.count(b"\r\n\r\n") == 1 for one in made if "one-byte" not in one.what)
+
+
+def test_the_table_in_the_docs_has_every_route() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    table = page.partition("## What one request may cost")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE) == sorted(TARGETS), (
+        "run: python -m benchmarks.request_cost"
+    )
 
 
 def test_a_cost_is_that_above_the_fixed_one_and_by_the_kilobyte_where_there_is_one() -> None:
