@@ -31,6 +31,9 @@ logger = logging.getLogger("bentoml.nelumbo.supervisor")
 
 CANNOT_START = {STARTUP_FAILURE, 2}  # exit codes; 2: the worker has said on stderr which setting is wrong
 STDOUT = 1
+# Seconds that a connection may rest between two requests. Proxies keep theirs for 60 (nginx, load balancers of clouds):
+# who closes first loses no request, while the next POST of a proxy may be under way when the server closes.
+KEEP_ALIVE = 75
 MARGIN = 10.0  # seconds for a worker to stop beyond what its requests may take
 
 
@@ -213,6 +216,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         server_header=False,
         access_log=False,  # request_log writes ours
         timeout_worker_healthcheck=settings.worker_timeout,
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -123,3 +124,19 @@ def test_many_slow_clients_do_not_delay_others(patient: Server) -> None:
         started = time.monotonic()
         assert httpx.get(f"{patient.url}/models", timeout=60).status_code == 200
         assert time.monotonic() - started < MORE  # nor until they are given up
+
+
+@pytest.mark.slow
+def test_a_connection_may_rest_between_two_requests(server: Server) -> None:
+    whole = HEAD + b"Content-Length: 2\r\n\r\n{}"
+    with connected(server) as connection:
+        connection.sendall(whole)
+        first = HTTPResponse(connection)
+        first.begin()
+        assert (first.status, len(first.read()) > 0) == (200, True)
+        # uvicorn closes after 5 s, and the timeout of clients is 1 s here; a socket that is closed can be read
+        assert select.select([connection], [], [], 7) == ([], [], [])
+        connection.sendall(whole)
+        second = HTTPResponse(connection)
+        second.begin()
+        assert second.status == 200

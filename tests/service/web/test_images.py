@@ -1,6 +1,8 @@
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -13,7 +15,9 @@ from PIL import Image
 from service.engine.library import Library
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
+from service.settings import read_settings
 from service.web import images
+from service.web.app import make_app
 from tests.service.web.conftest import Client
 from tests.service.web.test_app import pixels, problem
 
@@ -91,6 +95,47 @@ def test_whatever_decides_the_image_decides_the_etag(library: Library) -> None:
         (RenderRequest(replace(grey, provider="cuda"), seeds=(1,)), "png", ""),
     ]
     assert len({images._etag(*one) for one in asked}) == len(asked)
+
+
+@pytest.fixture
+def unknown_software() -> Iterator[None]:
+    """Have the versions looked up anew, and again afterwards."""
+    images._software.cache_clear()
+    yield
+    images._software.cache_clear()
+
+
+@pytest.mark.usefixtures("unknown_software")
+def test_another_version_of_what_draws_or_encodes_is_another_etag(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (RenderRequest(library.find("grey"), seeds=(1,)), "png", "")
+    found, version = {images._etag(*asked)}, metadata.version
+    for package in ("numpy", "isal", "pillow"):
+        images._software.cache_clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(metadata, "version", lambda name, it=package: "0" if name == it else version(name))
+            found.add(images._etag(*asked))
+    assert len(found) == 4
+
+
+@pytest.mark.usefixtures("unknown_software")
+def test_a_package_that_is_not_there_has_no_version(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert images._etag(RenderRequest(library.find("grey"), seeds=(1,)), "png", "").startswith("W/")
+
+
+@pytest.mark.usefixtures("unknown_software")
+def test_the_versions_are_looked_up_before_the_first_request_and_not_in_every_package(
+    renderer: Renderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "distributions", lambda **_: pytest.fail("every package was looked at"))
+    make_app(renderer, read_settings())
+    monkeypatch.setattr(metadata, "version", lambda _: pytest.fail("a request waits for it"))
+    assert Client(make_app(renderer, read_settings())).request("HEAD", URL).status_code == 200
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -53,8 +53,10 @@ def test_many_at_once_share_a_text_that_was_begun_after_they_came(renderer: Rend
         route = MetricsRoute(renderer)
         first = asyncio.create_task(route.metrics(REQUEST))
         await until_begun(texts, 1)
-        later = [asyncio.create_task(route.metrics(REQUEST)) for _ in range(50)]
-        await asyncio.sleep(0)
+        later = []
+        for _ in range(50):
+            later.append(asyncio.create_task(route.metrics(REQUEST)))
+            await asyncio.sleep(0)
         assert texts.begun == 1  # one at a time
         texts.may_end.set()
         return [bytes(answer.body) for answer in await asyncio.gather(first, *later)]

@@ -7,11 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from service.__main__ import app
+from service.contract.inputs import MAX_DIRECTIONS
 from service.engine.renderer import Renderer
 from service.settings import read_settings
 from service.web.app import make_app
 from service.web.auth import Access
 from service.web.bento import bento_route
+from service.web.fields import MAX_ITEMS
 from service.web.routes import routes
 from service.web.schemas import GenerateRequest, InterpolateRequest
 from tests.service.web.conftest import Client
@@ -68,6 +70,12 @@ def test_the_limits_are_those_of_the_settings(renderer: Renderer) -> None:
     generate, interpolate = (schemas[name]["properties"] for name in ("GenerateRequest", "InterpolateRequest"))
     assert generate["n"]["anyOf"][0]["maximum"] == interpolate["steps"]["maximum"] == 5
     assert generate["seeds"]["anyOf"][0]["maxItems"] == generate["latents"]["anyOf"][0]["maxItems"] == 5
+
+
+def test_the_lists_of_a_body_say_how_long_they_may_be(document: dict[str, Any]) -> None:
+    array = document["components"]["schemas"]["ArrayRequest"]["properties"]
+    assert array["labels"]["anyOf"][0]["maxItems"] == MAX_ITEMS
+    assert array["directions"]["anyOf"][0]["maxItems"] == MAX_DIRECTIONS
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_shows_every_route(client: Client, document: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.web import rate_limit
+from service.web.problem_types import ProblemType
+from service.web.problems import Problem
 from service.web.rate_limit import RateLimiter
 from tests.e2e.redis import SlowRedis, slow_redis
 
@@ -21,10 +23,10 @@ def slow() -> Iterator[SlowRedis]:
         yield relay
 
 
-async def limiter_of(slow: SlowRedis) -> RateLimiter:
+async def limiter_of(slow: SlowRedis, queue: int = 9) -> RateLimiter:
     """Return a limiter that is connected."""
     uri = f"redis://127.0.0.1:{slow.server_address[1]}"
-    made = RateLimiter({"quota": f"{QUOTA}/day"}, uri=uri, failure="closed", deadline=DEADLINE)
+    made = RateLimiter({"quota": f"{QUOTA}/day"}, uri=uri, failure="closed", deadline=DEADLINE, queue=queue)
     assert left(await made.spend("a", 1)) == QUOTA - 1
     slow.holds.clear()
     return made
@@ -61,3 +63,18 @@ def test_the_time_behind_other_requests_is_not_that_of_redis(slow: SlowRedis) ->
         return [left(one) for one in await asyncio.gather(first, limiter.spend("a", 2))]  # 1.2 PATIENCE for the second
 
     assert asyncio.run(spend()) == [QUOTA - 2, QUOTA - 4]
+
+
+def test_no_more_requests_wait_to_be_counted_than_may(slow: SlowRedis) -> None:
+    async def spend() -> list[int]:
+        limiter = await limiter_of(slow, queue=2)
+        slow.seconds = 0.2 * PATIENCE
+        waiting = [asyncio.create_task(limiter.spend("a", 1)) for _ in range(2)]
+        await until_it_holds(slow)
+        with pytest.raises(Problem) as refused:
+            await limiter.spend("a", 1)
+        assert refused.value.kind is ProblemType.QUEUE_FULL
+        counted = [left(await one) for one in waiting]
+        return [*counted, left(await limiter.spend("a", 1))]
+
+    assert asyncio.run(spend()) == [QUOTA - 2, QUOTA - 3, QUOTA - 4]

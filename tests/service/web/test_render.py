@@ -27,6 +27,7 @@ def test_latents_are_drawn_as_generate_draws_them(client: Client) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-model"] == "grey@2"
     assert "x-request-id" in answer.headers
+    assert "vary" not in answer.headers
     drawn = np.array(answer.json(), np.uint8)
     assert drawn.shape == (2, 16, 16, 1)
     for latent, image in zip(latents, drawn, strict=True):
