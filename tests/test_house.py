@@ -80,14 +80,27 @@ def test_a_wheel_contains_all_data_files_of_a_package() -> None:
         assert packed == {path for path in there if path.suffix != ".py"}, package
 
 
-def test_the_threat_model_names_tests_and_files_that_are_there() -> None:
-    text = (ROOT / "SECURITY.md").read_text()
+def tested_rows(text: str) -> list[str]:
+    """Return the rows of the tables whose last column is for tests."""
+    tables = re.findall(r"^\|.*\| tests? \|\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [row for table in tables for row in table.splitlines()]
+
+
+@pytest.mark.parametrize(("page", "least"), [("SECURITY.md", 10), ("docs/reliability.md", 34)])
+def test_every_risk_fault_and_attack_names_tests_that_are_there(page: str, least: int) -> None:
     there = {
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
-    named = set(re.findall(r"`(test_\w+)`", text))
-    assert len(named) > 30
-    assert named <= there
+    rows = tested_rows((ROOT / page).read_text())
+    assert len(rows) >= least
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.rstrip(" |").rpartition(" | ")[2])
+        assert named, row
+        assert set(named) <= there, row
+
+
+def test_the_threat_model_names_files_that_are_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
     for path in set(re.findall(r"`(\w+(?:/\w+)*\.py)`", text)):
         assert (ROOT / path).is_file(), path
     for number in range(1, 11):

@@ -77,6 +77,11 @@ def invert(
     return Inversion(best, drawn, round(distance, 2), taken)
 
 
+def images_drawn(latent_dim: int, steps: int) -> int:
+    """Return how many images :func:`invert` draws at most."""
+    return 1 + steps * (latent_dim + len(DAMPINGS))
+
+
 def _costs(residuals: Floats, moves: Floats | NDArray[np.float32]) -> Floats:
     """Return what is minimised (K,), of residuals (K, M) and distances from the estimate (K, Z)."""
     costs: Floats = np.square(residuals / LEVELS).mean(axis=1) + np.square(moves).sum(axis=1)

@@ -6,9 +6,10 @@ docs/openapi.json is what ``python -m service openapi`` prints; a test compares 
 import json
 from http import HTTPStatus
 
+from service.engine.inversion import DAMPINGS
 from service.formats.photo import MEDIA_TYPES
 from service.formats.registry import MOVING, STILL, image_formats, offered
-from service.web.invert import InvertQuery
+from service.web.invert import ESTIMATE, InvertQuery
 from service.web.openapi_parts import (
     DRAWN,
     JSON,
@@ -133,7 +134,8 @@ def _invert() -> Json:
                 "operationId": "invert",
                 "summary": "Find the latent of a picture",
                 "description": "Of its middle square, with a model that has an encoder. The latent draws an image like "
-                "the picture: the nearest that the model knows.",
+                "the picture: the nearest that the model knows. For a key's limit it counts as the images that it may "
+                f"draw, {len(DAMPINGS)} and as many as the latent has numbers in each step, and {ESTIMATE + 1} more.",
                 "parameters": [parameter(name, "query", schema) for name, schema in query.items()],
                 "requestBody": {"required": True, "content": {name: {} for name in MEDIA_TYPES}},
                 "security": KEYS,

@@ -60,7 +60,8 @@ class RateLimiter:
         """
         for name, limit in self._limits.items():
             if images > limit.amount:
-                detail = f"Ask for at most {limit.amount} images at once: this key's {name} allows no more."
+                most = f"ask for at most {limit.amount} images at once: this key's {name} allows no more"
+                detail = f"This request counts as {images} images; {most}."
                 raise Problem(ProblemType.OVER_LIMIT, detail)
         try:
             count = await self._count(owner, images)

@@ -3,6 +3,7 @@ import base64
 import io
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -12,13 +13,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
+from service import keys
 from service.contract import digest_of
 from service.contract.encoder import ENCODER_FILE, EncoderCard
+from service.engine.inversion import images_drawn
 from service.engine.jobs import QueueFullError
 from service.engine.renderer import Renderer
+from service.engine.requests import RenderRequest
 from service.settings import read_settings
 from service.web.app import make_app
-from service.web.invert import WAITING
+from service.web.invert import ESTIMATE, WAITING
 from service.web.threads import BoundedThread
 from tests import tiny
 from tests.service.web.conftest import Client
@@ -92,6 +96,55 @@ def test_the_latent_draws_the_image_of_the_answer_again(inverting: Client) -> No
     answer = invert(inverting, picture(inverting)).json()
     again = inverting.post("/generate", json={"model": "known", "latent": answer["latent"], "format": "png"}).content
     assert base64.b64decode(answer["b64_json"]) == again
+
+
+@pytest.mark.parametrize("steps", [0, 4, 8])
+def test_an_inversion_counts_as_the_images_that_it_may_draw_and_some_for_the_picture(
+    inverting: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: int
+) -> None:
+    key, keys_file, drawn = keys.new(), tmp_path / "keys", 0
+    keys_file.write_text(keys.line("mobile", key))
+    body = picture(inverting)
+    with inverted_by(tmp_path, api_keys=keys_file, quota="1000/day", workers=1) as (client, renderer):
+        submit = renderer.submit
+
+        def counted(request: RenderRequest, *given: object) -> object:
+            nonlocal drawn
+            drawn += len(request)
+            return submit(request, *given)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(renderer, "submit", counted)
+        headers = {"Content-Type": "image/png", "X-API-Key": key}
+        answer = client.post(f"/invert?model=known&steps={steps}", content=body, headers=headers)
+    assert answer.status_code == 200
+    spent = 1000 - int(answer.headers["ratelimit"].partition("r=")[2].partition(";")[0])
+    missing = steps - answer.json()["steps"]  # it ended early; the last that was tried was drawn, and led nowhere
+    assert drawn + ESTIMATE <= spent <= drawn + ESTIMATE + missing * (8 + 5)
+    assert spent == ESTIMATE + images_drawn(8, steps)
+
+
+def test_a_limit_that_no_inversion_of_so_many_steps_fits_into_says_what_it_counts_as(
+    inverting: Client, tmp_path: Path
+) -> None:
+    key, keys_file = keys.new(), tmp_path / "keys"
+    keys_file.write_text(keys.line("mobile", key))
+    headers = {"Content-Type": "image/png", "X-API-Key": key}
+    with inverted_by(tmp_path, api_keys=keys_file, quota="30/day", workers=1) as (client, _):
+        refused = client.post("/invert?model=known", content=picture(inverting), headers=headers)
+        found = client.post("/invert?model=known&steps=0", content=picture(inverting), headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/over-limit")
+    assert str(ESTIMATE + images_drawn(8, 4)) in refused.json()["detail"]
+    assert found.status_code == 200
+
+
+@contextmanager
+def inverted_by(folder: Path, **settings: object) -> Iterator[tuple[Client, Renderer]]:
+    """Serve a model with an encoder by an app of its own."""
+    write_encoder(tiny.write(folder / "models", tiny.card("known")))
+    renderer = Renderer(folder / "models")
+    renderer.load()
+    yield Client(make_app(renderer, read_settings(**settings))), renderer
+    renderer.close()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
