@@ -26,6 +26,7 @@ logger = logging.getLogger("bentoml.nelumbo.sources")
 VERSION = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})/([1-9][0-9]{0,9})/([\w.-]{1,64})", re.ASCII)  # name, version, file
 MODEL = re.compile(rf"model[\w.-]*\.onnx|{re.escape(ENCODER_FILE)}", re.ASCII)  # what a line of the digests vouches for
 MOST = 1000  # versions of a source
+MOST_FILES = 16 * MOST  # of all versions, finished or not
 MOST_BYTES = 16 * 2**30  # of a folder that mirrors one
 MAX_NAME = 200  # of the folder: most file systems allow 255
 
@@ -92,10 +93,13 @@ def _listed(source: Source) -> Versions:
 
 
 def _complete(source: Source) -> Versions:
-    """Return the versions that have digests, with those of their files that are served."""
+    """Return the versions that have digests, with those of their files that are served; raises SourceError."""
     found: defaultdict[str, list[str]] = defaultdict(list)
+    left = MOST_FILES
     for path in source.files():
         if (place := VERSION.fullmatch(path)) and _is_wanted(place[3]):
+            if (left := left - 1) < 0:
+                raise SourceError(f"{source.url} holds more than {MOST_FILES} files of models")
             found[f"{place[1]}/{place[2]}"].append(place[3])
     return {version: files for version, files in found.items() if DIGEST_FILE in files}
 

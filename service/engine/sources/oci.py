@@ -27,6 +27,7 @@ OTHERS = (  # what a tag may be instead
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 FILE = "nelumbo.file"  # annotation of a layer: the path of its file
+MAX_MANIFEST = 2**22  # bytes, as registries take them; unpacked, where they are sent packed
 FRAME = 2**16  # bytes that an archive of one file may have besides it
 
 Descriptor = Mapping[str, Any]  # of a blob: mediaType, size, digest, annotations
@@ -82,11 +83,14 @@ class Registry(Source):
     def _manifest(self) -> Mapping[str, Any]:
         """Return the manifest of the tag; an empty one where there is none yet."""
         url = f"{self._client.prefix}://{self._image.manifest_url()}"
-        answer = self._client.do_request(url, headers={"Accept": ", ".join((MANIFEST, *OTHERS))})
-        if answer.status_code == 404:
-            return {}
-        answer.raise_for_status()
-        found: Mapping[str, Any] = answer.json()
+        with self._client.do_request(url, headers={"Accept": ", ".join((MANIFEST, *OTHERS))}, stream=True) as answer:
+            if answer.status_code == 404:
+                return {}
+            answer.raise_for_status()
+            data = answer.raw.read(MAX_MANIFEST + 1, decode_content=True)
+        if len(data) > MAX_MANIFEST:
+            raise SourceError(f"the manifest of {self.url} is larger than {MAX_MANIFEST} bytes")
+        found: Mapping[str, Any] = json.loads(data)
         return found
 
     def _put(self, data: bytes, kind: str) -> Descriptor:
@@ -99,8 +103,9 @@ class Registry(Source):
 
 
 def _path(layer: Descriptor) -> str | None:
-    """Return the path of a layer's file; None where it is not one of ours."""
-    return (layer.get("annotations") or {}).get(FILE)
+    """Return the path of a layer's file; None where it is not one of ours, which all say how large they are."""
+    size = layer.get("size")
+    return (layer.get("annotations") or {}).get(FILE) if isinstance(size, int) and size >= 0 else None
 
 
 def _packed(data: bytes, path: str) -> bytes:

@@ -51,7 +51,8 @@ def connect(host: str, repository: str) -> Client:
     """Return a client with the credentials that ``docker login`` has stored for a host; raises SourceError."""
     plain = host.partition(":")[0] in LOOPBACK
     scheme = "http" if plain else "https"
-    challenge = requests.get(f"{scheme}://{host}/v2/", timeout=SECONDS).headers.get("www-authenticate", "")
+    with requests.get(f"{scheme}://{host}/v2/", timeout=SECONDS, stream=True) as answer:  # whose body nobody needs
+        challenge = answer.headers.get("www-authenticate", "")
     basic = challenge.lower().startswith("basic")
     made = Client(host, insecure=plain, auth_backend="basic" if basic else "token")
     made.session.mount(f"{scheme}://", _Timed())

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,23 @@ def test_what_does_not_fit_is_left_out(
     assert served(source) == ["a@1", "b@1"]
     assert "there is no room for c/1" in caplog.text
     assert not list(sources.cache_of(f"file://{source}").glob(".*"))
+
+
+def test_a_listing_of_more_files_than_are_served_is_not_read_to_its_end(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = 0
+
+    def endless(_: object) -> Iterator[str]:
+        nonlocal listed
+        while True:
+            listed += 1
+            yield f"a/{listed}/model.onnx"
+
+    monkeypatch.setattr(sources.SCHEMES["file"].open, "files", endless)
+    with pytest.raises(SourceError, match="more than"):
+        sources.mirror(f"file://{source}")
+    assert listed == mirrors.MOST_FILES + 1
 
 
 def test_a_replaced_version_is_not_counted_twice(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
