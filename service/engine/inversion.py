@@ -21,7 +21,8 @@ from service.engine.latents import Latent
 Images = NDArray[np.uint8]  # (N, H, W, C)
 Floats = NDArray[np.float64]
 
-SIDE = 32  # pixels that a picture is averaged to before it is compared
+SIDE = 32  # pixels that a picture is averaged to, or a few more, before it is compared
+HELD = 2**25  # bytes of images that are drawn before they are averaged
 LEVELS = 18.0  # of difference that weigh as much as a distance of 1 from the estimate
 DELTA = 0.25  # of the finite differences: images change by whole levels
 DAMPINGS = (0.0, 1.0, 4.0, 16.0, 64.0)  # of a step: the more, the shorter; the best of them is taken
@@ -65,7 +66,7 @@ def invert(
     residual = average(drawn[None])[0] - target
     taken = 0
     for _ in range(steps):
-        candidates = _candidates(best, start, residual, average(draw(_around(best))) - target)
+        candidates = _candidates(best, start, residual, _averages(draw, _around(best), picture.size) - target)
         images = draw(candidates)
         residuals = average(images) - target
         costs = _costs(residuals, candidates - start)
@@ -88,11 +89,19 @@ def _costs(residuals: Floats, moves: Floats | NDArray[np.float32]) -> Floats:
     return costs
 
 
+def _averages(draw: Callable[[NDArray[np.float32]], Images], latents: NDArray[np.float32], size: int) -> Floats:
+    """Return :func:`average` of what latents draw, (N, M); all of ``size`` bytes at once might fill the memory."""
+    most = max(1, HELD // size)
+    return np.concatenate([average(draw(latents[first : first + most])) for first in range(0, len(latents), most)])
+
+
 def average(images: Images) -> Floats:
-    """Return images (N, H, W, C) averaged over blocks of pixels, flattened (N, M)."""
+    """Return images (N, H, W, C) averaged over blocks of pixels, flattened (N, M); a rest at two edges is left out."""
     count, height, width, channels = images.shape
-    rows, columns = (max(1, side // SIDE) if side % max(1, side // SIDE) == 0 else 1 for side in (height, width))
-    blocks = images.reshape(count, height // rows, rows, width // columns, columns, channels)
+    rows, columns = (max(1, side // SIDE) for side in (height, width))
+    down, across = height // rows, width // columns
+    whole = images[:, : down * rows, : across * columns]
+    blocks = whole.reshape(count, down, rows, across, columns, channels)
     averaged: Floats = blocks.mean(axis=(2, 4)).reshape(count, -1)
     return averaged
 

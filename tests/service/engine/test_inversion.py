@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.engine.inversion import DECIMALS, average, invert, on_shell
+from service.engine.inversion import DECIMALS, HELD, average, invert, on_shell
 
 MIXING = np.random.default_rng(0).normal(size=(8, 16 * 16 * 3)) * 20
 drawn: list[int] = []
@@ -67,3 +69,28 @@ def test_large_images_are_averaged(height: int, width: int, size: int) -> None:
     found = average(images)
     assert found.shape[1] == (size or found.shape[1] // 3) * 3
     assert (found == 7).all()
+
+
+@pytest.mark.parametrize("side", [500, 512])
+def test_the_images_of_a_step_are_not_held_all_at_once(side: int) -> None:
+    """128 of 500 by 500 pixels are 96 MB, and eight times as much in float64."""
+    picture = np.zeros((side, side, 3), np.uint8)
+
+    def draw(latents: np.ndarray) -> np.ndarray:
+        return np.zeros((len(latents), side, side, 3), np.uint8)
+
+    tracemalloc.start()
+    try:
+        invert(picture, np.ones(128, np.float32), draw, 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * HELD
+
+
+@pytest.mark.parametrize(("side", "blocks"), [(8, 8), (32, 32), (63, 63), (64, 32), (100, 33), (1000, 32)])
+def test_a_picture_of_any_size_is_compared_by_few_blocks(side: int, blocks: int) -> None:
+    images = np.full((2, side, side, 3), 7, np.uint8)
+    averaged = average(images)
+    assert averaged.shape == (2, blocks * blocks * 3)
+    assert (averaged == 7).all()
