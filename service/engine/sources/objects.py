@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
+from service.contract.files import read_inside
 from service.engine.sources.base import Source, too_large
 
 if TYPE_CHECKING:
@@ -37,3 +39,15 @@ class Objects(Source):
         """Put the files there, one after the other."""
         for path in files:
             self._store.put(f"{place}/{path.name}", path)
+
+
+class Folder(Objects):
+    """A folder of this machine: no link leads out of it, and only regular files are read."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._folder = Path(unquote(urlsplit(url).path))
+
+    def read(self, path: str, limit: int) -> bytes:
+        """Return a file."""
+        return read_inside(self._folder, path, limit)

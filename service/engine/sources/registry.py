@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from service.engine.sources.base import Source, SourceError, reason
 from service.engine.sources.hub import Hub
-from service.engine.sources.objects import Objects
+from service.engine.sources.objects import Folder, Objects
 from service.engine.sources.oci import Registry
 from service.engine.sources.web import Web
 
@@ -25,7 +25,7 @@ SCHEMES = {
     "s3": Scheme(Objects, "remote", "s3://bucket/prefix"),
     "gs": Scheme(Objects, "remote", "gs://bucket/prefix"),
     "az": Scheme(Objects, "remote", "az://container/prefix"),
-    "file": Scheme(Objects, "remote", "file:///folder"),
+    "file": Scheme(Folder, "remote", "file:///folder"),
     "https": Scheme(Web, "remote", "https://host/folder"),
     "hf": Scheme(Hub, "hub", "hf://owner/name@revision"),
     "oci": Scheme(Registry, "oci", "oci://registry.example.com/name:tag"),

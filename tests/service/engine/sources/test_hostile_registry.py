@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import tarfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from service.contract import ContractError
 from service.engine import sources
-from service.engine.sources import SourceError
+from service.engine.sources import SourceError, oci
 from service.engine.sources.oci import FILE, MAX_MANIFEST
 from tests.sources import running
 
@@ -90,3 +93,41 @@ def test_a_blob_that_goes_on_is_read_to_the_size_that_the_manifest_says(caplog: 
         assert not sources.mirror(f"oci://127.0.0.1:{port}/models:1")
     assert "is not what the manifest" in caplog.text
     assert sum(sent) < HELD
+
+
+def header(kind: bytes, name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.size = kind, size
+    return entry.tobuf(tarfile.USTAR_FORMAT)
+
+
+PATH = "a/1/model.onnx"
+TARS = {
+    "digits that are no header": header(tarfile.XHDTYPE, "././@PaxHeader", 2**17) + b"1" * 2**17,
+    "digits before a file": header(tarfile.XHDTYPE, PATH, 2**17)
+    + b"1" * 2**17
+    + header(tarfile.REGTYPE, PATH, 1)
+    + b"x",
+    "a link": header(tarfile.SYMTYPE, PATH, 0),
+    "a device": header(tarfile.CHRTYPE, PATH, 0),
+    "a sparse file": header(tarfile.GNUTYPE_SPARSE, PATH, 2**20),
+    "another name": header(tarfile.REGTYPE, "a/1/../../x", 1) + b"x",
+    "an absolute name": header(tarfile.REGTYPE, "/etc/passwd", 1) + b"x",
+    "less than it says": header(tarfile.REGTYPE, PATH, 2**16) + b"x",
+    "more than may be": header(tarfile.REGTYPE, PATH, 2**20) + bytes(2**20),
+    "nothing": b"",
+    "zeros": bytes(10240),
+}
+
+
+@pytest.mark.parametrize("data", TARS.values(), ids=TARS)
+def test_an_archive_of_anything_but_its_file_is_refused_at_once(data: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(ContractError):
+        oci._unpacked(data + bytes(10240), PATH, 2**18)
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("path", [PATH, f"{'n' * 64}/1234567890/model{'x' * 54}.onnx"], ids=["short", "long"])
+def test_an_archive_gives_back_its_file(path: str) -> None:
+    assert oci._unpacked(oci._packed(b"model", path), path, 5) == b"model"

@@ -49,6 +49,16 @@ def test_models_are_mirrored_and_follow_their_source(source: Path) -> None:
     assert served(source) == ["b@1"]
 
 
+@pytest.mark.parametrize("file", ["README.md", "model.onnx", "sha256"])
+def test_no_link_leads_out_of_a_folder_that_is_a_source(source: Path, tmp_path: Path, file: str) -> None:
+    folder = tiny.write(source, tiny.card("a"))
+    (tmp_path / "secret").write_bytes((folder / file).read_bytes() if (folder / file).exists() else b"horse")
+    (folder / file).unlink(missing_ok=True)
+    (folder / file).symlink_to(tmp_path / "secret")
+    assert not sources.mirror(f"file://{source}")
+    assert not list(sources.cache_of(f"file://{source}").glob("*/*"))
+
+
 def test_a_version_without_digests_is_not_complete_yet(source: Path) -> None:
     tiny.write(source, tiny.card("a"))
     (tiny.write(source, tiny.card("b")) / "sha256").unlink()
