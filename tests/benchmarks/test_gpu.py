@@ -44,6 +44,7 @@ def test_every_part_finds_a_figure_or_says_why_not(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").glob("*/*/generator-*.pt"))
 
 
+@pytest.mark.slow
 def test_without_a_gpu_the_command_still_ends_well(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--minutes", "0.05", "--only", "found", "--out", tmp_path]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)

@@ -21,6 +21,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return pictures.LOG
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_row_with_figures_and_a_grid(log: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     pictures.main(str(DIGITS), 0.02, "digits-best", SMALL, 16, "does it work?", out=runs)

@@ -61,6 +61,7 @@ def test_each_alert_is_tested_to_fire_and_not_to() -> None:
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == ALERTS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool, of Debian's prometheus, runs the alerts' tests")
 def test_the_alerts_fire_when_they_should() -> None:
     result = subprocess.run(

@@ -82,6 +82,7 @@ def test_the_readme_is_the_first_page_and_the_cards_are_there(site: Path) -> Non
     assert not list(site.rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_a_browser_reads_and_searches_the_site_without_another_host(site: Path) -> None:
     handler = functools.partial(Quiet, directory=site)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, browsing() as browser:

@@ -24,7 +24,10 @@ from training.networks import GENERATORS
 CLASSES = 9
 
 
-@pytest.mark.parametrize("family", GENERATORS)
+FAMILIES = [pytest.param(name, marks=[] if name == "upsample" else [pytest.mark.slow]) for name in GENERATORS]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_graph_of_every_family_equals_torch_in_several_classes(family: str) -> None:
     torch.manual_seed(0)
     generator = networks.build_generator(tiny_recipe(generator__family=family), CLASSES)
@@ -34,6 +37,7 @@ def test_the_graph_of_every_family_equals_torch_in_several_classes(family: str) 
     verify(model.SerializeToString(), pixels, 16, CLASSES)
 
 
+@pytest.mark.slow
 def test_a_run_with_classes_becomes_a_model_file_that_names_them(tmp_path: Path) -> None:
     recipe = tiny_recipe(generator__family="styled", kimg="0.08")
     run = make_trainer(tmp_path, recipe, classes="idx")

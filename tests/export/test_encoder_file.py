@@ -25,6 +25,7 @@ def saved(path: Path, latent_dim: int = 8) -> Path:
     return path / "encoder.pt"
 
 
+@pytest.mark.slow
 def test_an_encoder_is_stored_beside_its_model_with_its_error_in_its_card(model: Path, tmp_path: Path) -> None:
     done = command_line.run(main, "encoder", saved(tmp_path), model)
     assert done.returncode == 0, done.stderr

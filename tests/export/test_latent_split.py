@@ -41,6 +41,7 @@ def test_coarse_and_fine_add_up_to_the_latent_and_are_exact_in_bfloat16(
     np.testing.assert_allclose(kept, latents, atol=2.0**-13, rtol=0)  # bfloat16 alone would be off by up to 2**-5
 
 
+@pytest.mark.slow
 def test_a_generator_whose_first_layer_is_dense_gives_the_same_images() -> None:
     latent_dim = recipes.load("digits").generator.latent_dim
     model = trace(Pixels(trained("digits")), latent_dim)

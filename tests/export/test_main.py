@@ -61,6 +61,7 @@ def test_a_seed_gives_the_same_image_in_the_exported_graph_and_in_torch(models: 
     np.testing.assert_allclose(drawn[0, :, :, 0], expected[0, 0].numpy(), atol=1)
 
 
+@pytest.mark.slow
 @NEEDS_REGISTRY
 def test_an_export_is_published_to_a_registry_and_served_from_it(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -76,6 +77,7 @@ def test_an_export_is_published_to_a_registry_and_served_from_it(
     assert mirrored.digest == read_model(tmp_path / "models" / "shop" / "1").digest
 
 
+@pytest.mark.slow
 def test_the_next_export_is_the_next_version(models: Path, run: Path) -> None:
     assert export("onnx", run, "--name", "again", "--models", models).returncode == 0
     assert export("onnx", run, "--name", "again", "--models", models).returncode == 0

@@ -17,9 +17,14 @@ def pixels() -> Pixels:
     return Pixels(trained("digits-best"))
 
 
+@pytest.fixture(scope="module")
+def traced(pixels: Pixels) -> bytes:
+    return trace(pixels, LATENT_DIM).SerializeToString()
+
+
 @pytest.fixture
-def model(pixels: Pixels) -> onnx.ModelProto:
-    return trace(pixels, LATENT_DIM)
+def model(traced: bytes) -> onnx.ModelProto:
+    return onnx.load_model_from_string(traced)
 
 
 def test_a_correct_graph_passes(pixels: Pixels, model: onnx.ModelProto) -> None:

@@ -12,12 +12,6 @@ from tests import command_line
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "nelumbo", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-
-
 def test_help_lists_every_command_and_imports_none() -> None:
     code = (
         "import json, sys; from typer.testing import CliRunner; from nelumbo.__main__ import app\n"
@@ -60,7 +54,7 @@ def test_the_version_is_the_packages() -> None:
     ],
 )
 def test_a_wrong_input_is_one_sentence_and_exit_code_2(arguments: tuple[str, ...]) -> None:
-    result = run(*arguments)
+    result = command_line.run(main, *arguments)
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1

@@ -81,6 +81,7 @@ def test_another_file_is_no_encoder(tmp_path: Path, content: bytes) -> None:
         encoder.load(tmp_path / "encoder.pt")
 
 
+@pytest.mark.slow
 def test_gradients_find_the_latent_of_an_image() -> None:
     torch.manual_seed(0)
     latent = encoder.on_shell(torch.tensor([[1.0, -1.0, 0.5, -0.5]]))

@@ -53,6 +53,7 @@ def test_a_run_on_labelled_digits_is_scored_with_a_lenet(tmp_path: Path, cache: 
     assert Image.open(tmp_path / "scores-nearest.png").size == (8 * 16, 4 * 16)
 
 
+@pytest.mark.slow
 def test_a_model_file_is_scored_on_unlabelled_photos(tmp_path: Path, cache: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -72,6 +73,7 @@ def test_a_model_file_is_scored_on_unlabelled_photos(tmp_path: Path, cache: Path
     assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
 
 
+@pytest.mark.slow
 def test_only_distances_over_inception_features_are_named_fid(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

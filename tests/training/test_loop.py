@@ -122,6 +122,7 @@ def test_a_run_writes_logs_grids_checkpoints_and_a_report(tmp_path: Path) -> Non
     assert np.asarray(grid).std() > 0
 
 
+@pytest.mark.slow
 def test_the_cats_recipe_draws_every_ten_batches_and_saves_every_five_epochs(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe("cats", images__channels="1", kimg="2.1"))
     trainer.images = trainer.images[:40]  # five epochs are 200 images, and a batch is 16

@@ -120,6 +120,7 @@ def test_resume_refuses_other_images(tmp_path: Path) -> None:
     assert "does not contain the images" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_whose_images_were_moved_is_resumed_there(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, tiny_recipe(kimg="1"))
     trainer._advance()
@@ -153,6 +154,7 @@ def test_a_finished_run_is_extended(tmp_path: Path, minutes: float | None) -> No
     assert trainer.run.load_checkpoint()[0]["total"] == longer
 
 
+@pytest.mark.slow
 def test_a_run_that_took_a_while_is_evaluated_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "load", lambda: None)  # which takes most of the time
     mine = tmp_path / "mine.yaml"

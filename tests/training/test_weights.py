@@ -61,6 +61,7 @@ def test_another_run_starts_from_the_file_and_says_its_licence(file: Path, tmp_p
     assert trainer.run.config().init_from == pretrained.origin
 
 
+@pytest.mark.slow
 def test_a_model_that_started_from_the_file_is_exported_with_a_word_on_its_licence(file: Path, tmp_path: Path) -> None:
     recipe, pretrained = tiny_recipe("cats", images__channels="1"), transfer.read(file)
     trainer = make_trainer(tmp_path, recipe, init_from=pretrained.origin)

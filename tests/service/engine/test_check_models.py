@@ -34,6 +34,7 @@ def test_an_image_that_does_not_is_the_same_bytes_in_every_batch() -> None:
     assert check_models.run(tiny.model(tiny.conditional()).SerializeToString(), tiny.conditional(), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process by RLIMIT_DATA")
 def test_a_file_that_takes_more_than_its_shapes_say_meets_a_limit_of_the_process() -> None:
     told = subprocess.run([sys.executable, "-c", UNBOUNDED], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -64,7 +64,7 @@ def test_a_file_that_takes_long_without_a_loop_is_refused_by_time(tmp_path: Path
 
 
 def test_a_batch_that_takes_more_memory_than_there_is_is_refused(tmp_path: Path) -> None:
-    file = tiny.write(tmp_path, tiny.card("large", height=512, width=512, channels=3)) / MODEL_FILE
+    file = tiny.write(tmp_path, tiny.card("large", height=256, width=256, channels=3)) / MODEL_FILE
     assert outcomes(Checker(16, memory=2**24), [file])["large"] == "too-much-memory"
     assert outcomes(Checker(16, memory=2**28), [file])["large"] is None
 

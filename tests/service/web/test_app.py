@@ -455,7 +455,7 @@ json_values = st.recursive(
 fields = st.sampled_from(["model", "seed", "seeds", "latent", "latents", "n", "truncation", "format", "other"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body=st.dictionaries(fields, json_values, max_size=4))
 def test_no_request_causes_a_500(client: Client, body: dict[str, Any]) -> None:
     answer = client.post("/generate", json=body)
@@ -464,7 +464,7 @@ def test_no_request_causes_a_500(client: Client, body: dict[str, Any]) -> None:
         assert answer.status_code in (400, 404, 422)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=200))
 def test_no_bytes_that_a_client_sends_are_a_fault_of_ours(client: Client, body: bytes) -> None:
     assert client.post("/generate", content=body, headers=JSON).status_code in (200, 400, 422)

@@ -269,13 +269,13 @@ FIELDS = ("class", "classes", "truncation", "directions", "scale", "resample", "
 WALK = ("from", "to", "points", "loop", "steps", "seconds", "class", "classes", "directions", "form")
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 @given(body=st.dictionaries(st.sampled_from(FIELDS), values, max_size=3))
 def test_no_conditions_are_a_fault_of_ours(letters_client: Client, body: dict[str, Any]) -> None:
     assert letters_client.post("/generate", json=LETTERS | body).status_code in (200, 422)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 @given(body=st.dictionaries(st.sampled_from(WALK), values, max_size=4))
 def test_no_walk_is_a_fault_of_ours(letters_client: Client, body: dict[str, Any]) -> None:
     asked = {"model": "letters", "points": [1, 2], "steps": 4} | body

@@ -191,7 +191,7 @@ extensions = st.sampled_from(["png", "webp", "jpg"]) | st.text(max_size=4)
 values = st.floats().map(str) | st.text(max_size=6)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     model=models,
     seed=seeds,

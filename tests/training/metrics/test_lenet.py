@@ -18,6 +18,7 @@ def obtain() -> lenet.Classifier:
     return lenet.load_or_train(DATASET, found)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_classifies_them_at_another_size_and_in_colour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

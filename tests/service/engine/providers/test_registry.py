@@ -52,6 +52,7 @@ def test_one_entry_adds_a_provider_that_serves(toy: Provider, models: Path) -> N
     assert read_settings(provider=toy.name).workers == 1
 
 
+@pytest.mark.slow
 def test_what_an_added_provider_draws_is_served_over_http(models: Path, tmp_path: Path) -> None:
     def serve(provider: str, module: str) -> np.ndarray:
         command = (sys.executable, "-m", module)
