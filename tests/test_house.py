@@ -111,3 +111,16 @@ def test_a_body_holds_as_many_latents_as_may_be_asked_for_of_each_shipped_model(
     settings = read_settings()
     for folder in find_folders(ROOT / "models"):
         assert settings.max_images * read_model(folder).card.latent_dim * 22 < settings.max_body
+
+
+# Where a time is what is tested: the pauses of slow clients and of a slow counter, and when load arrives.
+PAUSES = {f"tests/{name}.py" for name in ("e2e/test_slow_clients", "service/web/test_rate_limit", "e2e/test_overload")}
+
+
+def test_tests_wait_for_conditions_and_not_for_a_time() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"^(?!.*gevent).*(\bsleep\((?!0\))|wait_for_timeout\()", path.read_text(), re.MULTILINE)
+    }
+    assert found <= PAUSES | {"tests/waiting.py", "tests/test_house.py"}
