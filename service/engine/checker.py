@@ -25,7 +25,7 @@ from service import cpus, memory
 from service.contract import ContractError, Refusal
 from service.contract.files import read_digests
 from service.engine import state
-from service.engine.verdicts import PLACE, RETRY, Verdict, Verdicts
+from service.engine.verdicts import PLACE, RETRY, Verdict, verdicts
 
 logger = logging.getLogger("bentoml.nelumbo.checker")
 
@@ -64,7 +64,7 @@ class Checker:
     module: str = "service.engine.check_models"
 
     def __post_init__(self) -> None:
-        self._verdicts = Verdicts()
+        self._verdicts = verdicts(self.batch, self.memory, self.seconds, self.module)
         self._closed = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
 

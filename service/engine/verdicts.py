@@ -1,5 +1,6 @@
 """What the check of a model file found, remembered by the file's digest: in this process, and for the others."""
 
+import functools
 import json
 import logging
 import os
@@ -53,7 +54,7 @@ class Verdict:
 
 
 class Verdicts:
-    """The verdicts on files, for one batch size and bound of memory, by digest."""
+    """The verdicts on files by digest, of one way to check them: :func:`verdicts`."""
 
     def __init__(self) -> None:
         self._known: dict[str, Verdict] = {}
@@ -82,6 +83,12 @@ class Verdicts:
             return Verdict(**json.loads(path.read_bytes())) if path else None
         except (OSError, ValueError, TypeError):
             return None
+
+
+@functools.cache
+def verdicts(*way: object) -> Verdicts:
+    """Return the verdicts of this process on files that are checked one way: batch size, bounds of memory and time."""
+    return Verdicts()
 
 
 def _path(digest: str) -> Path | None:

@@ -27,13 +27,16 @@ REWRITINGS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 }
 
 
-def names() -> Iterator[object]:
+def _names() -> Iterator[object]:
     """Yield every recipe; of those that share a family of generators, all but the first are slow."""
     known = set()
     for name in recipes.names():
         family = recipes.load(name).generator.family
         yield pytest.param(name, marks=[pytest.mark.slow] if family in known else [])
         known.add(family)
+
+
+NAMES = list(_names())
 
 
 @functools.cache
@@ -48,7 +51,7 @@ def graph(name: str) -> onnx.ModelProto:
     return onnx.load_model_from_string(traced(name)[1].SerializeToString())
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_graph_of_every_recipe_equals_torch_and_has_its_batch_norm_folded(name: str) -> None:
     pixels, model, latent_dim = traced(name)
     assert not unfolded(model)
@@ -57,12 +60,12 @@ def test_the_graph_of_every_recipe_equals_torch_and_has_its_batch_norm_folded(na
 
 
 @pytest.mark.parametrize("rewriting", REWRITINGS)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_and_its_rewrites_pass_the_check(name: str, rewriting: str) -> None:
     assert refusals(REWRITINGS[rewriting](graph(name))) == []
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_graph_has_standard_operators_a_dynamic_batch_and_no_paths_of_this_machine(name: str) -> None:
     _, model, latent_dim = traced(name)
     assert {node.domain for node in model.graph.node} == {""}

@@ -16,6 +16,11 @@ from tests.e2e.server import ROOT
 STUB = "tests.stub_check"
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_known() -> None:
+    verdicts.verdicts.cache_clear()
+
+
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory that the processes of a server share."""
@@ -76,15 +81,28 @@ def test_a_file_is_checked_once_in_a_process(tmp_path: Path) -> None:
     assert first == second
 
 
+def check_anew(files: list[Path]) -> dict[Path, verdicts.Verdict]:
+    """Check files as a process that has not checked any."""
+    verdicts.verdicts.cache_clear()
+    return dict(Checker(module=STUB).check(files))
+
+
 def test_what_one_process_found_the_others_know(tmp_path: Path, shared: Path) -> None:
     files = [write(tmp_path, name) for name in ("crash", "good")]
-    first, second = (dict(Checker(module=STUB).check(files)) for _ in range(2))
-    assert first == second
+    assert check_anew(files) == check_anew(files)
+
+
+def test_what_one_checker_found_the_others_of_its_process_know(tmp_path: Path) -> None:
+    files = [write(tmp_path, name) for name in ("crash", "good")]
+    assert dict(Checker(module=STUB).check(files)) == dict(Checker(module=STUB).check(files))
+    assert dict(Checker(module=STUB).check(files)) != check_anew(files)  # the stub's card is its process
 
 
 def test_while_one_process_checks_another_takes_what_it_finds(tmp_path: Path, shared: Path) -> None:
     files = [write(tmp_path, name) for name in ("good", "hang")]
-    one, other = Checker(seconds=60, module=STUB), Checker(seconds=60, module=STUB)
+    one = Checker(seconds=60, module=STUB)
+    verdicts.verdicts.cache_clear()  # as in another process
+    other = Checker(seconds=60, module=STUB)
     known = next(one.check(files[:1]))
     running = threading.Thread(target=lambda: list(one.check(files[1:])))
     running.start()

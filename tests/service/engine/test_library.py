@@ -12,7 +12,7 @@ from onnxruntime import InferenceSession
 from export import store
 from service import memory
 from service.contract import Precision, Refusal, graph
-from service.engine import state
+from service.engine import state, verdicts
 from service.engine.checker import Checker
 from service.engine.folders import require_sound
 from service.engine.library import Library, NotReadyError, UnknownModelError, load_library
@@ -207,6 +207,13 @@ class NewestLast(Checker):
         yield from reversed([*super().check(files, nice)])
 
 
+@pytest.fixture
+def _nothing_is_known() -> None:
+    """Forget what other tests found: what is known is served first."""
+    verdicts.verdicts.cache_clear()
+
+
+@pytest.mark.usefixtures("_nothing_is_known")
 def test_a_model_that_is_being_loaded_is_awaited_and_not_unknown(tmp_path: Path) -> None:
     for name, version in [("c", 1), ("b", 1), ("b", 2), ("a", 1)]:
         tiny.write(tmp_path, tiny.card(name, version))
@@ -224,6 +231,7 @@ def test_a_model_that_is_being_loaded_is_awaited_and_not_unknown(tmp_path: Path)
         shown[0].find("d")
 
 
+@pytest.mark.usefixtures("_nothing_is_known")
 def test_a_name_means_its_old_version_until_the_new_one_is_loaded(tmp_path: Path) -> None:
     for name in ("a", "b"):
         tiny.write(tmp_path, tiny.card(name))
@@ -237,6 +245,7 @@ def test_a_name_means_its_old_version_until_the_new_one_is_loaded(tmp_path: Path
         shown[0].find("b@2")
 
 
+@pytest.mark.usefixtures("_nothing_is_known")
 def test_a_worker_that_starts_later_goes_on_with_what_a_name_means_to_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
