@@ -135,7 +135,7 @@ def test_the_cats_recipe_draws_every_ten_batches_and_saves_every_five_epochs(tmp
 
 
 def test_a_budget_in_minutes_is_converted_to_images_once(tmp_path: Path) -> None:
-    trainer = make_trainer(tmp_path, tiny_recipe(), minutes=0.05)
+    trainer = make_trainer(tmp_path, tiny_recipe(), minutes=0.02)
     assert trainer.train()
     total = checkpoint(trainer.run.path)["total"]
     assert total == trainer.total
