@@ -111,6 +111,8 @@ def test_a_broken_model_is_refused_and_the_others_are_served(folder: Path, tmp_p
         (tiny.write(folder, tiny.card("bad")) / "model.onnx").write_bytes(b"broken")
         answer = httpx.post(f"{server.url}/admin/reload", headers=ADMIN, timeout=PATIENCE).json()
         assert answer["models"] == ["grey@1"]
-        assert "bad/1/model.onnx" in answer["refused"][0]
-        assert answer["refused"][0] in server.said()
+        (refused,) = answer["refused"]
+        assert refused["type"] == "wrong-digest"
+        assert "bad/1/model.onnx" in refused["detail"]
+        assert f"{refused['detail']} (wrong-digest)" in server.said()
         assert httpx.post(f"{server.url}/generate").status_code == 200
