@@ -7,6 +7,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from service.contract.graph import read_model
 from service.engine.folders import find_folders
 from service.settings import read_settings

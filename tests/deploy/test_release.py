@@ -10,8 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from PIL import Image
 
 from deploy import release
@@ -71,6 +69,9 @@ def test_the_wheel_draws_at_once_in_an_empty_folder(built: Path, tmp_path: Path)
 
 
 def test_the_sbom_keeps_the_schema(sbom: Path) -> None:
+    from cyclonedx.schema import SchemaVersion  # here, as importing it takes a second
+    from cyclonedx.validation.json import JsonStrictValidator
+
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(sbom.read_text()) is None
 
 

@@ -73,7 +73,7 @@ def test_a_model_file_is_scored_on_unlabelled_photos(tmp_path: Path, cache: Path
     assert json.loads(again.read_text()) == json.loads((tmp_path / "scores.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # trains the LeNet
 def test_only_distances_over_inception_features_are_named_fid(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +129,7 @@ def test_reference_and_held_out_images_are_disjoint_and_the_control_repeats_eigh
     np.testing.assert_array_equal(reals[sets.held_out_at], sets.held_out)
 
 
+@pytest.mark.slow  # trains the LeNet
 def test_modes_of_stacked_digits_are_counted(tmp_path: Path, cache: Path) -> None:
     model = tiny.write(tmp_path, tiny.card(channels=3)) / "model.onnx"
     out = tmp_path / "scores.json"
