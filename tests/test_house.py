@@ -80,7 +80,7 @@ def test_a_wheel_contains_all_data_files_of_a_package() -> None:
         assert packed == {path for path in there if path.suffix != ".py"}, package
 
 
-def tested_rows(text: str) -> list[str]:
+def rows_with_tests(text: str) -> list[str]:
     """Return the rows of the tables whose last column is for tests."""
     tables = re.findall(r"^\|.*\| tests? \|\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
     return [row for table in tables for row in table.splitlines()]
@@ -91,7 +91,7 @@ def test_every_risk_fault_and_attack_names_tests_that_are_there(page: str, least
     there = {
         name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
     }
-    rows = tested_rows((ROOT / page).read_text())
+    rows = rows_with_tests((ROOT / page).read_text())
     assert len(rows) >= least
     for row in rows:
         named = re.findall(r"`(test_\w+)`", row.rstrip(" |").rpartition(" | ")[2])
