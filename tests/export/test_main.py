@@ -111,4 +111,5 @@ def test_inspect_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     result = export("inspect", tmp_path / "model.onnx")
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
+    assert "(not-onnx)" in result.stderr
     assert len(result.stderr.splitlines()) == 1
