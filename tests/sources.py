@@ -7,7 +7,7 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -53,9 +53,9 @@ def running(server: ThreadingHTTPServer) -> Iterator[int]:
 
 
 @contextmanager
-def web(folder: Path, certificate: Path, port: int = 0) -> Iterator[str]:
-    """Serve a folder over HTTPS with a certificate of the tests' authority; yields its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), partial(Files, directory=folder))
+def web(folder: Path, certificate: Path, port: int = 0, handler: Callable[..., Any] | None = None) -> Iterator[str]:
+    """Serve a folder, or what ``handler`` does, over HTTPS, certified by the tests' authority; yields its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler or partial(Files, directory=folder))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
