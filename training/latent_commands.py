@@ -28,12 +28,12 @@ def encoder(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Photos to learn from, too, such as the model's own training images."),
+        typer.Option(help="Photos to learn from, such as the model's own training images."),
     ] = None,
     crop: Annotated[Crop, typer.Option(help="As in training.")] = "center",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights and samples.")] = 0,
 ) -> None:
-    """Train an encoder on a generator's own samples, and on photos if there are any, for python -m export encoder."""
+    """Train an encoder, on photos or else on a generator's own samples, for python -m export encoder."""
     from training.encoder import train
 
     generator = open_generator(model)
@@ -44,7 +44,7 @@ def encoder(
     to = out or (model / ENCODER if model.is_dir() else Path(ENCODER))
     trained = train(generator, minutes, seed, lambda line: console.print(line, soft_wrap=True), photos)
     trained.save(to)
-    console.print(f"{to}: {trained.images_seen:,} samples. Next: python -m export encoder {to} MODEL", soft_wrap=True)
+    console.print(f"{to}: {trained.images_seen:,} images. Next: python -m export encoder {to} MODEL", soft_wrap=True)
 
 
 def project(

@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from torch import nn
 
 from export.__main__ import main
 from service.contract.encoder import ENCODER_FILE
@@ -11,7 +12,8 @@ from service.contract.files import read_verified
 from service.contract.graph import check_encoder
 from tests import command_line, tiny
 from training.encoder import Trained
-from training.networks.encoder import encoder
+from training.metrics.efficientnet import EfficientNetLite2
+from training.networks.encoder import PhotoEncoder, encoder
 
 
 @pytest.fixture
@@ -19,15 +21,20 @@ def model(tmp_path: Path) -> Path:
     return tiny.write(tmp_path) / "model.onnx"
 
 
-def saved(path: Path, latent_dim: int = 8) -> Path:
+def saved(path: Path, latent_dim: int = 8, network: nn.Module | None = None) -> Path:
     torch.manual_seed(0)
-    Trained(encoder(latent_dim, 16, 1), latent_dim, 16, 1, images_seen=64).save(path / "encoder.pt")
+    network = network or encoder(latent_dim, 16, 1)
+    Trained(network, latent_dim, 16, 1, images_seen=64).save(path / "encoder.pt")
     return path / "encoder.pt"
 
 
 @pytest.mark.slow
-def test_an_encoder_is_stored_beside_its_model_with_its_error_in_its_card(model: Path, tmp_path: Path) -> None:
-    done = command_line.run(main, "encoder", saved(tmp_path), model)
+@pytest.mark.parametrize("photos", [False, True])
+def test_an_encoder_is_stored_beside_its_model_with_its_error_in_its_card(
+    model: Path, tmp_path: Path, photos: bool
+) -> None:
+    network = PhotoEncoder(8, EfficientNetLite2()) if photos else None
+    done = command_line.run(main, "encoder", saved(tmp_path, network=network), model)
     assert done.returncode == 0, done.stderr
     read = read_verified(model.parent, ENCODER_FILE)
     card = check_encoder(read.data, "it")

