@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service import cpus
+from service import cpus, memory
 from service.engine import latents
 from service.engine.batcher import Batcher
 from service.engine.checker import Checker
@@ -141,6 +141,7 @@ class Renderer:
                 raise NotReadyError(self._reason)
             library = self._read(self._library)
             self._serve(library)
+            memory.give_back()  # models that were replaced had up to hundreds of megabytes
             return library
 
     def submit(self, request: RenderRequest, encoder: Encoder, deadline: float) -> tuple[Future[Any], Timing]:

@@ -1,9 +1,12 @@
+import shutil
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from service import memory
 from service.engine import latents
 from service.engine.model import Model
 from service.engine.renderer import NotReadyError, Renderer
@@ -119,3 +122,21 @@ def test_a_failure_to_load_does_not_hide_that_the_server_is_stopping(tmp_path: P
     renderer.start(pytest.fail).join(60)
     with pytest.raises(NotReadyError, match="stopping"):
         _ = renderer.library
+
+
+def test_a_reload_gives_back_the_memory_of_the_models_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.write(tmp_path, tiny.card("kept"))
+    gone = tiny.write(tmp_path, tiny.card("gone"))
+    renderer = Renderer(tmp_path)
+    renderer.load()
+    model = weakref.ref(renderer.library.find("gone"))
+    draw(renderer, RenderRequest(renderer.library.find("gone"), seeds=(1,)))
+    draw(renderer, RenderRequest(renderer.library.find("kept"), seeds=(1,)))
+    held: list[object] = []
+    monkeypatch.setattr(memory, "give_back", lambda: held.append(model()))
+    shutil.rmtree(gone.parent)
+    renderer.reload()
+    renderer.close()
+    assert held == [None]
