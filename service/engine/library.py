@@ -213,7 +213,8 @@ class Loading:
         return (self._undecided - sound) | pending
 
     def _refuse(self, error: ContractError) -> None:
-        self.refused.append(error)
+        # A new one: the traceback of this one has the frames that hold all models of before.
+        self.refused.append(ContractError(error.kind, str(error)))
         logger.error("Refused a model: %s", error.line)
 
 

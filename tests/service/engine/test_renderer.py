@@ -129,6 +129,7 @@ def test_a_reload_gives_back_the_memory_of_the_models_that_are_gone(
 ) -> None:
     tiny.write(tmp_path, tiny.card("kept"))
     gone = tiny.write(tmp_path, tiny.card("gone"))
+    (tiny.write(tmp_path, tiny.card("damaged")) / "model.onnx").write_bytes(b"no model")
     renderer = Renderer(tmp_path)
     renderer.load()
     model = weakref.ref(renderer.library.find("gone"))
@@ -137,6 +138,6 @@ def test_a_reload_gives_back_the_memory_of_the_models_that_are_gone(
     held: list[object] = []
     monkeypatch.setattr(memory, "give_back", lambda: held.append(model()))
     shutil.rmtree(gone.parent)
-    renderer.reload()
+    assert len(renderer.reload().refused) == 1
     renderer.close()
     assert held == [None]
