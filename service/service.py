@@ -130,8 +130,8 @@ class Nelumbo:
 def make_outermost(app: ASGIApp, tell_others: Callable[[], None] | None, metrics_port: int | None = None) -> ASGIApp:
     """Return our app with BentoML's ``app`` behind it.
 
-    ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too; None: they
-    cannot, as BentoML's supervisor can restart them only (docs/start.md).
+    ``tell_others`` is called after a reload that a client asked for, to have the other workers reload too; None: there
+    are none, or they cannot, as BentoML's supervisor can restart them only (docs/start.md).
     ``metrics_port`` is the one port that answers /metrics; None: the service's own does.
     """
 

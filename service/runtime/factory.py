@@ -14,7 +14,9 @@ def create() -> ASGIApp:
     prometheus_dir.reserve()  # before there is a metric, which opens its file
     from service.service import make_outermost, served, settings
 
-    return make_outermost(served.to_asgi(), tell_others=tell_supervisor, metrics_port=settings.metrics_port)
+    # A lone worker that told its supervisor would be told to load all a second time, after its answer.
+    tell_others = tell_supervisor if settings.workers > 1 else None
+    return make_outermost(served.to_asgi(), tell_others, settings.metrics_port)
 
 
 def tell_supervisor() -> None:
