@@ -159,17 +159,26 @@ class Photos(Lesson):
 
 
 def train(
-    generator: Generator, minutes: float, seed: int, report: Callable[[str], None], photos: Pixels | None = None
+    generator: Generator,
+    minutes: float,
+    seed: int,
+    report: Callable[[str], None],
+    photos: Pixels | None = None,
+    start: Trained | None = None,
 ) -> Trained:
     """Return an encoder that was trained for so many minutes, on photos (N, C, S, S) if there are any; else on samples.
 
+    ``start`` is an encoder to go on from.
+
     Raises:
-        InputError: there are photos, and no EfficientNet-Lite2.
+        InputError: there are photos, and no EfficientNet-Lite2; or ``start`` is an encoder of another kind.
     """
     torch.manual_seed(seed)
     device = devices.choose("cpu")
     with device.autocast():
         lesson = Samples(generator) if photos is None else Photos(generator, photos)
+    if start:
+        _load(lesson.network, start)
     device.place(lesson.network)  # in place, as .to() moves a module
     optimiser = torch.optim.Adam(lesson.groups, betas=(0.9, 0.99))
     started, told, seen = time.monotonic(), 0.0, 0
@@ -187,7 +196,16 @@ def train(
             means = ", ".join(f"{name} {error.item():.4f}" for name, error in errors.items())
             report(f"{seen:,} {type(lesson).__name__.lower()}: {means}")
     network = lesson.network.eval().requires_grad_(False)
-    return Trained(network, generator.latent_dim, generator.size, generator.channels, seen)
+    before = start.images_seen if start else 0
+    return Trained(network, generator.latent_dim, generator.size, generator.channels, before + seen)
+
+
+def _load(network: nn.Module, start: Trained) -> None:
+    try:
+        network.load_state_dict(start.network.state_dict())
+    except RuntimeError as error:
+        kind = "photos" if isinstance(network, PhotoEncoder) else "samples"
+        raise InputError(f"an encoder that learns from {kind} of this model cannot go on from that one") from error
 
 
 def on_shell(latents: Tensor) -> Tensor:

@@ -30,11 +30,12 @@ def encoder(
         Path | None,
         typer.Option(help="Photos to learn from, such as the model's own training images."),
     ] = None,
+    init_from: Annotated[Path | None, typer.Option(help=f"An {ENCODER} to go on from.")] = None,
     crop: Annotated[Crop, typer.Option(help="As in training.")] = "center",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed of weights and samples.")] = 0,
 ) -> None:
     """Train an encoder, on photos or else on a generator's own samples, for python -m export encoder."""
-    from training.encoder import train
+    from training.encoder import load, train
 
     generator = open_generator(model)
     if data and generator.classes:
@@ -42,7 +43,8 @@ def encoder(
     config = ImagesConfig(size=generator.size, channels=generator.channels, crop=crop)
     photos = images.read(data, config).images if data else None
     to = out or (model / ENCODER if model.is_dir() else Path(ENCODER))
-    trained = train(generator, minutes, seed, lambda line: console.print(line, soft_wrap=True), photos)
+    start = load(init_from) if init_from else None
+    trained = train(generator, minutes, seed, lambda line: console.print(line, soft_wrap=True), photos, start)
     trained.save(to)
     console.print(f"{to}: {trained.images_seen:,} images. Next: python -m export encoder {to} MODEL", soft_wrap=True)
 

@@ -105,6 +105,16 @@ def test_without_the_network_no_encoder_learns_from_photos(
         encoder.Photos(BLOBS, pictures)
 
 
+def test_an_encoder_goes_on_from_another_of_its_kind(trained: encoder.Trained, pictures: NDArray[np.uint8]) -> None:
+    further = encoder.train(BLOBS, 0.001, 0, lambda line: None, start=trained)
+    assert further.images_seen > trained.images_seen
+    torch.manual_seed(1)
+    latents = torch.randn(64, 4)
+    assert (further.network(BLOBS(latents)) - latents).square().mean() < 0.5  # what a new one needs seconds for
+    with pytest.raises(InputError):
+        encoder.train(BLOBS, 0.001, 0, lambda line: None, pictures, start=trained)
+
+
 def test_an_encoder_of_a_model_with_classes_takes_no_photos(tmp_path: Path) -> None:
     file = tiny.write(tmp_path, tiny.conditional()) / "model.onnx"
     done = command_line.run(main, "encoder", file, "--data", tmp_path, "--minutes", "0.01", "--out", tmp_path / "e.pt")
