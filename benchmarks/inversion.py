@@ -39,7 +39,7 @@ def main(
     photos: Annotated[Path, typer.Argument(help="A folder of photos.")],
     count: Annotated[int, typer.Option(help="Photos, evenly spaced in the folder.")] = 50,
     seeds: Annotated[int, typer.Option(help="Random images to compare with.")] = 1000,
-    steps: Annotated[int, typer.Option(help="Steps of an inversion.")] = 4,
+    steps: Annotated[int, typer.Option(help="Steps of an inversion.")] = 1,
     sheet: Annotated[Path | None, typer.Option(help="PNG: photos, estimates, inversions, best random images.")] = None,
 ) -> None:
     """Print for how many photos what was found is nearer than the best of the random images, and its time."""
