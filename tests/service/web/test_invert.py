@@ -130,7 +130,7 @@ def test_a_limit_that_no_inversion_of_so_many_steps_fits_into_says_what_it_count
     keys_file.write_text(keys.line("mobile", key))
     headers = {"Content-Type": "image/png", "X-API-Key": key}
     with inverted_by(tmp_path, api_keys=keys_file, quota="30/day", workers=1) as (client, _):
-        refused = client.post("/invert?model=known", content=picture(inverting), headers=headers)
+        refused = client.post("/invert?model=known&steps=4", content=picture(inverting), headers=headers)
         found = client.post("/invert?model=known&steps=0", content=picture(inverting), headers=headers)
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/over-limit")
     assert str(ESTIMATE + images_drawn(8, 4)) in refused.json()["detail"]
