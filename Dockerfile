@@ -1,7 +1,7 @@
 # The serving side alone, for the CPU (the default), for OpenVINO on Intel CPUs, or for NVIDIA GPUs:
 #   docker build .      docker build --target openvino .      docker build --target cuda .
-# The base's digest comes beside its tag with `make pin`.
-ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
+# `make pin` renews the digest beside the tag, that of the index of all platforms.
+ARG BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${BASE} AS build
 WORKDIR /build
