@@ -79,7 +79,7 @@ class GeneratedImage(BaseModel):
 
     b64_json: str | None = Field(None, description="the PNG, in base64")
     url: str | None = Field(None, description="where GET answers the image")
-    revised_prompt: str = Field(description="what was drawn", examples=["seed 42 of emoji@1"])
+    revised_prompt: str = Field(description="what was drawn", examples=["seed 42 of emoji@2"])
 
 
 class GeneratedImages(BaseModel):
@@ -94,7 +94,7 @@ class GeneratedImages(BaseModel):
 class ListedModel(BaseModel):
     """A model, as OpenAI's API lists it."""
 
-    id: str = Field(description="name and version", examples=["emoji@1"])
+    id: str = Field(description="name and version", examples=["emoji@2"])
     object: Literal["model"] = "model"
     created: int = Field(description="seconds since 1970")
     owned_by: str = Field(description="whose training images it was made from")

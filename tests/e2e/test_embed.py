@@ -33,7 +33,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def block(language: str, having: str, server: Server) -> str:
     """Return an example of docs/embed.md, for this server and one of its models."""
     (found,) = (text for kind, text in BLOCKS if kind == language and having in text)
-    return found.replace("http://127.0.0.1:3000", server.url).replace("emoji@1", "rgb@1").replace('"emoji"', '"rgb"')
+    return found.replace("http://127.0.0.1:3000", server.url).replace("emoji@2", "rgb@1").replace('"emoji"', '"rgb"')
 
 
 @contextmanager
