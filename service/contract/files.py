@@ -14,6 +14,7 @@ MAX_BYTES = 512 * 2**20
 MAX_DIGESTS = 2**16  # bytes of the digest file: a line is about 80
 README = "README.md"  # a description of the model, beside its file
 MAX_README = 2**16
+MAX_FIELDS = 2**12  # outermost ones of a model file, which has about twenty
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,19 @@ def is_cut_off(path: Path) -> bool:
     Only the lengths of the outermost fields are read: protobuf's wire format says where each ends.
     """
     try:
-        with path.open("rb") as file:
-            size, at = os.fstat(file.fileno()).st_size, 0
-            while at < size:
+        with open(path, "rb", opener=_open_at_once) as file:
+            size, at, fields = os.fstat(file.fileno()).st_size, 0, 0
+            while at < size and fields < MAX_FIELDS:
                 file.seek(at)
-                at += _field_length(file.read(20))
+                at, fields = at + _field_length(file.read(20)), fields + 1
             return at != size or size == 0
     except (OSError, IndexError):
         return True
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open for reading; a FIFO, which nobody may ever write to, is open at once and has size 0."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _field_length(start: bytes) -> int:

@@ -4,7 +4,7 @@ import pytest
 
 from service.contract import ContractError, Refusal, read_verified
 from service.contract.files import is_cut_off
-from tests import tiny
+from tests import hostile, tiny
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
@@ -32,3 +32,13 @@ def test_a_whole_file_without_a_digest_may_get_one(tmp_path: Path) -> None:
 def test_bytes_that_are_no_whole_message_are_cut_off(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
     assert is_cut_off(tmp_path / "x")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", hostile.KINDS)
+def test_nothing_in_a_folder_without_digests_keeps_the_reader_waiting(tmp_path: Path, kind: str) -> None:
+    folder = hostile.write_kind(tmp_path, kind, "encoder.onnx")
+    (folder / "sha256").unlink()
+    with pytest.raises(ContractError) as refused:
+        read_verified(folder)
+    assert refused.value.kind is Refusal.NO_DIGEST
