@@ -1,8 +1,9 @@
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from service.contract import ContractError, Refusal, read_verified
+from service.contract import ContractError, Refusal, read_bytes, read_verified
 from service.contract.files import is_cut_off
 from tests import hostile, tiny
 
@@ -42,3 +43,24 @@ def test_nothing_in_a_folder_without_digests_keeps_the_reader_waiting(tmp_path: 
     with pytest.raises(ContractError) as refused:
         read_verified(folder)
     assert refused.value.kind is Refusal.NO_DIGEST
+
+
+def test_a_file_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(2**26)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContractError) as refused:
+            read_bytes(tmp_path / "x", limit=2**24)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert refused.value.kind is Refusal.TOO_LARGE
+    assert peak < 2**20
+
+
+def test_a_file_with_more_bytes_than_it_says_is_too_large() -> None:
+    """As one that grows while it is read: the kernel says that this one has none."""
+    with pytest.raises(ContractError) as refused:
+        read_bytes(Path("/proc/self/status"), limit=0)
+    assert refused.value.kind is Refusal.TOO_LARGE

@@ -3,9 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
-from service.contract.operators import OPERATORS, Float, Int, Ints, problem_of
+from service.contract.operators import OPERATORS, Constant, Float, Int, Ints, OneOf, problem_of
 
 STORED = {"to": np.array([1, 2], np.int64)}
 
@@ -25,10 +25,11 @@ def test_a_listed_operator_is_served_within_its_bounds() -> None:
     assert "beta" in (problem("LeakyRelu", "x", beta=0.2) or "")
 
 
-@pytest.mark.parametrize("kind", [kind for kind, operator in OPERATORS.items() if operator.stored])
-def test_what_makes_a_shape_is_a_constant_in_the_file(kind: str) -> None:
-    position = OPERATORS[kind].stored[0]
-    before = ["x"] * position
+@pytest.mark.parametrize(
+    ("kind", "position"), [(kind, position) for kind, operator in OPERATORS.items() for position in operator.stored]
+)
+def test_what_makes_a_shape_is_a_constant_in_the_file(kind: str, position: int) -> None:
+    before = ["x", *["to"] * (position - 1)][:position]
     assert problem(kind, " ".join([*before, "to"])) is None
     assert "computed" in (problem(kind, " ".join([*before, "computed"])) or "")
 
@@ -37,3 +38,23 @@ def test_bounds_allow_numbers_of_their_kind_alone() -> None:
     assert [Int(0, 3).allows(value) for value in (0, 3, 4, -1, 1.0, [1])] == [True, True, False, False, False, False]
     assert [Ints(1, 2).allows(value) for value in ([1, 2], [3], 1, [1] * 13)] == [True, False, False, False]
     assert [Float(2.0).allows(value) for value in (2.0, -2.5, float("nan"), 1)] == [True, False, False, False]
+    assert [OneOf((b"a", b"b")).allows(value) for value in (b"b", b"c", "b", [b"a"])] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("kind", ["Constant", "ConstantOfShape"])
+def test_a_constant_is_a_tensor_of_a_served_type(kind: str) -> None:
+    inputs = "to" if kind == "ConstantOfShape" else ""
+    served, text, wide = (
+        helper.make_tensor("", element, [1], [value])
+        for element, value in ((TensorProto.FLOAT, 1.0), (TensorProto.STRING, b"x"), (TensorProto.UINT64, 1))
+    )
+    assert problem(kind, inputs, value=served) is None
+    assert "value" in (problem(kind, inputs, value=text) or "")
+    assert "value" in (problem(kind, inputs, value=wide) or "")
+
+
+def test_a_constant_without_a_tensor_is_one_value_of_at_most_256_numbers() -> None:
+    assert [Constant().allows(value) for value in (1, 0.5, [1] * 256)] == [True, True, True]
+    assert [Constant().allows(value) for value in ([], [1] * 257, b"x")] == [False, False, False]
+    assert "values" in (problem("Constant", "", value_int=1, value_float=1.0) or "")
+    assert "values" in (problem("Constant", "") or "")

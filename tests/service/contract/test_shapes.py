@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from service.contract import Refusal
 from service.contract.operators import OPERATORS
 from service.contract.shapes import ShapeError, infer, peak_bytes, read_stored
 
@@ -95,6 +96,30 @@ def test_what_keeps_the_images_apart_is_served(one: onnx.NodeProto, constants: d
 def test_a_graph_that_may_mix_the_images_of_a_batch_is_refused(one: onnx.NodeProto, constants: dict[str, Any]) -> None:
     with pytest.raises(ShapeError):
         rows(one, **constants)
+
+
+@pytest.mark.parametrize(
+    ("one", "constants"),
+    [
+        (node("Clip", "x z"), {}),
+        (node("Clip", "x one z"), {"one": np.float32(1)}),
+        (node("Conv", "x w z"), {"w": np.ones((3, 2, 3, 3), np.float32)}),
+        (node("ConvTranspose", "x w z"), {"w": np.ones((2, 3, 3, 3), np.float32)}),
+        (node("InstanceNormalization", "x z w"), {"w": np.ones(2, np.float32)}),
+        (node("InstanceNormalization", "x w z"), {"w": np.ones(2, np.float32)}),
+        (node("LayerNormalization", "x z"), {}),
+        (node("PRelu", "x same"), {"inputs": {"same": [2, 4, 4]}}),
+        (node("Pow", "x same"), {"inputs": {"same": [2, 4, 4]}}),
+        (node("Pad", "x by z"), {"by": ints(0, 0, 1, 1, 0, 0, 1, 1)}),
+        (node("QuantizeLinear", "x z"), {}),
+    ],
+)
+def test_weights_and_scales_do_not_come_from_an_input_of_the_graph(
+    one: onnx.NodeProto, constants: dict[str, Any]
+) -> None:
+    with pytest.raises(ShapeError) as refused:
+        rows(one, **{"inputs": {"z": []}, **constants})
+    assert refused.value.kind is Refusal.OPERATOR_NOT_ALLOWED
 
 
 def test_the_peak_is_the_memory_of_all_live_values_of_a_batch() -> None:
