@@ -30,7 +30,6 @@ from training.pictures import to_images
 BATCH = 24
 WARM_UP = 50  # steps to the learning rate, which then falls linearly to zero
 MOST_PHOTOS = 8192  # whose maps are kept: 30 kB each
-SEEN_AT = 96  # pixels, at which EfficientNet-Lite2 describes an image in half the time that it takes at 128
 REPORT = 10.0  # seconds between two reports
 
 
@@ -133,7 +132,7 @@ class Photos(Lesson):
         self.network = self.encoder = PhotoEncoder(generator.latent_dim, network)
         self.weights = {"features": 5.0, "images": 2.0, "lengths": 1.0}
         self.groups = [{"params": self.encoder.learnt(), "rate": self.rate}]
-        self._perceptual = Perceptual.open(generator.channels, generator.size, SEEN_AT)
+        self._perceptual = Perceptual.open(generator.channels, generator.size)
         self._features = self._perceptual.describe_all(self.pixels.numpy())  # mirrored photos have nearly the same
         self.maps = [self._map(mirrored=False), self._map(mirrored=True)]
 

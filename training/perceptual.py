@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,11 +25,11 @@ class Perceptual:
     batch: int = BATCH
 
     @classmethod
-    def open(cls, channels: int, size: int, side: int = efficientnet.SIDE) -> "Perceptual":
-        """Return the distance between images of this shape, which the network sees enlarged to ``side`` pixels."""
+    def open(cls, channels: int, size: int) -> "Perceptual":
+        """Return the distance between images of this shape."""
         if (network := efficientnet.load_network()) is None:
             return cls(random_conv(channels, size).extract)
-        return cls(partial(network.features, side=side), efficientnet.BATCH)
+        return cls(network.features, efficientnet.BATCH)
 
     def describe(self, images: Tensor) -> Tensor:
         """Return the features (N, D) of images (N, C, S, S) in [-1, 1]; gradients flow through it."""

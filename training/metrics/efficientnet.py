@@ -79,10 +79,10 @@ class EfficientNetLite2(nn.Module):
         self.head = ConvNorm(before, HEAD, 1)
         self.classifier = nn.Linear(HEAD, 1000)
 
-    def features(self, images: Tensor, side: int = SIDE) -> Tensor:
-        """Map images (N, 1 or 3, S, S) in [-1, 1], seen at side × side, to the inputs of the classifier, (N, 1280)."""
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (N, 1 or 3, S, S) in [-1, 1] to the inputs of the classifier, (N, 1280)."""
         colour = images.expand(-1, 3, -1, -1)
-        scaled = functional.interpolate(colour, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+        scaled = functional.interpolate(colour, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(-1, 1)
         features: Tensor = self.head(self.blocks(self.stem(scale(scaled)))).mean(dim=(2, 3))
         return features
 
