@@ -95,6 +95,7 @@ class Batcher:
     def _work(self) -> None:
         while task := self._next_task():
             task()
+            del task  # a thread that waits holds no model, which a reload may have replaced
 
     def _next_task(self) -> Callable[[], None] | None:
         """Wait for something to do; None means that the batcher was closed and the queue is empty."""
