@@ -71,7 +71,7 @@ def test_by_default_a_page_elsewhere_shows_images_and_reads_nothing(page: Page, 
 def test_where_the_server_allows_it_a_page_elsewhere_calls_the_api(
     page: Page, origin: str, models: Path, tmp_path: Path
 ) -> None:
-    with serving(tmp_path / "log", models=models, cors_origins=origin) as open_server:
+    with serving(tmp_path / "log", models=models, cors_origins=origin, until="/models/rgb@1") as open_server:
         script = block("js", "/generate", open_server)
         width = page.evaluate(f"async () => {{ {script} await image.decode(); return [image.naturalWidth, seed]; }}")
         assert width[0] == 20
