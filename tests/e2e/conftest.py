@@ -35,5 +35,5 @@ def slow_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("server") / "log", models=models) as running:
+    with serving(tmp_path_factory.mktemp("server") / "log", models=models, until="/models/rgb@1") as running:
         yield running
