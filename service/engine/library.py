@@ -42,7 +42,8 @@ class Library:
         refused: the error of each model that was there and is not served.
         withdrawn: a sentence for each of these that was served until workers crashed of it.
         default: the reference of the default model, which may have been removed; or :data:`default.UNDECIDED`.
-        awaited: names and references of models that are there and still being loaded.
+        awaited: names and references of models that are there and still being loaded; and the encoders of some that
+            are served, as ``cats@3/encoder.onnx``.
     """
 
     def __init__(
@@ -87,6 +88,11 @@ class Library:
             return self._by_ref[self.default if ref is None else ref]
         except KeyError:
             raise UnknownModelError(", ".join(model.ref for model in self._models)) from None
+
+    def require_encoder(self, model: Model) -> None:
+        """Raise NotReadyError while the encoder of a model is being loaded."""
+        if _encoder_of(model.ref) in self.awaited:
+            raise NotReadyError(f"the encoder of {model.ref} is being loaded")
 
 
 def load_library(
@@ -210,12 +216,19 @@ class Loading:
         # A name that was served goes on meaning what it meant until the new version is there.
         kept = self._before & {ref.partition("@")[0] for ref in sound}
         pending = {name for name, ref in first.items() if ref == default.UNDECIDED} - kept
-        return (self._undecided - sound) | pending
+        encoders = {
+            _encoder_of(ref_of(file.parent)) for file in self.encoders if file.parent not in self._encoder_verdicts
+        }
+        return (self._undecided - sound) | pending | encoders
 
     def _refuse(self, error: ContractError) -> None:
         # A new one: the traceback of this one has the frames that hold all models of before.
         self.refused.append(ContractError(error.kind, str(error)))
         logger.error("Refused a model: %s", error.line)
+
+
+def _encoder_of(ref: str) -> str:
+    return f"{ref}/{ENCODER_FILE}"
 
 
 def _updated(model: Model, **found: Any) -> Model:

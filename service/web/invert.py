@@ -100,8 +100,10 @@ class InvertRoute:
         """Find the latent of the picture in the body; answer with it and with its image."""
         end = time.monotonic() + self._deadline
         query = validate(InvertQuery, read_query(request))
-        model = find_model(self._renderer.library, query.model)
+        library = self._renderer.library
+        model = find_model(library, query.model)
         if model.encoder is None:
+            library.require_encoder(model)
             raise Problem(ProblemType.NO_ENCODER, f"Ask for a model with an encoder; {model.ref} has none.")
         conditions = find_conditions(model, query)
         _check_type(request)

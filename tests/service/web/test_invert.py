@@ -2,7 +2,7 @@ import asyncio
 import base64
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from PIL import Image
 from service import keys
 from service.contract import digest_of
 from service.contract.encoder import ENCODER_FILE, EncoderCard
+from service.engine.checker import Checker
 from service.engine.inversion import images_drawn
 from service.engine.jobs import QueueFullError
+from service.engine.library import Library, NotReadyError, load_library
 from service.engine.renderer import Renderer
 from service.engine.requests import RenderRequest
+from service.engine.verdicts import Verdict
 from service.settings import read_settings
 from service.web.app import make_app
 from service.web.invert import ESTIMATE, WAITING
@@ -243,3 +246,20 @@ def test_uploads_that_stall_hold_no_more_than_they_may_together_and_let_others_i
         return [refused.status_code, drawn.status_code, *ended, taken.status_code]
 
     assert asyncio.run(send_all()) == [503, 200, *[422] * WAITING, 422]
+
+
+def test_a_model_whose_encoder_is_being_checked_is_not_said_to_have_none(tmp_path: Path) -> None:
+    class ModelsFirst(Checker):
+        def check(self, files: Sequence[Path], nice: int = 0) -> Iterator[tuple[Path, Verdict]]:
+            yield from sorted(super().check(files, nice), key=lambda checked: checked[0].name == ENCODER_FILE)
+
+    write_encoder(tiny.write(tmp_path, tiny.card("known")))
+    tiny.write(tmp_path, tiny.card("plain"))
+    shown: list[Library] = []
+    load_library(tmp_path, "cpu", publish=shown.append, checker=ModelsFirst())
+    for library in shown[1:-1]:
+        with pytest.raises(NotReadyError):
+            library.require_encoder(library.find("known"))
+        library.require_encoder(library.find("plain"))
+    shown[-1].require_encoder(shown[-1].find("known"))
+    assert [library.find("known").encoder is None for library in shown[1:]] == [True, False]
