@@ -18,7 +18,7 @@ from service.engine.sources.oci import FILE, MAX_MANIFEST
 from tests.sources import running
 
 ENDLESS = 2**28  # bytes of an answer that has no end
-HELD = 2**23  # bytes of it that the kernel may hold for both ends
+HELD = 2**26  # bytes of it that the kernel may hold for both ends: 10 MiB by default, 36 since Linux 6.18
 
 
 class Hostile(BaseHTTPRequestHandler):
