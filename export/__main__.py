@@ -22,7 +22,7 @@ from service.contract import (
 )
 from service.contract.encoder import ENCODER_FILE
 from service.contract.graph import ModelFile, check, read_model
-from service.contract.inputs import MAX_DIRECTIONS
+from service.contract.inputs import MAX_DIRECTIONS, MAX_TRUNCATION
 from service.engine import sources
 from service.engine.providers import registry as providers
 
@@ -56,6 +56,12 @@ def onnx(
     directions: Annotated[
         int, typer.Option(min=0, max=MAX_DIRECTIONS, help="Number of directions that the model can be moved along.")
     ] = MAX_DIRECTIONS,
+    truncation: Annotated[
+        float,
+        typer.Option(
+            min=0, max=MAX_TRUNCATION, help="What requests get that name none: below 1, safer and more alike images."
+        ),
+    ] = 1.0,
 ) -> None:
     """Export the latest generator of a run to models/NAME/VERSION/model.onnx; every pixel is compared with torch."""
     from_run.require_name(name)
@@ -71,6 +77,7 @@ def onnx(
         data_licence=data_licence,
         metrics=metrics,
         directions=directions,
+        truncation=truncation,
     )
     store.store(data, folder)
     _print_written(folder / MODEL_FILE, data)

@@ -34,6 +34,7 @@ def model(
     data_licence: str,
     metrics: Path | None,
     directions: int = MAX_DIRECTIONS,
+    truncation: float = 1.0,
 ) -> bytes:
     """Return the model file of a run's latest generator; raises ExportError."""
     try:
@@ -49,6 +50,7 @@ def model(
         data_licence=data_licence,
         metrics=_read_metrics(metrics) if metrics else [],
         directions=directions,
+        truncation=truncation,
     )
 
 

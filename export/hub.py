@@ -116,7 +116,7 @@ def _use(card: Card) -> str:
     given = {
         "latent": f"np.random.RandomState(42).randn(1, {z}).astype(np.float32)",
         "label": "np.zeros(1, np.int64)",
-        "truncation": "np.ones(1, np.float32)",
+        "truncation": f"np.full(1, {card.default_truncation}, np.float32)",
         "directions": f"np.zeros((1, {k}), np.float32)",
     }
     inputs = "\n".join(f'    "{name}": {given[name]},' for name in card.inputs())

@@ -25,11 +25,12 @@ def build(
     data_licence: str,
     metrics: list[Metric],
     directions: int = MAX_DIRECTIONS,
+    truncation: float = 1.0,
 ) -> bytes:
     """Return the model file of the run's latest averaged generator, with a card of the given values.
 
     Raises:
-        InputError: the run cannot be read.
+        InputError: the run cannot be read, or has no centre to truncate towards.
         ExportError: the graph breaks the contract, or its pixels differ from torch's.
     """
     try:
@@ -56,15 +57,18 @@ def build(
         licence=licence,
         classes=snapshot.classes,
     )
-    return _serialise(snapshot, card, directions)
+    return _serialise(snapshot, card, directions, truncation)
 
 
-def _serialise(snapshot: Snapshot, card: Card, directions: int = MAX_DIRECTIONS) -> bytes:
+def _serialise(snapshot: Snapshot, card: Card, directions: int = MAX_DIRECTIONS, truncation: float = 1.0) -> bytes:
     pixels = Pixels(snapshot.generator)
     model = trace(pixels, card.latent_dim, classes=bool(card.classes))
     data = serialise(model, card)
     verify(data, pixels, card.latent_dim, len(card.classes))  # against the torch module, in which nothing is folded
-    return serialise(*upgrade(model, card, directions))
+    model, card = upgrade(model, card, directions)
+    if truncation != 1 and not card.truncation:
+        raise InputError(f"--truncation is for styled generators; {card.recipe} has another, so leave it out")
+    return serialise(model, card.model_copy(update={"default_truncation": truncation}))
 
 
 def _commit() -> str:

@@ -63,7 +63,7 @@ class Generator:
         *,
         latent: Source | None = None,
         class_: str | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: Mapping[str, float] | None = None,
     ) -> Image.Image: ...
 
@@ -73,7 +73,7 @@ class Generator:
         *,
         seeds: Sequence[int],
         class_: str | Sequence[str] | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: Mapping[str, float] | None = None,
     ) -> list[Image.Image]: ...
 
@@ -83,7 +83,7 @@ class Generator:
         *,
         latents: Sequence[Source] | NDArray[Any],
         class_: str | Sequence[str] | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: Mapping[str, float] | None = None,
     ) -> list[Image.Image]: ...
 
@@ -95,7 +95,7 @@ class Generator:
         latent: Source | None = None,
         latents: Sequence[Source] | NDArray[Any] | None = None,
         class_: str | Sequence[str] | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: Mapping[str, float] | None = None,
     ) -> Image.Image | list[Image.Image]:
         """Draw one image, of ``seed`` or ``latent``, or a list of them, of ``seeds`` or ``latents``.
@@ -107,7 +107,8 @@ class Generator:
             latents: (N, Z) numbers.
             class_: the class of all images, or one for each. Without it, a seed draws its class, and a latent is of
                 the first.
-            truncation: 0 to 2, of a model that has it: below 1, images are safer and more alike.
+            truncation: 0 to 2, of a model that has it: below 1, images are safer and more alike. None: the model's
+                default, ``card.default_truncation``.
             directions: amounts by the name or number of a direction: ``{"coat": 1.5, "2": -1}``.
 
         Returns:
@@ -134,7 +135,7 @@ class Generator:
         *,
         path: str = "slerp",
         class_: str | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: Mapping[str, float] | None = None,
     ) -> list[Image.Image]:
         """Draw ``steps`` images from one seed or latent to another, both ends among them.

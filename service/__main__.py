@@ -83,7 +83,7 @@ def generate(
     class_: options.Class = None,
     classes: options.Classes = None,
     per_class: options.PerClass = None,
-    truncation: options.Truncation = 1.0,
+    truncation: options.Truncation = None,
     direction: options.Direction = None,
     shard_size: options.ShardSize = None,
     shard: options.Shard = None,

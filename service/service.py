@@ -100,7 +100,7 @@ class Nelumbo:
         self,
         latents: Latents,
         labels: list[int] | None = None,
-        truncation: float = 1.0,
+        truncation: float | None = None,
         directions: list[float] | None = None,
     ) -> Images:
         """Draw latents, (N, Z) float32, with the default model: images, (N, H, W, C) uint8.

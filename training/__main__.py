@@ -127,7 +127,7 @@ def sample(
     each_class: Annotated[bool, typer.Option("--each-class", help="Draw each seed in every class.")] = False,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("grid.png"),
 ) -> None:
-    """Draw a grid of images with a run's latest generator; a seed gives the same image as in the service."""
+    """Draw a grid of images with a run's latest generator; a seed gives the same image as in the service with truncation 1."""
     snapshot = Run.open(run).load_generator()
     latents, labels = draw(parse_seeds(seeds), snapshot.recipe.generator.latent_dim, len(snapshot.classes))
     rows = [image_classes.find(name, snapshot.classes) for name in names or ()]

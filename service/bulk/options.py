@@ -24,7 +24,10 @@ Classes = Annotated[
 ]
 PerClass = Annotated[int | None, typer.Option(min=1, help="Images of each of --classes, or of all, to a folder each.")]
 Truncation = Annotated[
-    float, typer.Option(min=0, max=2, help="Below 1, images are safer and more alike, where the model has it.")
+    float | None,
+    typer.Option(
+        min=0, max=2, help="Below 1, images are safer and more alike, where the model has it. Default: the model's own."
+    ),
 ]
 Direction = Annotated[
     list[str] | None, typer.Option(help="Amount along a direction, as NAME=1.5; may be given several times.")
@@ -47,7 +50,7 @@ class Options:
     class_: str | None
     classes: str | None
     per_class: int | None
-    truncation: float
+    truncation: float | None
     direction: Sequence[str]
     shard_size: int | None
     shard: str | None = None

@@ -3,14 +3,32 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, computed_field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    computed_field,
+    field_validator,
+)
 
-from service.contract.inputs import DIRECTIONS, INPUT, LABEL, TRUNCATION, Classes, Directions, Input
+from service.contract.inputs import (
+    DIRECTIONS,
+    INPUT,
+    LABEL,
+    MAX_TRUNCATION,
+    TRUNCATION,
+    Classes,
+    Directions,
+    Input,
+)
 from service.contract.refusals import ContractError, Refusal
 from service.precision import Precision
 
 SCHEMAS = ("1", "2")
-SCHEMA_2 = ("classes", "truncation", "directions")  # fields that schema 1 does not have
+SCHEMA_2 = ("classes", "truncation", "default_truncation", "directions")  # fields that schema 1 does not have
 OUTPUT = "image"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 MAX_TEXT = 200  # characters of one string; GET /models repeats each of them for every model
@@ -93,9 +111,19 @@ class Card(BaseModel):
         (), description="names, in the order of the numbers that the input label takes; empty: no such input"
     )
     truncation: bool = Field(False, description="whether there is an input truncation: a centre to truncate towards")
+    default_truncation: float = Field(
+        1.0, ge=0, le=MAX_TRUNCATION, description="the truncation where a request names none; 1 is off"
+    )
     directions: Annotated[Directions, BeforeValidator(_from_json)] = Field(
         (), description="the directions of the input directions, in their order; empty: no such input"
     )
+
+    @field_validator("default_truncation")
+    @classmethod
+    def _needs_truncation(cls, value: float, info: ValidationInfo) -> float:
+        if value != 1 and not info.data.get("truncation"):
+            raise ValueError("must be 1 without truncation")
+        return value
 
     @computed_field(alias="schema")  # type: ignore[prop-decorator]
     @property
@@ -120,7 +148,7 @@ class Card(BaseModel):
 
     def to_metadata(self) -> dict[str, str]:
         """Return the card as ONNX ``metadata_props``: strings as they are, all else as JSON."""
-        unused = {name for name in SCHEMA_2 if not getattr(self, name)}
+        unused = {name for name in SCHEMA_2 if getattr(self, name) == Card.model_fields[name].default}
         fields = self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=unused)
         return {key: value if isinstance(value, str) else _to_json(value) for key, value in fields.items()}
 

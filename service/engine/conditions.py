@@ -48,7 +48,7 @@ class Conditions(NamedTuple):
 def find(
     model: Model,
     classes: Sequence[str] = (),
-    truncation: float = 1.0,
+    truncation: float | None = None,
     directions: Mapping[str, float] | None = None,
 ) -> Conditions:
     """Return what a client asks for by name; raises ConditionError.
@@ -56,9 +56,11 @@ def find(
     Args:
         model: that draws.
         classes: one for all images or one for each; none: the seed draws it.
-        truncation: 1 is off.
+        truncation: 1 is off; None: the model's default.
         directions: amounts by name or number; 0 is off.
     """
+    if truncation is None:
+        truncation = model.card.default_truncation
     if not 0 <= truncation <= MAX_TRUNCATION:
         raise ConditionError("truncation", f"truncation must be from 0 to {MAX_TRUNCATION:g}, not {truncation}")
     if truncation != 1 and not model.card.truncation:
@@ -71,7 +73,7 @@ def numbered(
     model: Model,
     count: int,
     labels: Sequence[int] | None = None,
-    truncation: float = 1.0,
+    truncation: float | None = None,
     directions: Sequence[float] | None = None,
 ) -> Conditions:
     """Return what a client asks for by number, for ``count`` images; raises ConditionError."""

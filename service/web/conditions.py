@@ -20,8 +20,8 @@ class Conditioned(Protocol):
     """A body or query with classes, truncation and directions."""
 
     @property
-    def truncation(self) -> float:
-        """1 is off."""
+    def truncation(self) -> float | None:
+        """1 is off; None: the model's default."""
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -35,7 +35,7 @@ class Conditioned(Protocol):
 def find_conditions(model: Model, asked: Conditioned) -> dict[str, Any]:
     """Return the fields of a RenderRequest for what is asked for, if anything is; raises Problem, 422."""
     names = asked.class_names
-    if not names and asked.truncation == 1 and not asked.directions:
+    if not names and asked.truncation is None and not asked.directions and model.card.default_truncation == 1:
         return {}
     try:
         return conditions.find(model, names, asked.truncation, asked.directions)._asdict()

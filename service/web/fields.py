@@ -57,7 +57,8 @@ ClassName = Annotated[
     Name | None, Field(description='the name of a class, such as "7"; without one, each seed draws its class')
 ]
 Truncation = Annotated[
-    float, Field(ge=0, le=MAX_TRUNCATION, description="a number from 0 to 2, where the model has truncation; 1 is off")
+    Annotated[float, Field(ge=0, le=MAX_TRUNCATION)] | None,
+    Field(description="a number from 0 to 2, where the model has truncation; 1 is off; without one, the model's own"),
 ]
 Amount = Annotated[float, Field(ge=-MAX_AMOUNT, le=MAX_AMOUNT, allow_inf_nan=False)]
 Amounts = Annotated[

@@ -67,7 +67,8 @@ class ImageRoutes:
         """Send a sheet of a model's first seeds."""
         model = find_model(self._renderer.library, request.path_params["model"])
         if _is_pinned(request):
-            return await self._send(RenderRequest(model, seeds=self._samples), named("png"), request)
+            drawing = RenderRequest(model, seeds=self._samples, truncation=model.card.default_truncation)
+            return await self._send(drawing, named("png"), request)
         return _redirect(request, model)
 
     async def _send(self, drawing: RenderRequest, answer_format: AnswerFormat, request: Request) -> Response:

@@ -51,7 +51,7 @@ class InvertQuery(BaseModel):
 
     @property
     def truncation(self) -> float:
-        """None is asked for."""
+        """None, as the encoder learned it."""
         return 1.0
 
     @property
@@ -163,6 +163,7 @@ class InvertRoute:
             "digest": drawing.model.digest,
             "latent": [round(float(number), inversion.DECIMALS) for number in found.latent],
             "class": drawing.class_of(0),
+            "truncation": drawing.truncation,
             "distance": found.distance,
             "steps": found.steps,
             "b64_json": base64.b64encode(png).decode(),

@@ -140,6 +140,7 @@ class OpenAIRoutes(DrawingRoute[ImagesRequest]):
             model,
             seeds=latents.consecutive(meaning.seed, wanted.n or 1),
             labels=() if meaning.label is None else (meaning.label,),
+            truncation=model.card.default_truncation,
             scale=_read_size(wanted.size, model),
         )
         told = [

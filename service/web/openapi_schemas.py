@@ -43,6 +43,7 @@ class Inverted(BaseModel):
     digest: str = Field(description="SHA-256 of the model file, in hexadecimal")
     latent: list[float]
     class_: str | None = Field(alias="class", description="null where the model has no classes")
+    truncation: float = Field(description="1: to draw the latent again, send it with it", examples=[1.0])
     distance: float = Field(description="mean difference of a pixel from the picture's, in levels of 0 to 255")
     steps: int = Field(description="how many steps were taken; fewer than asked for, where one led no nearer")
     b64_json: str = Field(description="the PNG that the latent draws, in base64")

@@ -45,7 +45,7 @@ class ArrayRequest(BaseModel):
     labels: Annotated[list[Label], Field(max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
         None, description="a list of as many numbers of classes; without it, the first class"
     )
-    truncation: Truncation = 1.0
+    truncation: Truncation = None
     directions: Annotated[list[Amount], Field(max_length=MAX_DIRECTIONS, fail_fast=True)] | None = Field(
         None, description="a list of numbers from -100 to 100, one for each direction of the model"
     )

@@ -90,7 +90,7 @@ class GenerateRequest(BaseModel):
     classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)] | None = Field(
         None, description="a list of names of classes, in each of which one seed or latent is drawn"
     )
-    truncation: Truncation = 1.0
+    truncation: Truncation = None
     directions: Amounts = NO_AMOUNTS
     scale: Scale = 1
     resample: Resample = None
@@ -138,7 +138,7 @@ class InterpolateRequest(BaseModel):
     classes: Annotated[list[Name], Field(min_length=1, max_length=MAX_STEPS, fail_fast=True)] | None = Field(
         None, description="a list of names of classes, through which the frames go, each for as many"
     )
-    truncation: Truncation = 1.0
+    truncation: Truncation = None
     directions: Amounts = NO_AMOUNTS
     path: Literal["slerp", "linear"] = Field("slerp", description='"slerp" (the great circle) or "linear"')
     form: Literal["animation", "strip"] = Field(
@@ -165,7 +165,7 @@ class _ImageQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     class_: ClassName = Field(None, alias="class")
-    truncation: Truncation = 1.0
+    truncation: Truncation = None
     scale: Scale = 1
     resample: Resample = None
 

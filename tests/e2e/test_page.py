@@ -48,7 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     tiny.write(folder, tiny.card("rgb", latent_dim=16, height=24, width=20, channels=3))
     tiny.write(folder, tiny.card("letters", classes=LETTERS))
     tiny.write(folder, tiny.card("kinds", classes=tuple(f"kind {number:03d}" for number in range(200))))
-    tiny.write(folder, tiny.conditional("moved"))
+    tiny.write(folder, tiny.conditional("moved", default_truncation=0.8))
     with serving(tmp_path_factory.mktemp("server") / "log", models=folder) as running:
         yield running
 
@@ -224,6 +224,22 @@ def test_truncation_is_drawn_as_it_is_moved_and_back_undoes_it(page: Page, serve
     before = drawn(server, seed=42, n=COUNT)
     waiting.wait_for(lambda: shown(page) == before)
     expect(page.locator("#psi")).to_have_value("1")
+
+
+def test_the_truncation_slider_begins_at_the_default_of_the_model(browser: Browser, server: Server) -> None:
+    asked = {"model": "moved", "seed": 5, "n": COUNT, "class": "A"}
+    with showing(browser, server, "?model=moved@1&seed=5&class=A", "Seeds 5 – 16") as page:
+        page.click("#adjust summary")
+        expect(page.locator("#psi")).to_have_value("0.8")
+        expect(page.locator("#reset")).to_be_disabled()
+        assert shown(page) == drawn(server, **asked, truncation=0.8)
+        slide(page, "#psi", 1)
+        expect(page).to_have_url(re.compile("psi=1"))
+        wanted = drawn(server, **asked, truncation=1)
+        waiting.wait_for(lambda: shown(page) == wanted)
+        page.click("#reset")
+        expect(page).not_to_have_url(re.compile("psi="))
+        expect(page.locator("#psi")).to_have_value("0.8")
 
 
 def test_directions_are_sliders_with_an_address(browser: Browser, server: Server) -> None:

@@ -13,6 +13,7 @@ from service.contract.graph import read_model
 from service.engine import latents, sources
 from tests import command_line
 from tests.sources import NEEDS_REGISTRY, registry
+from tests.training.conftest import make_trainer, tiny_recipe
 from training.run import Run
 
 
@@ -98,12 +99,22 @@ def test_a_refused_export_prints_one_sentence_and_writes_nothing(run: Path, tmp_
         (["onnx", run, "--name", "X Y"], "lower-case letters"),
         (["onnx", run, "--name", "x", "--metrics", tmp_path / "bad.json"], "is not a JSON list"),
         (["onnx", run, "--name", "x", "--metrics", tmp_path / "none.json"], "is not a JSON list"),
+        (["onnx", run, "--name", "x", "--truncation", 0.7], "leave it out"),
     ):
         result = export(*arguments, "--models", tmp_path / "models")
         assert result.returncode == 2
         assert words in result.stderr
         assert len(result.stderr.splitlines()) == 1
         assert not (tmp_path / "models").exists()
+
+
+def test_a_default_truncation_is_written_to_the_card(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, tiny_recipe(generator__family="styled", kimg="0.08"))
+    assert trainer.train()
+    result = export("onnx", trainer.run.path, "--name", "x", "--models", tmp_path, "--truncation", 0.7)
+    assert result.returncode == 0, result.stderr
+    card = read_model(tmp_path / "x" / "1").card
+    assert (card.truncation, card.default_truncation) == (True, 0.7)
 
 
 def test_inspect_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:

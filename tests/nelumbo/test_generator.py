@@ -110,6 +110,14 @@ def test_classes_truncation_and_directions_are_given_by_name(folder: Path) -> No
             letters.draw(seeds=[1, 2, 3], class_=["A", "B"])
 
 
+def test_truncation_is_by_default_that_of_the_model(tmp_path: Path) -> None:
+    tiny.write(tmp_path, tiny.card("safe", truncation=True, default_truncation=0.5))
+    with Generator(tmp_path / "safe") as safe:
+        assert safe.draw(7).tobytes() == safe.draw(7, truncation=0.5).tobytes() != safe.draw(7, truncation=1).tobytes()
+        frames = safe.interpolate(7, 8, steps=2)
+        assert frames[1].tobytes() == safe.draw(8).tobytes()
+
+
 def test_no_seeds_are_no_images(grey: Generator) -> None:
     assert grey.draw(seeds=[]) == []
 

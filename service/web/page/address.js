@@ -9,7 +9,7 @@ import { amountsOf, isSource, lineOf, pictureOf } from "./items.js";
  * @property {string} model name and version
  * @property {number} seed the first of the grid, and the typeface of the word
  * @property {string} [label] the class of all pictures; without it each seed draws its own
- * @property {number} psi
+ * @property {number} [psi] truncation; none: the model's default
  * @property {Record<string, number>} amounts
  * @property {string} [near] the source whose neighbours are shown; with its distance and a salt, which finds others
  * @property {number} distance
@@ -49,7 +49,7 @@ function viewOf({ model, seed, label, psi, amounts, near, distance, salt, each }
     model,
     seed: `${seed}`,
     class: label,
-    psi: psi === 1 ? undefined : `${psi}`,
+    psi: psi === undefined ? undefined : `${psi}`,
     d: moved.map(([number, amount]) => `${number}=${amount}`).join(",") || undefined,
     near,
     distance: near && `${distance}`,
@@ -78,7 +78,7 @@ export function readAddress({ search, hash }) {
     model: query.get("model") ?? undefined,
     seed: whole("seed"),
     label: query.get("class") ?? undefined,
-    psi: number("psi", 0, 2) ?? 1,
+    psi: number("psi", 0, 2),
     amounts: amountsOf((query.get("d") ?? "").split(",")),
     near: source("near"),
     distance: number("distance", 0.01, 1) ?? DISTANCE,

@@ -38,6 +38,9 @@ export function showReadme(text) {
   $("readme").replaceChildren(...toElements(text ?? "This model has no README.md."));
 }
 
+/** The truncation of a picture: none where the model has no other, or where it is the model's default. */
+export const psiOf = (card, psi) => (card.truncation && psi !== card.default_truncation ? psi : undefined);
+
 /** Whether single pixels are shown, as the pictures are small. */
 export const isCrisp = ({ width, height }) => Math.min(width, height) < SMALL;
 

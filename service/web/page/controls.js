@@ -69,17 +69,18 @@ function reveal(chip) {
 }
 
 /** Make a slider for truncation and for each direction that the model has. */
-export function listSliders({ truncation, directions }) {
-  const psi = { id: "psi", text: "Truncation", hint: "lower: safer and more alike", min: 0, max: 1.5, step: 0.05 };
+export function listSliders({ truncation, default_truncation, directions }) {
+  const hint = "lower: safer and more alike";
+  const psi = { id: "psi", text: "Truncation", hint, min: 0, max: 1.5, step: 0.05, defaultValue: default_truncation };
   const named = (name) => (/^\d+$/.test(name) ? `Direction ${Number(name) + 1}` : name);
   const each = directions.map(({ name, range }, i) => ({ id: `d${i}`, text: named(name), min: -range, max: range, step: range / 20 }));
   $("sliders").replaceChildren(...[...(truncation ? [psi] : []), ...each].map(sliderOf));
   $("adjust").hidden = !truncation && directions.length === 0;
 }
 
-function sliderOf({ id, text, hint = "", min, max, step }) {
+function sliderOf({ id, text, hint = "", min, max, step, defaultValue = 0 }) {
   const slider = copyOf("slider");
-  const input = Object.assign(slider.querySelector("input"), { id, min, max, step });
+  const input = Object.assign(slider.querySelector("input"), { id, min, max, step, defaultValue });
   Object.assign(slider.querySelector("label"), { htmlFor: id, title: hint });
   slider.querySelector("span").textContent = hint ? `${text} (${hint})` : text;
   return slider;
@@ -90,17 +91,17 @@ const rounded = (number) => Number(number.toFixed(3));
 /** Set the sliders to the settings. */
 export function setSliders({ psi, amounts }) {
   for (const input of $("sliders").querySelectorAll("input")) {
-    const value = input.id === "psi" ? psi : (amounts[input.id.slice(1)] ?? 0);
+    const value = (input.id === "psi" ? psi : amounts[input.id.slice(1)]) ?? Number(input.defaultValue);
     if (input.valueAsNumber !== value) input.value = value;
     input.parentElement.querySelector("output").textContent = rounded(value);
   }
-  const changes = Number(psi !== 1) + Object.values(amounts).filter((amount) => amount !== 0).length;
+  const changes = Number(psi !== undefined) + Object.values(amounts).filter((amount) => amount !== 0).length;
   $("adjusted").textContent = changes ? ` · ${changes} changed` : "";
   $("reset").disabled = changes === 0;
 }
 
 /** The settings with one slider's value in place of theirs. @param {HTMLInputElement} input */
-export function withSlider({ psi, amounts }, { id, valueAsNumber }) {
-  if (id === "psi") return { psi: rounded(valueAsNumber), amounts };
+export function withSlider({ psi, amounts }, { id, valueAsNumber, value, defaultValue }) {
+  if (id === "psi") return { psi: value === defaultValue ? undefined : rounded(valueAsNumber), amounts };
   return { psi, amounts: { ...amounts, [id.slice(1)]: rounded(valueAsNumber) } };
 }

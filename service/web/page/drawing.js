@@ -65,9 +65,9 @@ export function bodyOf(pictures, format) {
   return { model, ...sourceOf(pictures), ...classOf(pictures), ...settingsOf({ psi, amounts }), format };
 }
 
-/** Truncation and directions, where they are not off. */
+/** Truncation, where it is not the model's default, and directions, where they are not off. */
 export const settingsOf = ({ psi, amounts }) => ({
-  ...(psi !== 1 && { truncation: psi }),
+  ...(psi !== undefined && { truncation: psi }),
   ...(Object.values(amounts).some((amount) => amount !== 0) && { directions: amounts }),
 });
 

@@ -99,7 +99,7 @@ export class Enlarged {
   #noteOf({ psi, amounts, model }, { directions }) {
     const moved = Object.entries(amounts).filter(([, amount]) => amount !== 0);
     const names = moved.map(([number, amount]) => `${directions[number]?.name ?? number} ${amount}`);
-    return [this.app.titleOf(model), ...(psi === 1 ? [] : [`truncation ${psi}`]), ...names].join(" · ");
+    return [this.app.titleOf(model), ...(psi === undefined ? [] : [`truncation ${psi}`]), ...names].join(" · ");
   }
 
   #describe(picture, card) {

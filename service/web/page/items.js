@@ -9,7 +9,7 @@ import { arithmetic, between, fromSeed, near } from "./latents.js";
  * @property {string} source how its latent is made: a seed, "42"; its neighbour towards another seed, "n(42~7~0.3)"; the
  *   middle of two, "m(1~2)"; "c(1~2~3)" for 1 − 2 + 3; or "x…", the numbers themselves
  * @property {string} [label] its class, if one was asked for
- * @property {number} psi truncation; 1 is off
+ * @property {number} [psi] truncation, 1 is off; none: the model's default
  * @property {Record<string, number>} amounts along directions, by their numbers
  */
 
@@ -20,7 +20,7 @@ const MOST_AMOUNTS = 16;
 /** @param {Picture} picture @returns {string} the line that stands for it, equal for equal pictures */
 export function lineOf({ model, source, label, psi, amounts }) {
   const entries = Object.entries(amounts).filter(([, amount]) => amount !== 0);
-  const settings = [psi === 1 ? "" : `;p${psi}`, ...entries.map(([number, amount]) => `;d${number}=${amount}`)];
+  const settings = [psi === undefined ? "" : `;p${psi}`, ...entries.map(([number, amount]) => `;d${number}=${amount}`)];
   return `${model}/${source}${label === undefined ? "" : `:${encodeURIComponent(label)}`}${settings.join("")}`;
 }
 
@@ -30,9 +30,10 @@ export function pictureOf(line) {
     const [, model, source, label, settings] = /^([\w-]+@\d+)\/([^:;]+)(?::([^;]+))?((?:;.+)?)$/.exec(line);
     parse(source);
     const parts = settings.split(";").slice(1);
-    const psi = Number(parts.find((part) => part.startsWith("p"))?.slice(1) ?? 1);
+    const part = parts.find((part) => part.startsWith("p"));
+    const psi = part && Number(part.slice(1));
     const amounts = amountsOf(parts.filter((part) => part.startsWith("d")).map((part) => part.slice(1)));
-    if (!(psi >= 0 && psi <= 2)) return null;
+    if (part && !(psi >= 0 && psi <= 2)) return null;
     return { model, source, label: label && decodeURIComponent(label), psi, amounts };
   } catch {
     return null;

@@ -1,6 +1,7 @@
 // A picture that is opened, dropped or pasted: one that Nelumbo drew brings its settings back; a model with an encoder
 // looks for the latent of any other.
 
+import { psiOf } from "./card.js";
 import { textsOf } from "./files.js";
 import { raw } from "./items.js";
 import { send } from "./server.js";
@@ -53,7 +54,7 @@ export class Opening {
     const card = this.app.cardOf(model);
     if (!card) throw new Error(`${model}, which drew this picture, is not served here.`);
     const seeds = (texts.seed ?? "").split(",").filter((seed) => /^\d{1,10}$/.test(seed) && seed < 2 ** 32);
-    const psi = card.truncation ? Number(texts.truncation ?? 1) : 1;
+    const psi = psiOf(card, Number(texts.truncation ?? 1));
     const settings = { model, psi, amounts: amountsOf(texts, card), label: card.classes.find((name) => name === texts.class) };
     const seed = seeds.length ? Number(seeds[0]) : this.app.state.seed;
     this.app.go({ ...settings, seed, near: undefined, each: undefined, open: undefined });
@@ -69,7 +70,7 @@ export class Opening {
     const query = new URLSearchParams({ model, ...(label !== undefined && { class: label }) });
     const answer = await send(`invert?${query}`, { body: await shrunk(file), context });
     const { latent } = await answer.json();
-    this.app.enlarge({ model, source: raw(Float32Array.from(latent)), label, psi: 1, amounts: {} });
+    this.app.enlarge({ model, source: raw(Float32Array.from(latent)), label, psi: psiOf(this.app.card(), 1), amounts: {} });
   }
 }
 

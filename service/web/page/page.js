@@ -1,7 +1,7 @@
 // The page: its state, which the address has, what it shows of it, and what each control does to it.
 
 import { addressOf, gridOf, readAddress } from "./address.js";
-import { describe, refOf, shape, showReadme, titleOf } from "./card.js";
+import { describe, psiOf, refOf, shape, showReadme, titleOf } from "./card.js";
 import { check, filterClasses, listClasses, listModels as listOptions, listSliders, setSliders, showThumbnails, withSlider } from "./controls.js";
 import { BATCH, draw, found, useCards } from "./drawing.js";
 import { captionOf, copy, Enlarged } from "./enlarged.js";
@@ -233,7 +233,7 @@ function fromAddress() {
   const named = cards.find((card) => [refOf(card), card.name].includes(read.model));
   const card = named ?? cardOf(defaultModel) ?? cards[0];
   const label = card.classes.find((name) => name === read.label);
-  const psi = card.truncation ? read.psi : 1;
+  const psi = psiOf(card, read.psi);
   const amounts = Object.fromEntries(Object.entries(read.amounts).filter(([number]) => number < card.directions.length));
   const each = card.classes.length ? read.each : undefined;
   const walk = read.walk.every(({ model }) => model === read.walk[0].model && cardOf(model)) ? read.walk : [];
@@ -278,7 +278,7 @@ on("new", "click", () => drawNew());
 on("models", "change", ({ target }) => {
   const card = cardOf(target.value);
   const label = card.classes.find((name) => name === state.label);
-  go({ ...GRID, model: target.value, label, psi: 1, amounts: {} });
+  go({ ...GRID, model: target.value, label, psi: undefined, amounts: {} });
 });
 on("class-list", "change", ({ target }) => go({ label: target.value || undefined, each: undefined }));
 on("class-filter", "input", filterClasses);
@@ -288,7 +288,7 @@ on("sliders", "input", ({ target }) => {
   glide(target, withSlider(state, target), SETTLED);
 });
 on("sliders", "change", settle);
-on("reset", "click", () => go({ psi: 1, amounts: {} }));
+on("reset", "click", () => go({ psi: undefined, amounts: {} }));
 on("word-field", "input", ({ target }) => glide(target, { word: target.value }, TYPED));
 on("word-field", "change", settle);
 on("more", "toggle", loadReadme);

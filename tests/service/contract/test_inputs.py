@@ -54,6 +54,13 @@ def test_a_card_of_schema_1_has_none_of_these_fields() -> None:
     assert read_card(metadata, "model.onnx") == tiny.conditional(classes=(), truncation=False, directions=())
 
 
+def test_a_default_truncation_is_in_the_card_and_1_where_the_card_has_none() -> None:
+    described = tiny.conditional(default_truncation=0.7)
+    assert read_card(described.to_metadata(), "model.onnx") == described
+    assert "default_truncation" not in tiny.conditional().to_metadata()
+    assert read_card(tiny.conditional().to_metadata(), "model.onnx").default_truncation == 1
+
+
 def test_names_are_any_unicode_and_one_however_they_are_composed() -> None:
     described = tiny.conditional(classes=["Cafe\u0301", "猫", "a,b", "7"])
     assert described.classes == ("Café", "猫", "a,b", "7")
@@ -83,6 +90,10 @@ def test_names_are_any_unicode_and_one_however_they_are_composed() -> None:
         {"directions": [{"name": "1", "range": 1}]},
         {"directions": [{"name": f"d{i}", "range": 1} for i in range(MAX_DIRECTIONS + 1)]},
         {"truncation": "perhaps"},
+        {"default_truncation": 2.5},
+        {"default_truncation": -0.1},
+        {"default_truncation": float("nan")},
+        {"truncation": False, "default_truncation": 0.7},
     ],
 )
 def test_other_names_and_ranges_are_refused(changes: dict[str, Any]) -> None:

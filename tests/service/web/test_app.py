@@ -218,7 +218,6 @@ def test_a_latent_draws_what_its_seed_draws_and_names_no_seed(client: Client) ->
         ({"truncation": -0.1}, "truncation", "from 0 to 2"),
         ({"truncation": "1"}, "truncation", "a number"),
         ({"truncation": True}, "truncation", "a number"),
-        ({"truncation": None}, "truncation", "a number"),
         ({"model": 7}, "model", "digits@1"),
         ({"format": 1}, "format", "the name of a format"),
         ({"format": "PNG"}, "format", '"png", "webp", "jpeg", "json", "zip"'),
