@@ -17,7 +17,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 OUTSIDE = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"),
-    *("load_tests/README.md", "models/*/*/README.md"),
+    *("load_tests/README.md", "training/pretrained/README.md", "models/*/*/README.md"),
 )
 LINK = re.compile(r"(\]\()([^)\s]+)(?=\))")
 logger = logging.getLogger("mkdocs.hooks")

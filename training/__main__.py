@@ -77,10 +77,19 @@ def train(
             raise InputError("--data is missing: pass a folder or zip of images or an idx file, or --resume a run")
         _check_budget(minutes, kimg)
         fields = {"images__size": size, "images__crop": crop, "images__background": background, "kimg": kimg}
-        config = configure(
-            data, recipe, settings or (), fields, minutes=minutes, classes=classes, seed=seed, device=device, say=_say
+        config, weights = configure(
+            data,
+            recipe,
+            settings or (),
+            fields,
+            minutes=minutes,
+            classes=classes,
+            seed=seed,
+            device=device,
+            init_from=init_from,
+            say=_say,
         )
-        ended = start.begin(out, config, init_from, console, dry_run=dry_run)
+        ended = start.begin(out, config, weights, console, dry_run=dry_run)
     if not ended.finished:
         raise typer.Exit(130)
     return ended.run
@@ -127,7 +136,7 @@ def sample(
     each_class: Annotated[bool, typer.Option("--each-class", help="Draw each seed in every class.")] = False,
     out: Annotated[Path, typer.Option(help="PNG file to write.")] = Path("grid.png"),
 ) -> None:
-    """Draw a grid of images with a run's latest generator; a seed gives the same image as in the service with truncation 1."""
+    """Draw a grid of images with a run's latest generator; a seed draws as in the service with truncation 1."""
     snapshot = Run.open(run).load_generator()
     latents, labels = draw(parse_seeds(seeds), snapshot.recipe.generator.latent_dim, len(snapshot.classes))
     rows = [image_classes.find(name, snapshot.classes) for name in names or ()]

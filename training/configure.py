@@ -20,9 +20,10 @@ def configure(
     classes: str | None,
     seed: int,
     device: str,
+    init_from: Path | None,
     say: Callable[[str], None],
-) -> Config:
-    """Return the configuration of a new run; raises InputError.
+) -> tuple[Config, Path | None]:
+    """Return the configuration of a new run, and the weights that it starts from, if any; raises InputError.
 
     Args:
         data: the images.
@@ -33,16 +34,20 @@ def configure(
         classes: where an image's class is found; None: the model has no classes.
         seed: of weights, data order and latents.
         device: ``auto``, ``cpu`` or ``cuda``.
+        init_from: a run or a file of weights; None leaves it to ``auto``.
         say: called with the sentence that says what ``auto`` chose.
     """
     given = {key: value for key, value in fields.items() if value is not None}
     if recipe == auto.NAME:
         if not (minutes or "kimg" in given or any(one.startswith("kimg=") for one in settings)):
             minutes = auto.MINUTES
-        choice = distributed.on_first_rank(lambda: auto.choose(auto.look(data), minutes, classes=bool(classes)))
+        as_it_is = not (init_from or settings or "images__size" in given)
+        choice = distributed.on_first_rank(
+            lambda: auto.choose(auto.look(data), minutes, classes=bool(classes), as_it_is=as_it_is)
+        )
         say(f"{choice.sentence}.")
-        recipe, given = choice.recipe, choice.fields | given
-    return Config(
+        recipe, given, init_from = choice.recipe, choice.fields | given, init_from or choice.init_from
+    config = Config(
         name=recipe,
         recipe=distributed.on_first_rank(lambda: recipes.load(recipe, settings, **given)),
         data=str(data.absolute()),
@@ -51,3 +56,4 @@ def configure(
         minutes=minutes,
         classes=image_classes.absolute(classes),
     )
+    return config, init_from

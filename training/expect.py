@@ -33,4 +33,5 @@ def lines(config: Config, speed: float | None = None) -> Iterator[str]:
     share = kimg / asked
     if 0 < share < 1:
         stage = next((what for until, what in STAGES if share <= until), "nearly what the whole run would give")
-        yield f"{budget} are {share:.0%} of the {asked:g} kimg that {config.name} asks for; expect {stage}"
+        better = ", or better, from trained weights" if config.init_from else ""
+        yield f"{budget} are {share:.0%} of the {asked:g} kimg that {config.name} asks for; expect {stage}{better}"

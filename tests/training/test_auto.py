@@ -1,6 +1,7 @@
 import json
-import re
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from tests import DIGITS, command_line
 from training import auto, transfer
 from training import recipe as recipes
 from training.__main__ import main
-from training.auto import Look
+from training.auto import Choice, Look
+from training.configure import configure
 from training.errors import InputError
+
+PHOTOS = Look(128, grey=False, cut_out=False, side=300)
 
 
 def folder_of(path: Path, mode: str, side: int, count: int = 20) -> Path:
@@ -61,13 +65,13 @@ def test_a_folder_without_images_is_one_sentence(tmp_path: Path) -> None:
     [
         (Look(60_000, grey=True, cut_out=False, side=28), 15, "digits-best", {}),
         (Look(500, grey=True, cut_out=False, side=400), 15, "photos-best", {"images__channels": 1}),
-        (Look(128, grey=False, cut_out=False, side=300), 15, "photos-best", {}),
-        (Look(5000, grey=False, cut_out=False, side=300), 15, "photos-best", {}),
+        (Look(128, grey=False, cut_out=False, side=300), 15, "photos-best", auto.WIDTHS),
+        (Look(5000, grey=False, cut_out=False, side=300), 15, "photos-best", auto.WIDTHS),
         (Look(5000, grey=False, cut_out=False, side=300), 60, "cats-best", {}),
         (Look(5000, grey=False, cut_out=False, side=32), 60, "cats-best", {"images__size": 32}),
         (Look(85, grey=False, cut_out=False, side=300), 240, "lotus-best", {}),
         (Look(100, grey=False, cut_out=True, side=72), 60, "emoji-best", {}),
-        (Look(128, grey=False, cut_out=False, side=300), None, "photos-best", {}),
+        (Look(128, grey=False, cut_out=False, side=300), None, "photos-best", auto.WIDTHS),
     ],
 )
 def test_the_recipe_follows_number_colour_size_and_budget(
@@ -78,20 +82,37 @@ def test_the_recipe_follows_number_colour_size_and_budget(
     recipes.load(choice.recipe, **choice.fields)  # they fit together
 
 
-def test_photos_are_offered_the_weights_of_the_cats_where_they_are_and_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photos, icons = Look(128, grey=False, cut_out=False, side=300), Look(128, grey=False, cut_out=True, side=300)
-    monkeypatch.chdir(Path(__file__).parents[2])
-    choice = auto.choose(photos, 15)
-    widths = re.findall(r"--set (\S+)", choice.sentence)
-    assert f"--init-from {auto.CATS}" in choice.sentence
-    assert "--init-from" not in auto.choose(icons, 15).sentence
-    weights = transfer.read(auto.CATS)
-    told = transfer.describe(weights, recipes.load(choice.recipe, widths))
+def test_photos_start_from_weights_that_fit() -> None:
+    choice = auto.choose(PHOTOS, 15)
+    assert choice.init_from == auto.PRETRAINED
+    told = transfer.describe(transfer.read(auto.PRETRAINED), recipes.load(choice.recipe, **choice.fields))
     assert told.count("1,381,083 of 1,381,083") == told.count("725,353 of 725,353") == 1
-    monkeypatch.chdir(tmp_path)
-    assert "--init-from" not in auto.choose(photos, 15).sentence
+    for other in ({"as_it_is": False}, {"classes": True}):
+        assert auto.choose(PHOTOS, 15, **other) == Choice("photos-best", {}, ANY)
+    for seen in (replace(PHOTOS, cut_out=True), replace(PHOTOS, grey=True), replace(PHOTOS, side=32)):
+        assert auto.choose(seen, 15).init_from is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "size", "init_from", "wanted"),
+    [
+        ([], None, None, (24, auto.PRETRAINED)),
+        ([], None, Path("mine"), (16, Path("mine"))),
+        ([], 32, None, (16, None)),
+        (["batch=8"], None, None, (16, None)),
+    ],
+)
+def test_what_a_user_says_decides_over_the_weights(
+    tmp_path: Path, settings: list[str], size: int | None, init_from: Path | None, wanted: tuple[int, Path | None]
+) -> None:
+    photos, fields = folder_of(tmp_path / "photos", "RGB", 80), {"images__size": size}
+    said: list[str] = []
+    config, found = configure(
+        photos, "auto", settings, fields,
+        minutes=15, classes=None, seed=0, device="cpu", init_from=init_from, say=said.append,
+    )  # fmt: skip
+    assert (config.recipe.generator.width, found) == wanted
+    assert ("weights" in said[0]) == (found == auto.PRETRAINED)
 
 
 def test_every_recipe_that_is_chosen_names_two_others_that_exist() -> None:

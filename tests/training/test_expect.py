@@ -4,7 +4,7 @@ import pytest
 
 from training import expect
 from training import recipe as recipes
-from training.run import Config
+from training.run import Config, InitFrom
 
 
 def config(name: str = "cats-best", minutes: float | None = None, **fields: float) -> Config:
@@ -15,6 +15,12 @@ def config(name: str = "cats-best", minutes: float | None = None, **fields: floa
 def test_a_short_run_is_told_its_share_and_what_to_expect() -> None:
     (line,) = expect.lines(config(kimg=60))
     assert line.startswith("60 kimg are 12% of the 500 kimg that cats-best asks for; expect shapes")
+
+
+def test_a_run_from_trained_weights_is_told_to_expect_more() -> None:
+    begun = config(kimg=60).model_copy(update={"init_from": InitFrom(path="weights", images_seen=1)})
+    (line,) = expect.lines(begun)
+    assert line.endswith("trained weights")
 
 
 def test_minutes_are_converted_by_the_measured_speed() -> None:
