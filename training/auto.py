@@ -95,7 +95,7 @@ def choose(seen: Look, minutes: float | None, *, classes: bool = False, as_it_is
     one, other = OTHERS[name]
     of_classes = " with classes" if classes else ""
     sentence = f"recipe {name}, chosen for {seen}{of_classes}{budget}; the nearest others are {one} and {other}"
-    if name == "photos-best" and as_it_is and not fields and not classes:  # docs/experiments.md, rows 011 and 021
+    if name == "photos-best" and as_it_is and not fields and not classes:  # docs/experiments.md, rows 021, 023
         sentence += "; it starts from the weights of the shipped emoji, from which photos take shape sooner"
         return Choice(name, WIDTHS, sentence, PRETRAINED)
     return Choice(name, fields, sentence)
