@@ -164,10 +164,11 @@ def train(
     report: Callable[[str], None],
     photos: Pixels | None = None,
     start: Trained | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Trained:
     """Return an encoder that was trained for so many minutes, on photos (N, C, S, S) if there are any; else on samples.
 
-    ``start`` is an encoder to go on from.
+    ``start`` is an encoder to go on from, and ``clock`` tells the seconds.
 
     Raises:
         InputError: there are photos, and no EfficientNet-Lite2; or ``start`` is an encoder of another kind.
@@ -180,8 +181,8 @@ def train(
         _load(lesson.network, start)
     device.place(lesson.network)  # in place, as .to() moves a module
     optimiser = torch.optim.Adam(lesson.groups, betas=(0.9, 0.99))
-    started, told, seen = time.monotonic(), 0.0, 0
-    while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
+    started, told, seen = clock(), 0.0, 0
+    while (share := (clock() - started) / (60 * minutes)) < 1:
         for group in optimiser.param_groups:
             group["lr"] = group["rate"] * min(1 - share, (1 + seen / BATCH) / WARM_UP)
         with device.autocast():
@@ -190,8 +191,8 @@ def train(
         torch.stack([lesson.weights[name] * error for name, error in errors.items()]).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         seen += BATCH
-        if time.monotonic() - told > REPORT:
-            told = time.monotonic()
+        if (now := clock()) - told > REPORT:
+            told = now
             means = ", ".join(f"{name} {error.item():.4f}" for name, error in errors.items())
             report(f"{seen:,} {type(lesson).__name__.lower()}: {means}")
     network = lesson.network.eval().requires_grad_(False)

@@ -1,4 +1,6 @@
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +32,15 @@ class Blobs(nn.Module):
 BLOBS = Generator(Blobs(), latent_dim=4, size=16, channels=1)
 
 
+def clock(steps: int) -> Callable[[], float]:
+    """Return a clock by which so many steps take a minute: it is read twice in each."""
+    reads = itertools.count()
+    return lambda: 30 * next(reads) / steps
+
+
 @pytest.fixture(scope="module")
 def trained() -> encoder.Trained:
-    return encoder.train(BLOBS, 0.05, 0, lambda line: None)
+    return encoder.train(BLOBS, 1, 0, lambda line: None, clock=clock(100))
 
 
 def test_an_encoder_learns_the_latents_of_samples_that_it_has_not_seen(trained: encoder.Trained) -> None:
@@ -64,7 +72,7 @@ def test_an_encoder_learns_from_photos(pictures: NDArray[np.uint8]) -> None:
     lesson.errors()["features"].backward()  # which reaches the encoder through the generator
     trained = dict(lesson.network.named_parameters())
     assert all(trained[name].grad is not None for name in trained if name.startswith(("narrow", "head")))
-    learnt = encoder.train(BLOBS, 0.1, 0, lambda line: None, pictures).network
+    learnt = encoder.train(BLOBS, 1, 0, lambda line: None, pictures, clock=clock(20)).network
     frozen = [name for name in before if name.startswith(("stem", "blocks"))]
     assert all(torch.equal(learnt.state_dict()[name], before[name]) for name in frozen)
     assert _apart(learnt, pictures) < 0.7 * _apart(lesson.network.eval(), pictures)
@@ -106,13 +114,13 @@ def test_without_the_network_no_encoder_learns_from_photos(
 
 
 def test_an_encoder_goes_on_from_another_of_its_kind(trained: encoder.Trained, pictures: NDArray[np.uint8]) -> None:
-    further = encoder.train(BLOBS, 0.001, 0, lambda line: None, start=trained)
+    further = encoder.train(BLOBS, 1, 0, lambda line: None, start=trained, clock=clock(2))
     assert further.images_seen > trained.images_seen
     torch.manual_seed(1)
     latents = torch.randn(64, 4)
     assert (further.network(BLOBS(latents)) - latents).square().mean() < 0.5  # what a new one needs seconds for
     with pytest.raises(InputError):
-        encoder.train(BLOBS, 0.001, 0, lambda line: None, pictures, start=trained)
+        encoder.train(BLOBS, 1, 0, lambda line: None, pictures, start=trained)
 
 
 def test_an_encoder_of_a_model_with_classes_takes_no_photos(tmp_path: Path) -> None:
