@@ -94,7 +94,8 @@ def _note_origin(path: Path) -> None:
     origin = Run.open(path).config().init_from
     if origin and origin.licence:
         what = f"{origin.licence}, and their images under {origin.data_licence}"
-        console.print(f"It started from {origin.path}: weights under {what}; its own licence must allow that.")
+        line = f"It started from {origin.path}: weights under {what}; its own licence must allow that."
+        console.print(line, soft_wrap=True)
 
 
 app.command()(hub_command.hub)
