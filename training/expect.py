@@ -13,6 +13,7 @@ STAGES = (
     (0.4, "recognisable subjects, many of them smeared"),
     (0.8, "most subjects whole, with errors in details"),
 )
+GHOSTS = "what the weights that it starts from drew, in the colours of your images"  # instead of the first
 
 
 def lines(config: Config, speed: float | None = None) -> Iterator[str]:
@@ -33,5 +34,6 @@ def lines(config: Config, speed: float | None = None) -> Iterator[str]:
     share = kimg / asked
     if 0 < share < 1:
         stage = next((what for until, what in STAGES if share <= until), "nearly what the whole run would give")
-        better = ", or better, from trained weights" if config.init_from else ""
-        yield f"{budget} are {share:.0%} of the {asked:g} kimg that {config.name} asks for; expect {stage}{better}"
+        if config.init_from:
+            stage = GHOSTS if share <= STAGES[0][0] else f"{stage}, or better, from trained weights"
+        yield f"{budget} are {share:.0%} of the {asked:g} kimg that {config.name} asks for; expect {stage}"

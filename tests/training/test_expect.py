@@ -21,6 +21,8 @@ def test_a_run_from_trained_weights_is_told_to_expect_more() -> None:
     begun = config(kimg=60).model_copy(update={"init_from": InitFrom(path="weights", images_seen=1)})
     (line,) = expect.lines(begun)
     assert line.endswith("trained weights")
+    (line,) = expect.lines(begun.model_copy(update={"recipe": recipes.load("cats-best", kimg=10)}))
+    assert line.endswith(expect.GHOSTS)
 
 
 def test_minutes_are_converted_by_the_measured_speed() -> None:
