@@ -85,7 +85,7 @@ def choose(seen: Look, minutes: float | None, *, classes: bool = False, as_it_is
         seen: what the images are like.
         minutes: the budget; None where it is given in images.
         classes: whether they have classes.
-        as_it_is: whether the recipe is to be followed, so that weights of its networks fit.
+        as_it_is: whether nobody changes the recipe, or names other weights to start from.
     """
     if seen.grey and classes:
         name, fields = "digits-classes" if seen.side < SMALL else "letters-best", dict[str, Any]()

@@ -51,7 +51,7 @@ class InvertQuery(BaseModel):
 
     @property
     def truncation(self) -> float:
-        """None, as the encoder learned it."""
+        """Off, as the encoder learned it."""
         return 1.0
 
     @property
