@@ -72,3 +72,12 @@ def test_untrained_images_differ_as_much_as_their_latents() -> None:
     maps = generator.styles[0](generator.first(z := on_sphere(torch.randn(64, 64))), generator.mapping(z)).flatten(1)
     similarities = torch.corrcoef(maps).fill_diagonal_(0)
     assert similarities.abs().max() < 0.6
+
+
+def test_feature_maps_and_images_are_in_one_layout() -> None:
+    generator = styled(64)
+    maps: list[torch.Tensor] = []
+    for layer in generator.modules():
+        layer.register_forward_hook(lambda layer, given, made: maps.append(made))
+    images = generator(torch.randn(4, 16))
+    assert all(made.is_contiguous(memory_format=torch.channels_last) for made in [*maps, images] if made.ndim == 4)

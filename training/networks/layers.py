@@ -43,7 +43,7 @@ def he_initialise(weight: Tensor, gain: float = 2**0.5) -> None:
 
 
 class Reshape(nn.Module):
-    """View each example of a batch as ``shape``."""
+    """View each example of a batch as ``shape``, a feature map, in the layout that the layers after it keep."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -51,7 +51,8 @@ class Reshape(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, …) to (N, *shape)."""
-        return x.reshape(x.shape[0], *self.shape)
+        # Layers of the other layout work more slowly, and the images that they make are copied into this one.
+        return x.reshape(x.shape[0], *self.shape).contiguous(memory_format=torch.channels_last)
 
 
 class UpsampleConv(nn.Module):
