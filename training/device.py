@@ -1,5 +1,7 @@
 """The device and the precision of a training run."""
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +13,10 @@ from training import distributed
 from training.errors import InputError
 
 Thing = TypeVar("Thing", Tensor, nn.Module)
+
+# Of glibc's malloc.h, and the largest value that both take.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+NEVER = 2**31 - 1  # bytes
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def choose(name: str) -> Device:
         torch.cuda.set_device(distributed.local_rank())  # the default GPU of this process
         torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest kernels are searched for once
         return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
+    _keep_freed_memory()
     return Device(torch.device("cpu"), _cpu_has_bfloat16())
 
 
@@ -61,3 +68,14 @@ def _cpu_has_bfloat16() -> bool:
     """Return whether the CPU has bfloat16 instructions; without them autocast emulates bfloat16 and is slower."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+
+
+def _keep_freed_memory() -> None:
+    """Let this process keep what it frees, where the C library is glibc.
+
+    Each step frees and asks again for feature maps of megabytes, which glibc otherwise gives back to the system: in
+    float32 a step of cats-best had 16,000 page faults, a tenth of its time, and training an encoder half of its time.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(M_TRIM_THRESHOLD, NEVER)
+        mallopt(M_MMAP_THRESHOLD, NEVER)
