@@ -60,7 +60,7 @@ def choose(name: str) -> Device:
         torch.cuda.set_device(distributed.local_rank())  # the default GPU of this process
         torch.backends.cudnn.benchmark = True  # shapes are fixed, so the fastest kernels are searched for once
         return Device(torch.device("cuda"), torch.cuda.is_bf16_supported())
-    _keep_freed_memory()
+    keep_freed_memory()
     return Device(torch.device("cpu"), _cpu_has_bfloat16())
 
 
@@ -70,11 +70,11 @@ def _cpu_has_bfloat16() -> bool:
     return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let this process keep what it frees, where the C library is glibc.
 
     Each step frees and asks again for feature maps of megabytes, which glibc otherwise gives back to the system: in
-    float32 a step of cats-best had 16,000 page faults, a tenth of its time, and training an encoder half of its time.
+    float32 a step of cats-best had 16,000 page faults, a tenth of its time, and of training an encoder it was half.
     """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(M_TRIM_THRESHOLD, NEVER)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training import images
+from training import device, images
 from training.configs import Crop, ImagesConfig
 from training.errors import InputError
 from training.files import write_atomically
@@ -134,6 +134,7 @@ def evaluate(
         InputError: the model, the images or the weights cannot be read, or a metric is unknown; or the images do not
             have the classes of the model.
     """
+    device.keep_freed_memory()
     chosen = [METRICS[name] for name in metrics or METRICS]
     network = inception.load(weights) if weights else None
     sampler = open_sampler(model)
