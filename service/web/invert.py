@@ -46,7 +46,7 @@ class InvertQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: ModelName = None
-    steps: Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(1, description=f"an integer from 0 to {MAX_STEPS}")
+    steps: Annotated[int, Field(ge=0, le=MAX_STEPS)] = Field(0, description=f"an integer from 0 to {MAX_STEPS}")
     class_: ClassName = Field(None, alias="class")
 
     @property
