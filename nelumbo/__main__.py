@@ -46,6 +46,7 @@ COMMANDS = {
     "weights": Source("export.__main__", "weights", "Save a run's networks for other runs to start from."),
     "upgrade": Source("export.__main__", "upgrade", "Add directions and truncation to a model file."),
     "directions": Source("export.__main__", "directions", "Draw and name a model's directions."),
+    "refine": Source("export.__main__", "refine", "Let a model's truncation lead to more real images."),
     "optimize": Source("export.__main__", "optimize", "Rewrite a model file for a provider."),
     "inspect": Source("export.__main__", "inspect", "Check a model file and print its card."),
     "key": Source("service.__main__", "key", "Make an API key."),

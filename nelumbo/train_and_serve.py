@@ -13,13 +13,14 @@ import typer
 
 from service.contract.card import NAME_PATTERN
 from training.__main__ import evaluate, sample, train
+from training.configs import Crop
 from training.errors import InputError
 from training.run import Run
 
 SERVE = Annotated[
     bool,
     typer.Option(
-        "--serve", help="When done, draw a grid, score it, export to models/, and serve: named as the data is."
+        "--serve", help="When done, draw a grid, score it, export to models/, refine, and serve: named as the data is."
     ),
 ]
 
@@ -52,17 +53,34 @@ def follow_up(run: Path) -> None:
     """Look at a run, judge it, export it and serve it; does not return."""
     from export.__main__ import onnx as export
 
-    data = Path(Run.open(run).config().data)
+    config = Run.open(run).config()
+    data = Path(config.data)
     name, scores = model_name(data), run / "evaluation.json"
-    print(f"--serve does all three now, and calls the model {name}.", flush=True)
+    print(f"--serve does all three now, refines the model before it serves it, and calls it {name}.", flush=True)
     sample(run, out=run / "grid.png")
     try:
         evaluate(run, data, out=scores)
     except InputError as error:  # too few images, perhaps
         print(f"warning: not scored: {error}", file=sys.stderr)
     export(run, name, metrics=scores if scores.exists() else None)
+    refine_newest(name, data, config.recipe.images.crop)
     # A process of its own: a server needs none of what training has in memory.
     os.execv(sys.executable, [sys.executable, "-m", "nelumbo", "serve", "--default-model", name])  # noqa: S606
+
+
+def refine_newest(name: str, data: Path, crop: Crop) -> None:
+    """Write a refined version of a model's newest one, if that can be refined."""
+    from export import store
+    from export.__main__ import refine
+    from export.errors import ExportError
+    from service.contract import MODEL_FILE
+
+    models = Path("models")
+    newest = models / name / str(store.next_version(models, name) - 1) / MODEL_FILE
+    try:
+        refine(newest, data, crop=crop)
+    except ExportError as error:
+        print(f"not refined: {error}", file=sys.stderr)
 
 
 def model_name(data: Path) -> str:

@@ -61,7 +61,7 @@ def _from_run(run: Run) -> Generator:
 
 
 def _from_file(path: Path) -> Generator:
-    network = OnnxGenerator(path)
+    network = OnnxGenerator.read(path)
     card: dict[str, Any] = network.metadata
     try:
         sides = {int(card["height"]), int(card["width"])}

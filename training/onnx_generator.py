@@ -23,22 +23,31 @@ Attributes = dict[str, Any]
 class OnnxGenerator(nn.Module):
     """Latent (N, Z) and, if there are classes, label (N,) -> image (N, C, H, W) in [-1, 1], as the graph draws it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
         super().__init__()
-        try:
-            model = onnx.load_model(path)
-        except (OSError, DecodeError) as error:
-            raise InputError(f"{path} cannot be read as an ONNX model") from error
         self.metadata = {entry.key: entry.value for entry in model.metadata_props}
         self._graph = model.graph
         if unknown := {node.op_type for node in self._graph.node} - OPERATORS.keys():
-            raise InputError(f"{path} has operators without gradients here: {', '.join(sorted(unknown))}")
+            raise InputError(f"{name} has operators without gradients here: {', '.join(sorted(unknown))}")
         arrays = {one.name: numpy_helper.to_array(one) for one in self._graph.initializer}
         self._constants = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         self._inputs = {value.name: value.type.tensor_type.shape.dim for value in self._graph.input}
 
+    @classmethod
+    def read(cls, path: Path) -> "OnnxGenerator":
+        """Open a model file; raises InputError."""
+        try:
+            return cls(onnx.load_model(path), str(path))
+        except (OSError, DecodeError) as error:
+            raise InputError(f"{path} cannot be read as an ONNX model") from error
+
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents (N, Z) and labels (N,) to images (N, C, H, W) in [-1, 1]."""
+        (image,) = self.values(["image"], latents, labels)
+        return image.permute(0, 3, 1, 2) / 127.5 - 1  # (N, H, W, C) in levels
+
+    def values(self, names: Sequence[str], latents: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        """Return values (N, …) that the graph computes of latents (N, Z) and labels (N,), and nothing beyond them."""
         values = self._constants | {"latent": latents}
         if labels is not None:
             values["label"] = labels
@@ -46,10 +55,12 @@ class OnnxGenerator(nn.Module):
             shape = [len(latents), *(dim.dim_value for dim in list(self._inputs[name])[1:])]
             values[name] = torch.full(shape, OFF[name])
         for node in self._graph.node:
+            if values.keys() >= set(names):
+                break
             given = {one.name: helper.get_attribute_value(one) for one in node.attribute}
             made = OPERATORS[node.op_type]([values[name] if name else None for name in node.input], given)
             values.update(zip(node.output, made if isinstance(made, Sequence) else [made], strict=True))
-        return values["image"].permute(0, 3, 1, 2) / 127.5 - 1  # (N, H, W, C) in levels
+        return [values[name] for name in names]
 
 
 def _conv(inputs: list[Any], given: Attributes) -> Tensor:
@@ -141,6 +152,8 @@ OPERATORS: dict[str, Callable[[list[Any], Attributes], Tensor | Sequence[Tensor]
     "Gemm": _gemm,
     "LeakyRelu": lambda inputs, given: functional.leaky_relu(inputs[0], given.get("alpha", 0.01)),
     "MatMul": _plain(torch.matmul),
+    "Max": _plain(torch.maximum),
+    "Min": _plain(torch.minimum),
     "Mul": _plain(torch.mul),
     "Pow": _plain(torch.pow),
     "Reciprocal": _plain(torch.reciprocal),

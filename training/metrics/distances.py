@@ -48,6 +48,16 @@ def coverage(reference: Tensor, candidate: Tensor) -> float:
     return float((distances[:, 0] <= _radius(reference)).float().mean())
 
 
+def realism(reference: Tensor, candidate: Tensor) -> Tensor:
+    """Return how far inside the set of real features (N, D) each of (M, D) lies: (M,), 1 on its edge and more inside.
+
+    It is the largest ratio of a real feature's radius to its distance (Kynkäänniemi et al. 2019, eq. 3).
+    """
+    radius, parts = _radius(reference), torch.split(candidate, CHUNK)
+    ratios = [(radius / torch.cdist(rows, reference).clamp(min=1e-8)).amax(dim=1) for rows in parts]
+    return torch.cat(ratios)
+
+
 def _radius(features: Tensor) -> Tensor:
     """Return the distance of each feature to its fifth nearest neighbour in the same set, (N,)."""
     distances, _ = nearest(features, features, min(NEIGHBOURS + 1, len(features)))  # the first is itself

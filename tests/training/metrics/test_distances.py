@@ -75,3 +75,11 @@ def test_the_error_of_the_kernel_distance_is_its_deviation_over_samples() -> Non
     draws = [distances.kernel(normal(100, seed=2 * i), normal(80, seed=2 * i + 1) + 1) for i in range(40)]
     values, errors = torch.tensor(draws), torch.tensor([draw.error for draw in draws])
     assert 0.7 < float(errors.mean() / values.std()) < 1.5
+
+
+def test_realism_is_1_on_the_edge_of_the_set_and_falls_with_the_distance_from_it() -> None:
+    reference = torch.arange(11.0)[:, None]  # the fifth neighbour of 5 is 3 away, that of 10 is 5 away
+    found = distances.realism(reference, torch.tensor([[15.0], [20.0], [4.9], [5.0]]))
+    assert found[:2].tolist() == pytest.approx([1.0, 0.5])
+    assert found[2] > 25 < found[3]
+    assert distances.realism(reference, torch.full((3, 1), 100.0)).max() < 0.06
