@@ -89,7 +89,8 @@ def test_a_browser_reads_and_searches_the_site_without_another_host(site: Path) 
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with visiting(browser, f"http://127.0.0.1:{server.server_port}/index.html") as page:
             page.get_by_role("textbox", name="Search").fill("truncation")
-            expect(page.locator(".md-search-result__item").first).to_be_visible()
+            first = page.locator(".md-search-result__item").first
+            expect(first).to_be_visible(timeout=60_000)  # a worker reads the index first
         server.shutdown()
 
 
