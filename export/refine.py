@@ -33,7 +33,6 @@ WHOLE = 0.7  # the truncation at which the whole step is made
 MOST_PHOTOS = 2000
 MEASURED = 400  # samples, of before and after
 BATCH = 64  # drawn at once
-LEAST = 0.02  # share of the variance of realism; below, latents say nothing of it
 REFINED, SHARE, PULL = f"{INPUT}.refined", "refiner.share", "refiner.pull"
 
 
@@ -53,7 +52,6 @@ class Refined(NamedTuple):
     """A model with a refiner, and what it is good for.
 
     Attributes:
-        explained: share of the variance of realism that latents tell.
         samples: how many were measured.
         before: those at a truncation of 1.
         after: those at the new default.
@@ -61,7 +59,6 @@ class Refined(NamedTuple):
 
     model: onnx.ModelProto
     card: Card
-    explained: float
     samples: int
     before: Measured
     after: Measured
@@ -128,26 +125,39 @@ def refine(
 
     Raises:
         InputError: the model cannot be refined, or the features are not installed.
-        ExportError: latents do not tell how real its images are.
+        ExportError: refining does not help, as latents do not tell how real its images are.
     """
     _refuse(model, card)
     torch.manual_seed(seed)
     keep_freed_memory()
     judge, sampler = Judge(photos), Sampler(model, card.latent_dim)
     say(f"Drawing {samples:,} samples and comparing them with the photos.")
-    latents = np.random.RandomState(seed).randn(samples, card.latent_dim).astype(np.float32)
-    scores = judge.score(sampler, latents)
-    values = _values_of(model)
-    estimator, explained = learn_realism(values(torch.from_numpy(latents)), scores)
-    if explained < LEAST:
-        raise ExportError(f"how real the images of {card.name} are cannot be told from latents; try more --samples")
-    refiner = train_refiner(lambda moved: estimator(values(moved)), card.latent_dim)
-    made = add_refiner(model, refiner)
+    made = add_refiner(model, _learn(model, judge, sampler, _latents(samples, card, seed)))
     say(f"Drawing {2 * MEASURED} more, to measure.")
-    fresh = np.random.RandomState(seed + 1).randn(MEASURED, card.latent_dim).astype(np.float32)
+    fresh = _latents(MEASURED, card, seed + 1)
+    before = judge.measure(sampler, fresh, 1.0)
     after = judge.measure(Sampler(made, card.latent_dim), fresh, truncation)
+    if after.precision <= before.precision:
+        change = f"{before.precision:.0%} of its samples lie among the photos, and {after.precision:.0%} would"
+        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; try more --samples")
     described = card.model_copy(update={"default_truncation": truncation})
-    return Refined(made, described, explained, MEASURED, judge.measure(sampler, fresh, 1.0), after)
+    return Refined(made, described, MEASURED, before, after)
+
+
+def _latents(count: int, card: Card, seed: int) -> Floats:
+    return np.random.RandomState(seed).randn(count, card.latent_dim).astype(np.float32)
+
+
+def _learn(model: onnx.ModelProto, judge: Judge, sampler: Sampler, latents: Floats) -> Refiner:
+    """Return a refiner that samples of these latents (N, Z) teach."""
+    network, names = OnnxGenerator(model, "the model"), [entry.value for entry in find_entries(model)]
+
+    def values(latents: Tensor) -> Tensor:
+        """Return what enters the feature maps, (N, D); gradients flow through it."""
+        return torch.cat(network.values(names, latents), dim=1)
+
+    estimator = learn_realism(values(torch.from_numpy(latents)), judge.score(sampler, latents)).estimator
+    return train_refiner(lambda moved: estimator(values(moved)), latents.shape[1])
 
 
 def _refuse(model: onnx.ModelProto, card: Card) -> None:
@@ -158,12 +168,6 @@ def _refuse(model: onnx.ModelProto, card: Card) -> None:
         raise InputError(f"{card.name}@{card.version} has classes; only models without can be refined")
     if any(REFINED in node.output for node in model.graph.node):
         raise InputError(f"{card.name}@{card.version} is refined already; refine the version before")
-
-
-def _values_of(model: onnx.ModelProto) -> Callable[[Tensor], Tensor]:
-    """Return a function through which gradients flow: latents (N, Z) -> what enters the feature maps, (N, D)."""
-    network, names = OnnxGenerator(model, "the model"), [entry.value for entry in find_entries(model)]
-    return lambda latents: torch.cat(network.values(names, latents), dim=1)
 
 
 def add_refiner(model: onnx.ModelProto, refiner: Refiner) -> onnx.ModelProto:

@@ -4,9 +4,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from export.__main__ import main
-from export.errors import InputError
+from export.errors import ExportError, InputError
 from export.graph import Pixels, trace
 from export.refine import WHOLE, add_refiner, refine
 from export.sampler import Sampler
@@ -16,7 +17,7 @@ from service.contract import Card
 from service.contract.graph import check, read_model
 from tests import command_line, tiny
 from tests.export.test_graph import trained
-from tests.training.test_auto import folder_of
+from training import refine as learning
 from training.metrics import efficientnet
 from training.metrics.features import random_conv
 from training.onnx_generator import OnnxGenerator
@@ -64,6 +65,19 @@ def draw(model: onnx.ModelProto, given: np.ndarray, truncation: float) -> np.nda
     return drawn.astype(int)
 
 
+def drawn_by(model: onnx.ModelProto) -> np.ndarray:
+    """Images (N, H, W, C) of some latents alone, so that the generator can learn which: those whose first is large."""
+    many = latents(2000, seed=5)
+    return Sampler(model, SIZE).render(many[many[:, 0] > 1.5])
+
+
+def write_photos(folder: Path, model: onnx.ModelProto) -> Path:
+    folder.mkdir()
+    for number, image in enumerate(drawn_by(model)):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
 @pytest.mark.parametrize("truncation", [1.0, 1.5])
 def test_from_1_on_no_bit_changes(
     upgraded: tuple[onnx.ModelProto, Card], refined: onnx.ModelProto, truncation: float
@@ -105,13 +119,21 @@ def test_the_file_keeps_the_contract_and_gradients_flow_through_it(
 @pytest.mark.usefixtures("simple_features")
 def test_samples_get_nearer_to_photos(upgraded: tuple[onnx.ModelProto, Card]) -> None:
     """The photos are images that the generator itself draws of some latents, so that it can learn which."""
-    many = latents(2000, seed=5)
-    photos = Sampler(upgraded[0], SIZE).render(many[many[:, 0] > 1.5]).transpose(0, 3, 1, 2)
+    photos = drawn_by(upgraded[0]).transpose(0, 3, 1, 2)
     said: list[str] = []
     made = refine(*upgraded, photos, samples=800, truncation=0.8, seed=0, say=said.append)
-    assert made.explained > 0.1
     assert made.after.precision > made.before.precision + 0.05
     assert (made.card.default_truncation, len(said)) == (0.8, 2)
+
+
+@pytest.mark.usefixtures("simple_features")
+def test_a_model_that_gets_no_better_is_not_written(
+    upgraded: tuple[onnx.ModelProto, Card], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "STEPS", 1)
+    photos = drawn_by(upgraded[0]).transpose(0, 3, 1, 2)
+    with pytest.raises(ExportError):  # at a truncation of 1 it draws what it drew
+        refine(*upgraded, photos, samples=500, truncation=1.0, seed=0, say=str)
 
 
 def test_what_cannot_be_refined_is_refused(upgraded: tuple[onnx.ModelProto, Card], refined: onnx.ModelProto) -> None:
@@ -128,7 +150,7 @@ def test_what_cannot_be_refined_is_refused(upgraded: tuple[onnx.ModelProto, Card
 def test_the_command_writes_the_next_version(upgraded: tuple[onnx.ModelProto, Card], tmp_path: Path) -> None:
     model, card = upgraded
     file = tiny.write(tmp_path, card, onnx.load_from_string(serialise(model, card))) / "model.onnx"
-    photos = folder_of(tmp_path / "photos", "RGB", SIZE)
+    photos = write_photos(tmp_path / "photos", model)
     done = command_line.run(main, "refine", file, "--data", photos, "--samples", "500")
     assert done.returncode == 0, done.stderr
     assert read_model(tmp_path / card.name / "2").card.default_truncation == 0.8

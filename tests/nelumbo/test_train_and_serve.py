@@ -9,8 +9,7 @@ from nelumbo.__main__ import main
 from nelumbo.train_and_serve import model_name, refine_newest
 from service.contract.graph import read_model
 from tests import DIGITS, command_line, tiny
-from tests.export.test_refine import SIZE, styled
-from tests.training.test_auto import folder_of
+from tests.export.test_refine import SIZE, styled, write_photos
 from training import refine
 from training.metrics import efficientnet
 from training.metrics.features import random_conv
@@ -50,10 +49,10 @@ def test_the_newest_version_is_refined_where_it_can_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(refine, "STEPS", 20)
+    monkeypatch.setattr(refine, "STEPS", 200)
     monkeypatch.setattr(efficientnet, "load", lambda: random_conv(3, SIZE))
-    photos = folder_of(tmp_path / "photos", "RGB", SIZE)
     model, card = styled()
+    photos = write_photos(tmp_path / "photos", model)
     card = card.model_copy(update={"name": "mine"})
     tiny.write(tmp_path / "models", card, onnx.load_from_string(serialise(model, card)))
     refine_newest("mine", photos, "center")
