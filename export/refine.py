@@ -139,7 +139,7 @@ def refine(
     after = judge.measure(Sampler(made, card.latent_dim), fresh, truncation)
     if after.precision <= before.precision:
         change = f"{before.precision:.0%} of its samples lie among the photos, and {after.precision:.0%} would"
-        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; try more --samples")
+        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; train it longer")
     described = card.model_copy(update={"default_truncation": truncation})
     return Refined(made, described, MEASURED, before, after)
 
