@@ -179,7 +179,7 @@ def refine(
     data: Annotated[Path, typer.Option(help="Photos of its subject, such as its own training images.")],
     truncation: Annotated[
         float,
-        typer.Option(min=0, max=1, help="What requests get that name none; 1 is no refining, 0.7 and below all of it."),
+        typer.Option(min=0, max=0.95, help="What requests get that name none; at 0.7 and below all is refined."),
     ] = 0.8,
     samples: Annotated[int, typer.Option(min=500, help="Samples to learn from.")] = 4000,
     crop: Annotated[Literal["center", "pad"], typer.Option(help="As in training.")] = "center",
@@ -187,17 +187,17 @@ def refine(
 ) -> None:
     """Write the next version of a model whose truncation also leads to images that are more real."""
     read = _read(file)
-    from export.refine import open_photos  # torch is slow to import, and inspect does not need it
-    from export.refine import refine as learn
+    from export import refine as refining  # torch is slow to import, and inspect does not need it
 
-    photos = open_photos(data, read.card, crop)
     model = onnx_library.load_model_from_string(read.data)
-    made = learn(model, read.card, photos, samples, truncation, seed, console.print)
+    refining.require_refinable(model, read.card)
+    photos = refining.open_photos(data, read.card, crop)
+    made = refining.refine(model, read.card, photos, samples, truncation, seed, console.print)
     before, after = made.before, made.after
     console.print(
-        f"Of {made.samples} new samples {before.precision:.0%} lie among the photos at truncation 1 and "
-        f"{after.precision:.0%} at {truncation:g}; near {before.coverage:.0%} and {after.coverage:.0%} of the photos "
-        "lies a sample.",
+        f"Of {made.samples} new samples {before.precision:.0%} lie among the photos at truncation "
+        f"{read.card.default_truncation:g}, and refined {after.precision:.0%} at {truncation:g}; near "
+        f"{before.coverage:.0%} and {after.coverage:.0%} of the photos lies a sample.",
         soft_wrap=True,
     )
     _store_next(file, made.model, made.card)

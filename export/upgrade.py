@@ -32,7 +32,7 @@ def upgrade(model: onnx.ModelProto, card: Card, count: int = MOST) -> tuple[onnx
         trial = Sampler(plan.applied(model, lengths), card.latent_dim)
         lengths = step_lengths(plan.count, lambda amounts: trial.draw_moved(SEEDS, amounts))
     made = plan.applied(model, lengths)
-    _verify(Sampler(model, card.latent_dim), Sampler(made, card.latent_dim))
+    verify_off_and_batches(Sampler(model, card.latent_dim), Sampler(made, card.latent_dim))
     styles = [entry.style for entry, own in zip(plan.entries, plan.vectors, strict=True) for _ in own]
     ranges = [useful_range(length, style=style) for length, style in zip(lengths.tolist(), styles, strict=True)]
     directions = tuple(Direction(name=str(i), range=one) for i, one in enumerate(ranges))
@@ -79,8 +79,12 @@ def _plan(model: onnx.ModelProto, latent_dim: int, count: int) -> _Plan:
     return plan
 
 
-def _verify(before: Sampler, after: Sampler) -> None:
-    """Compare images with those of before where all is off, and those of batches with one another where it is on."""
+def verify_off_and_batches(before: Sampler, after: Sampler) -> None:
+    """Compare images with those of before where all is off, and those of batches with one another where it is on.
+
+    Raises:
+        ExportError: an image differs.
+    """
     if not np.array_equal(before.draw(SEEDS), after.draw(SEEDS)):
         raise ExportError("the images change although truncation and directions are off")
     amounts = np.random.RandomState(0).randn(len(SEEDS), after.directions).astype(np.float32)
