@@ -15,10 +15,9 @@ serve: $(SERVING)/installed
 	@$(SERVING)/bin/python -m service --port $(PORT)
 
 # Two processes, each with whole files of tests, as these share servers; ARGS='-n 0 -k resume' runs a few in one.
-# Files in their order: by number of tests, the longest of all, of few tests, would begin last and end alone.
 # With bytecode, also where it is turned off: else 60 servers, and both processes, compile what they import.
 test: $(DEVELOPMENT)/installed
-	PYTHONDONTWRITEBYTECODE= $(DEVELOPMENT)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(DEVELOPMENT)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # The README and docs/ as a site that loads nothing from other hosts: open site/index.html
 docs: $(DEVELOPMENT)/installed

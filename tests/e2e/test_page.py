@@ -692,7 +692,8 @@ def test_a_walk_between_classes_shows_that_of_the_nearest(browser: Browser, serv
         page.reload()
         expect(page.locator("#stage")).to_be_visible()
         expect(page.locator("#stage-title")).to_have_text("5, A → 6, B → 5, A")
-    assert [body["classes"] for body in bodies if "points" in body] == [["A", "B", "B", "A"]]
+    asked = {tuple(body["classes"]) for body in bodies if "points" in body}  # perhaps once more, for the first visit
+    assert asked == {("A", "B", "B", "A")}
 
 
 def test_a_walk_is_filmed_by_the_browser(page: Page, server: Server) -> None:
