@@ -164,7 +164,9 @@ def refine(
     if now.precision < was.precision + LEAST_GAIN or now.coverage < was.coverage * KEPT:
         change = f"{was.precision:.0%} of its samples lie among the photos now, and {now.precision:.0%} would"
         lost = f"near {was.coverage:.0%} of the photos lies a sample now, and near {now.coverage:.0%} one would"
-        raise ExportError(f"refining does not help {card.name}@{card.version}: {change}; {lost}; train it longer")
+        raise ExportError(
+            f"refining does not help {card.name}@{card.version}: {change}; {lost}; try more --samples, or train it longer"
+        )
     return Refined(made, card.model_copy(update={"default_truncation": truncation}), MEASURED, was, now)
 
 
