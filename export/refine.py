@@ -161,13 +161,17 @@ def refine(
     say(f"Drawing {2 * MEASURED} more, to measure.")
     was = judge.measure(sampler, latents[:MEASURED], card.default_truncation)
     now = judge.measure(after, latents[:MEASURED], truncation)
+    _require_gain(card, was, now)
+    return Refined(made, card.model_copy(update={"default_truncation": truncation}), MEASURED, was, now)
+
+
+def _require_gain(card: Card, was: Measured, now: Measured) -> None:
+    """Raise ExportError where refining has not brought what it is for."""
     if now.precision < was.precision + LEAST_GAIN or now.coverage < was.coverage * KEPT:
         change = f"{was.precision:.0%} of its samples lie among the photos now, and {now.precision:.0%} would"
         lost = f"near {was.coverage:.0%} of the photos lies a sample now, and near {now.coverage:.0%} one would"
-        raise ExportError(
-            f"refining does not help {card.name}@{card.version}: {change}; {lost}; try more --samples, or train it longer"
-        )
-    return Refined(made, card.model_copy(update={"default_truncation": truncation}), MEASURED, was, now)
+        what = f"{change}; {lost}; try more --samples, or train it longer"
+        raise ExportError(f"refining does not help {card.name}@{card.version}: {what}")
 
 
 def _learn(
